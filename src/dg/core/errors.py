@@ -46,7 +46,7 @@ class Invalid(Problem):
 
 
 class Refused(Invalid):
-    """The request is well-formed but the state of things forbids it now (lane closed, version blocked, ...)."""
+    """The request is well-formed but the state of things forbids it now (a closed lane, ...)."""
 
     status = 409
     default_reason = "conflict"

@@ -1,0 +1,142 @@
+"""Everything one can do in dg, and who may: the roles, the one table of actions, and principals."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dg.core.types import Environment
+
+
+class Role(StrEnum):
+    """What a person or a service may be. Roles are sets of actions, not steps of a ladder."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+    APPROVER = "approver"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    """Each thing that can be done. Every public service method checks exactly one of these."""
+
+    DEPLOYMENT_READ = "deployment:read"
+    DEPLOYMENT_CREATE = "deployment:create"
+    DEPLOYMENT_UPDATE = "deployment:update"
+    DEPLOYMENT_CANCEL = "deployment:cancel"
+    DEPLOYMENT_ROLLBACK = "deployment:rollback"
+    LANE_READ = "lane:read"
+    LANE_LOCK = "lane:lock"
+    LANE_UNLOCK = "lane:unlock"
+    LANE_FREEZE = "lane:freeze"
+    LANE_THAW = "lane:thaw"
+    LANE_OVERRIDE = "lane:override"
+    PIPELINE_READ = "pipeline:read"
+    PIPELINE_WRITE = "pipeline:write"
+    EVENT_READ = "event:read"
+    AUDIT_VERIFY = "audit:verify"
+    TOKEN_READ = "token:read"  # noqa: S105
+    TOKEN_CREATE = "token:create"  # noqa: S105
+    TOKEN_REVOKE = "token:revoke"  # noqa: S105
+    SYSTEM_READ = "system:read"
+
+
+_V, _O, _P, _A = Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMIN
+
+ACTIONS: dict[Action, frozenset[Role]] = {
+    Action.DEPLOYMENT_READ: frozenset({_V, _O, _P, _A}),
+    Action.DEPLOYMENT_CREATE: frozenset({_O, _A}),
+    Action.DEPLOYMENT_UPDATE: frozenset({_O, _A}),
+    Action.DEPLOYMENT_CANCEL: frozenset({_O, _A}),
+    Action.DEPLOYMENT_ROLLBACK: frozenset({_O, _P, _A}),
+    Action.LANE_READ: frozenset({_V, _O, _P, _A}),
+    Action.LANE_LOCK: frozenset({_O, _P, _A}),
+    Action.LANE_UNLOCK: frozenset({_O, _P, _A}),
+    Action.LANE_FREEZE: frozenset({_P, _A}),
+    Action.LANE_THAW: frozenset({_P, _A}),
+    Action.LANE_OVERRIDE: frozenset({_P, _A}),
+    Action.PIPELINE_READ: frozenset({_V, _O, _P, _A}),
+    Action.PIPELINE_WRITE: frozenset({_A}),
+    Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
+    Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),
+    Action.TOKEN_READ: frozenset({_A}),
+    Action.TOKEN_CREATE: frozenset({_A}),
+    Action.TOKEN_REVOKE: frozenset({_A}),
+    Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
+}
+"""The one table: an action that is not here is allowed to nobody."""
+
+
+class Grant(BaseModel):
+    """A role, for one environment and one service or for all of them (`None`)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: Role
+    environment: Environment | None = None
+    service: str | None = None
+
+    def allows(self, action: Action, environment: str | None, service: str | None) -> bool:
+        """True when the role has `action` and this grant reaches the object.
+
+        An object without an environment or service (`None`) is reached only by a grant that is not narrowed
+        there: a token for staging cannot freeze everything.
+        """
+        return (
+            self.role in ACTIONS.get(action, frozenset())
+            and self.environment in (None, environment)
+            and self.service in (None, service)
+        )
+
+
+class Principal(BaseModel):
+    """Who is asking: the first argument of every service method.
+
+    `id` is a reference without meaning (it is what the ledger keeps); `name` is what people read.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    kind: Literal["person", "service", "system"] = "person"
+    method: Literal["token", "local", "system"] = "token"
+    grants: tuple[Grant, ...] = ()
+
+    def may(self, action: Action, environment: str | None = None, service: str | None = None) -> bool:
+        return any(grant.allows(action, environment, service) for grant in self.grants)
+
+    def reaches(self, action: Action) -> bool:
+        """True when some object exists for which `action` is allowed: lists are filtered, not refused."""
+        return any(grant.role in ACTIONS.get(action, frozenset()) for grant in self.grants)
+
+
+SYSTEM = Principal(id="system", name="dg", kind="system", method="system", grants=(Grant(role=Role.ADMIN),))
+"""dg itself: what the dispatcher and the jobs act as."""
+
+
+class Token(BaseModel):
+    """A token as it is listed: never the secret itself. Times are microseconds since the epoch."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    kind: Literal["person", "service"]
+    grant: Grant
+    created_at: int
+    created_by: str
+    expires_at: int
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+
+
+class IssuedToken(BaseModel):
+    """A new token together with its secret, which is shown once and not stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    token: Token
+    secret: str

@@ -1,0 +1,317 @@
+"""What a deployment, a lane and a pipeline record are; the one table of states and moves.
+
+Times are integer microseconds since the epoch (UTC), durations seconds as float. Specification: Deployment.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, StringConstraints
+
+from dg.core.types import Environment
+
+T = TypeVar("T")
+
+
+class Status(StrEnum):
+    """The specification's enum, nothing added; detail goes to `stage`, `reason` and `hold`."""
+
+    PENDING = "pending"
+    BUILDING = "building"
+    DEPLOYING = "deploying"
+    SUCCESS = "success"
+    FAILED = "failed"
+    ROLLED_BACK = "rolled_back"
+
+
+class Reason(StrEnum):
+    """Why a deployment failed. The ones that gates bring stand here already: clients may switch on them."""
+
+    STEP_FAILED = "step_failed"
+    TIMEOUT = "timeout"
+    IDLE = "idle"
+    CANCELLED = "cancelled"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    SUPERSEDED = "superseded"
+    GATE = "gate"
+    INTERRUPTED = "interrupted"
+    VERIFY_FAILED = "verify_failed"
+
+
+class Kind(StrEnum):
+    """What a deployment is for. A redeploy puts the content that already runs there once more."""
+
+    DEPLOY = "deploy"
+    REDEPLOY = "redeploy"
+    ROLLBACK = "rollback"
+
+
+MOVES: dict[Status, frozenset[Status]] = {
+    Status.PENDING: frozenset({Status.BUILDING, Status.DEPLOYING, Status.FAILED}),
+    Status.BUILDING: frozenset({Status.PENDING, Status.DEPLOYING, Status.SUCCESS, Status.FAILED}),
+    Status.DEPLOYING: frozenset({Status.PENDING, Status.SUCCESS, Status.FAILED}),
+    Status.SUCCESS: frozenset({Status.ROLLED_BACK}),
+    Status.FAILED: frozenset({Status.ROLLED_BACK}),
+    Status.ROLLED_BACK: frozenset(),
+}
+"""The one table of moves. Back to pending is for a start that provably ran no step (the server died between
+taking the lane and starting the runner); success and failed leave only by their rollback's own success."""
+
+ACTIVE = frozenset({Status.BUILDING, Status.DEPLOYING})
+FINAL = frozenset({Status.SUCCESS, Status.FAILED, Status.ROLLED_BACK})
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Note = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)]
+Ref = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
+
+
+class CreateDeployment(_Model):
+    """What a caller asks for. `version` is a label; without it the short commit is the version.
+
+    `ref` is a branch, tag or commit; `commit_sha` (7 to 40 hex digits) may be given instead. `not_before` and
+    `expires_at` are microseconds.
+    """
+
+    environment: Environment
+    service: str | None = None
+    ref: Ref | None = None
+    commit_sha: str | None = None
+    version: str | None = None
+    not_before: int | None = None
+    expires_at: int | None = None
+    note: Note | None = None
+
+
+class UpdateDeployment(_Model):
+    """What may be changed while a deployment is pending; fields that are not set stay as they are."""
+
+    not_before: int | None = None
+    expires_at: int | None = None
+    note: Note | None = None
+
+
+class RequestRollback(_Model):
+    """A rollback of a lane, or of one deployment's lane. Without `target` dg takes the newest good one.
+
+    `override` is the reason for passing a manual lock or a freeze; `cross_irreversible` agrees to pass a step
+    that is marked `reversible = false`.
+    """
+
+    target: str | None = None
+    reason: Note | None = None
+    override: Note | None = None
+    cross_irreversible: bool = False
+
+
+class Deployment(_Model):
+    """One deployment as it stands. `hold` says in one sentence what a pending one waits for."""
+
+    id: str
+    number: int
+    service: str
+    environment: Environment
+    kind: Kind
+    status: Status
+    stage: str
+    version: str
+    commit_sha: str
+    ref: str | None = None
+    base_sha: str | None = None
+    rollback_of: str | None = None
+    target: str | None = None
+    rolled_back_by: str | None = None
+    reason: Reason | None = None
+    message: str | None = None
+    hold: str | None = None
+    note: str | None = None
+    override: str | None = None
+    touched: bool = False
+    created_by: str
+    created_at: int
+    queued_at: int
+    not_before: int | None = None
+    expires_at: int | None = None
+    started_at: int | None = None
+    deploying_at: int | None = None
+    completed_at: int | None = None
+    build_time: float | None = None
+    deploy_time: float | None = None
+    cancel_requested_at: int | None = None
+    cancel_then_rollback: bool = False
+    pipeline_sha256: str
+    outputs: dict[str, str] = {}
+    epoch: int = 0
+    revision: int = 0
+    spool_seq: int = 0
+
+    @property
+    def lane(self) -> tuple[str, str]:
+        return self.service, self.environment.value
+
+
+class StepStatus(StrEnum):
+    PENDING = "pending"
+    RUNNING = "running"
+    SUCCESS = "success"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Step(_Model):
+    """One step of one deployment's run."""
+
+    index: int
+    name: str
+    phase: Literal["build", "deploy", "verify"]
+    status: StepStatus = StepStatus.PENDING
+    reversible: bool = True
+    started_at: int | None = None
+    completed_at: int | None = None
+    seconds: float | None = None
+    expected: float | None = None
+    reason: str | None = None
+    detail: str | None = None
+
+
+class Progress(_Model):
+    """How far a deployment is: `progress` 0 to 100, `logs` the newest lines, the estimate from history."""
+
+    deployment: Deployment
+    progress: float
+    steps: tuple[Step, ...]
+    logs: tuple[str, ...] = ()
+    estimated_completion: int | None = None
+
+
+class LogLine(_Model):
+    """One line of output. `seq` counts from 0 over the whole run; `step` is its index, None the checkout."""
+
+    seq: int
+    at: int
+    step: int | None
+    text: str
+
+
+class LogPage(_Model):
+    """Lines after a cursor. `next_seq` is the cursor to ask with next; `left_out` lines before the first one
+    were dropped by the cap; `complete` says that no more will come.
+    """
+
+    items: tuple[LogLine, ...]
+    next_seq: int
+    left_out: int = 0
+    complete: bool = False
+
+
+class CommitLine(_Model):
+    """One commit as people read it; `at` is the author's time in microseconds."""
+
+    sha: str
+    author: str
+    subject: str
+    at: int
+
+
+class Changes(_Model):
+    """The commits between what runs in the lane (`base`) and what is asked (`head`).
+
+    `commits` come (newest first), `leaving` go away where base is no ancestor; `total` counts all coming.
+    """
+
+    base: str | None
+    head: str
+    total: int
+    commits: tuple[CommitLine, ...] = ()
+    leaving: tuple[CommitLine, ...] = ()
+
+
+class LockLane(_Model):
+    """Close one lane by hand. A lock always ends: `until` (microseconds) and the reason are required."""
+
+    reason: Note
+    until: int
+
+
+class Lock(_Model):
+    reason: str
+    automatic: bool
+    by: str
+    since: int
+    until: int
+
+
+class SetFreeze(_Model):
+    """Freeze lanes: one, all of a service, all of an environment, or all (both None)."""
+
+    reason: Note
+    until: int
+    service: str | None = None
+    environment: Environment | None = None
+
+
+class Freeze(_Model):
+    id: str
+    reason: str
+    by: str
+    since: int
+    until: int
+    service: str | None = None
+    environment: Environment | None = None
+
+
+class LaneState(StrEnum):
+    """What a lane is at this moment, the strongest reason first."""
+
+    FROZEN = "frozen"
+    LOCKED = "locked"
+    BUSY = "busy"
+    OPEN = "open"
+
+
+class Lane(_Model):
+    """A lane: one service in one environment; one deployment at a time holds it.
+
+    `current` is the deployment whose content runs there, None when nothing was deployed or when it is not
+    known (`known` is then False: a deployment that had touched the environment failed). `sentence` is `explain()`:
+    what closes it, since when, who can open it and how.
+    """
+
+    service: str
+    environment: Environment
+    state: LaneState
+    sentence: str
+    holder: str | None = None
+    current: str | None = None
+    current_version: str | None = None
+    current_sha: str | None = None
+    known: bool = True
+    lock: Lock | None = None
+    freeze: Freeze | None = None
+    queue: tuple[str, ...] = ()
+
+
+class RegisteredPipeline(_Model):
+    """One revision of a service's pipeline. Revisions count from 1 per service."""
+
+    service: str
+    revision: int
+    sha256: str
+    text: str
+    registered_at: int
+    registered_by: str
+
+
+class Page(BaseModel, Generic[T]):
+    """One page of a list; `next_cursor` is opaque, None on the last page."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: tuple[T, ...]
+    next_cursor: str | None = None

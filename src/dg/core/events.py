@@ -1,0 +1,289 @@
+"""The catalogue of facts: everything that can happen in dg, frozen, past tense, ids and plain values only.
+
+A fact's `type` on the wire is its class name in dotted form: `DeploymentCreated` is `deployment.created`.
+Facts enter the ledger in the transaction that makes them true, and leave it by the bus, SSE and WebSocket.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fact:
+    """Base of all facts. `about` names the field that holds the id of the object the fact is about."""
+
+    about: ClassVar[str] = ""
+    type: ClassVar[str] = "fact"
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.type = (
+            re.sub(r"(?<=[a-z])(?=[A-Z])", " ", cls.__name__).lower().replace(" ", ".", 1).replace(" ", "_")
+        )
+
+    def payload(self) -> dict[str, object]:
+        """Field values without the unset ones, as they stand in the ledger."""
+        return {key: value for key, value in asdict(self).items() if value is not None}
+
+    @property
+    def object(self) -> str:
+        return str(getattr(self, self.about, "")) if self.about else ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFact(Fact):
+    """What every fact about a deployment carries."""
+
+    about: ClassVar[str] = "deployment"
+
+    deployment: str
+    service: str
+    environment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentCreated(DeploymentFact):
+    """Somebody asked for a deployment, or dg for a rollback, and it was accepted."""
+
+    kind: str
+    version: str
+    commit: str
+    ref: str | None = None
+    rollback_of: str | None = None
+    target: str | None = None
+    note: str | None = None
+    override: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentUpdated(DeploymentFact):
+    """A pending deployment was changed before it started."""
+
+    changed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentHeld(DeploymentFact):
+    """What a pending deployment waits for changed; `hold` is one sentence."""
+
+    hold: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentStarted(DeploymentFact):
+    """It holds the lane; its runner is being started."""
+
+    status: str
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentAdvanced(DeploymentFact):
+    """Its status moved on without ending (building to deploying)."""
+
+    status: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentAdopted(DeploymentFact):
+    """A server that started found its runner alive and went on watching it."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentCancelling(DeploymentFact):
+    """Somebody asked to cancel it while it runs."""
+
+    then_rollback: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentFinished(DeploymentFact):
+    """It ended: `status` is success or failed. `duration` is in seconds since it was started."""
+
+    status: str
+    reason: str | None = None
+    message: str | None = None
+    touched: bool = False
+    duration: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentRolledBack(DeploymentFact):
+    """Its effect was undone by the deployment `rolled_back_by`."""
+
+    rolled_back_by: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackDeclined(DeploymentFact):
+    """dg did not roll back by itself; `message` says why and what a person can do."""
+
+    message: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepStarted(DeploymentFact):
+    """One step's process or check began."""
+
+    step: str
+    index: int
+    phase: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepFinished(DeploymentFact):
+    """One step ended. `seconds` is its duration; `detail` one sentence when it was not well."""
+
+    step: str
+    index: int
+    phase: str
+    ok: bool
+    seconds: float
+    reason: str | None = None
+    detail: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneFact(Fact):
+    """What every fact about a lane carries. The object is `service/environment`."""
+
+    service: str
+    environment: str
+
+    @property
+    def object(self) -> str:
+        return f"{self.service}/{self.environment}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneLocked(LaneFact):
+    """Nobody deploys there until `until` (microseconds) or until it is unlocked."""
+
+    reason: str
+    automatic: bool
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneUnlocked(LaneFact):
+    """A person opened the lane."""
+
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LaneOpened(LaneFact):
+    """A lock or freeze ran out by itself."""
+
+    what: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionBlocked(LaneFact):
+    """A commit may not be deployed to this lane again until it is unblocked."""
+
+    commit: str
+    version: str
+    reason: str
+    deployment: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeSet(Fact):
+    """Lanes were frozen: one (`service`/`environment` given), an environment's, a service's, or all."""
+
+    about: ClassVar[str] = "freeze"
+
+    freeze: str
+    reason: str
+    until: int
+    service: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeLifted(Fact):
+    """A freeze was thawed by a person."""
+
+    about: ClassVar[str] = "freeze"
+
+    freeze: str
+    service: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class PipelineRegistered(Fact):
+    """A service's pipeline was registered or changed."""
+
+    about: ClassVar[str] = "service"
+
+    service: str
+    revision: int
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenCreated(Fact):
+    """A token was issued. Its name stays out of the ledger: it may be a person's."""
+
+    about: ClassVar[str] = "token"
+
+    token: str
+    role: str
+    expires_at: int
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRevoked(Fact):
+    """A token no longer opens anything."""
+
+    about: ClassVar[str] = "token"
+
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class AccessDenied(Fact):
+    """A known caller tried what its role does not allow; `count` tries within one minute."""
+
+    action: str
+    count: int
+    service: str | None = None
+    environment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuthenticationFailed(Fact):
+    """Nobody in particular presented bad credentials; `count` tries within one minute."""
+
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerStarted(Fact):
+    """A dg server opened this home."""
+
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerAnchored(Fact):
+    """The head of the ledger was written outside the database."""
+
+    head_seq: int
+    head_hash: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecordsPruned(Fact):
+    """Retention removed old records; `removed` counts them by kind."""
+
+    removed: dict[str, int]

@@ -279,8 +279,8 @@ class Lane(_Model):
     """A lane: one service in one environment; one deployment at a time holds it.
 
     `current` is the deployment whose content runs there, None when nothing was deployed or when it is not
-    known (`known` is then False: a deployment that had touched the environment failed). `sentence` is `explain()`:
-    what closes it, since when, who can open it and how.
+    known (`known` is then False: a deployment that had touched the environment failed). `sentence`
+    is `explain()`: what closes it, since when, who can open it and how.
     """
 
     service: str

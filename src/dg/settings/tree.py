@@ -1,0 +1,305 @@
+"""The settings themselves: one frozen tree, each field explained where it stands."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal, NamedTuple, Self, cast
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic.fields import FieldInfo
+
+from dg.settings.units import Duration, FilePath, Size, Unit, Words, format_duration, format_size
+
+PREFIX = "DG_"
+
+
+class Section(BaseModel):
+    """A table of the tree: frozen, and a key it does not know is an error."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        allow_inf_nan=False,
+        validate_default=False,
+    )
+
+
+class Server(Section):
+    """The HTTP server."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    """Address to listen on. Anything but loopback is reachable by others: put TLS in front of it."""
+    port: int = Field(8470, ge=0, le=65535)
+    """Port to listen on; 0 takes any free one."""
+    public_url: str | None = Field(None, pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")
+    """Address under which people and pipelines reach the server; it starts the links that dg prints."""
+    graceful_stop: Duration = 5.0
+    """How long a stopping server waits for open requests. Running deployments go on without it."""
+    max_connections: int = Field(2000, ge=1)
+    """Connections open at a time; more are answered with 503."""
+    max_body_bytes: Size = 1 << 20
+    """Largest request body; a larger one is refused with 413 before it is parsed."""
+    header_timeout: Duration = 10.0
+    """How long a client may take to send a request's headers."""
+    body_timeout: Duration = 30.0
+    """How long a client may take to send a request's body."""
+    idle_timeout: Duration = 75.0
+    """How long a connection is kept open between two requests."""
+
+
+class Database(Section):
+    """Where the state is kept."""
+
+    url: SecretStr | None = None
+    """A database URL; without one, dg keeps its state in an SQLite file in the home."""
+    busy_timeout: Duration = 5.0
+    """How long a statement waits for another process's lock on the SQLite file."""
+    readers: int = Field(2, ge=1, le=16)
+    """Reading connections beside the one that writes."""
+
+
+class Runner(Section):
+    """The detached process that runs one deployment's steps."""
+
+    python: FilePath | None = None
+    """Python that runs the steps' process; without one, the server's own."""
+    poll: Duration = 0.03
+    """How often the server looks for news from a running deployment."""
+    start_timeout: Duration = 10.0
+    """How long a new runner may take until its first sign of life."""
+    kill_grace: Duration = 10.0
+    """Time between TERM and KILL for a step that states no `grace`."""
+    cgroup: FilePath | None = None
+    """A writable cgroup v2 directory; each deployment's processes get a group of their own below it."""
+    env_pass: Words = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL")
+    """Variables of the server's environment that steps see; everything else is kept from them."""
+
+
+class Logs(Section):
+    """What is kept of a deployment's output."""
+
+    line_bytes: Size = 16 << 10
+    """A longer line is cut, with a mark that says how long it was."""
+    head_bytes: Size = 2 << 20
+    """The first part of a log that is always kept."""
+    tail_bytes: Size = 14 << 20
+    """The last part of a log that is kept; what lies between the two is counted and left out."""
+    file_bytes: Size = 1 << 20
+    """Size of one log file; the tail is shortened by whole files."""
+
+
+class Git(Section):
+    """How repositories are read."""
+
+    timeout: Duration = 120.0
+    """Longest time for one git command, a first clone included."""
+    ssh_command: str | None = Field(None, min_length=1)
+    """Command for git over SSH, such as `ssh -i /etc/dg/deploy_key`; without one, `ssh` that never asks."""
+
+
+class Lanes(Section):
+    """Bounds for closing a lane by hand."""
+
+    lock_max: Duration = 30 * 86400.0
+    """Longest time that one lock may last."""
+    freeze_max: Duration = 30 * 86400.0
+    """Longest time that one freeze may last."""
+
+
+class Deployments(Section):
+    """How deployments are handled."""
+
+    default_service: str | None = Field(None, pattern=r"^[a-z][a-z0-9-]{0,62}$")
+    """Service that a request means when it names none and several are registered."""
+    expire_pending: Duration = 7 * 86400.0
+    """A deployment that waited this long is ended as expired."""
+    eta_samples: int = Field(20, ge=1, le=1000)
+    """How many earlier deployments of a lane the time left is estimated from."""
+    status_log_lines: int = Field(50, ge=0, le=1000)
+    """Last log lines that a status carries."""
+
+
+class EnvironmentSettings(Section):
+    """One environment."""
+
+    protected: bool = False
+    """Takes only commits that the pipeline's protected branch contains."""
+
+
+class Environments(Section):
+    """The three environments; they always exist."""
+
+    development: EnvironmentSettings = EnvironmentSettings()
+    """Where a change is tried first."""
+    staging: EnvironmentSettings = EnvironmentSettings()
+    """Where a release is checked."""
+    production: EnvironmentSettings = EnvironmentSettings(protected=True)
+    """Where the users are."""
+
+    def named(self, name: str) -> EnvironmentSettings:
+        """The settings of one environment. Raises KeyError."""
+        if name not in type(self).model_fields:
+            raise KeyError(name)
+        section: EnvironmentSettings = getattr(self, name)
+        return section
+
+
+class Access(Section):
+    """Tokens."""
+
+    issuer: str | None = Field(None, min_length=1)
+    """The `iss` of the tokens that this server issues; without one, a name that is made with the home."""
+    token_ttl: Duration = 90 * 86400.0
+    """How long a token lasts when its maker does not say."""
+    token_ttl_max: Duration = 365 * 86400.0
+    """Longest time that a token may last."""
+    verify_cache: Duration = 60.0
+    """How long a verified token is not verified again; a withdrawn key counts at once all the same."""
+    leeway: Duration = 5.0
+    """How far the clocks of issuer and server may differ."""
+
+
+class Api(Section):
+    """Limits of the HTTP API."""
+
+    idempotency_ttl: Duration = 86400.0
+    """How long the answer to an Idempotency-Key is kept for a repeated request."""
+    page_limit: int = Field(50, ge=1)
+    """Items on a page when the request does not say."""
+    page_limit_max: int = Field(200, ge=1, le=1000)
+    """Most items that a request may ask for on one page."""
+    ws_auth_timeout: Duration = 5.0
+    """How long a WebSocket client may take to send its token."""
+    ws_queue: int = Field(256, ge=1)
+    """Messages that wait for one slow WebSocket client; then it is disconnected and may resume."""
+    stream_heartbeat: Duration = 15.0
+    """How often an idle event stream sends a sign of life."""
+
+
+class Retention(Section):
+    """How long things are kept, and how often what is too old is removed."""
+
+    logs: Duration = 90 * 86400.0
+    """Logs of ended deployments."""
+    runs: Duration = 7 * 86400.0
+    """Working folders of ended deployments."""
+    ticks: Duration = 86400.0
+    """Records of which server did which scheduled work."""
+    idempotency: Duration = 86400.0
+    """Answers kept for repeated requests."""
+    interval: Duration = 3600.0
+    """Time between two clean-ups."""
+
+
+class Ledger(Section):
+    """The audit log."""
+
+    anchor_file: FilePath | None = None
+    """A file, best on another machine's disk, to which the head of the chain is appended now and then."""
+    anchor_interval: Duration = 3600.0
+    """Time between two such lines."""
+
+
+class Secrets(Section):
+    """Where steps' secrets come from."""
+
+    file: FilePath | None = None
+    """A TOML file of secrets, mode 0600; without one, `secrets.toml` in the home."""
+
+
+class Logging(Section):
+    """The server's own messages."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least important messages that are written."""
+
+
+class Settings(Section):
+    """Every setting of a server. `home` comes from `--home` or `DG_HOME`, everything else from the tables."""
+
+    home: Path
+    """The folder that holds everything this server keeps."""
+    server: Server = Server()
+    database: Database = Database()
+    runner: Runner = Runner()
+    logs: Logs = Logs()
+    git: Git = Git()
+    lanes: Lanes = Lanes()
+    deployments: Deployments = Deployments()
+    environments: Environments = Environments()
+    access: Access = Access()
+    api: Api = Api()
+    retention: Retention = Retention()
+    ledger: Ledger = Ledger()
+    secrets: Secrets = Secrets()
+    logging: Logging = Logging()
+
+    @property
+    def secrets_file(self) -> Path:
+        """Where the file provider reads secrets."""
+        return self.home / (self.secrets.file or "secrets.toml")
+
+    @model_validator(mode="after")
+    def _bounds_agree(self) -> Self:
+        """Two settings that contradict each other are refused by name."""
+        for low, high in (
+            ("access.token_ttl", "access.token_ttl_max"),
+            ("api.page_limit", "api.page_limit_max"),
+            ("api.idempotency_ttl", "retention.idempotency"),
+            ("logs.line_bytes", "logs.file_bytes"),
+        ):
+            if operator.attrgetter(low)(self) > operator.attrgetter(high)(self):
+                raise ValueError(f"{low} is more than {high}")
+        return self
+
+
+class Leaf(NamedTuple):
+    """One setting: its path such as `server.port`, and how it is declared."""
+
+    path: str
+    field: FieldInfo
+
+    @property
+    def variable(self) -> str:
+        """The environment variable that sets it."""
+        return PREFIX + self.path.replace(".", "__").upper()
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value must never be shown."""
+        return "SecretStr" in str(self.field.annotation)
+
+    def value(self, settings: Settings) -> object:
+        """What a tree holds for this setting."""
+        return cast(object, operator.attrgetter(self.path)(settings))
+
+    def written(self, value: object) -> str:
+        """A value of this setting as a person writes it; a secret as `***`, an unset one as `-`."""
+        unit = next((item.name for item in self.field.metadata if isinstance(item, Unit)), None)
+        match value:
+            case None:
+                return "-"
+            case SecretStr():
+                return "***"
+            case bool():
+                return str(value).lower()
+            case float() if unit == "duration":
+                return format_duration(value)
+            case int() if unit == "size":
+                return format_size(value)
+            case tuple():
+                return " ".join(map(str, value))
+            case _:
+                return str(value)
+
+
+def leaves(section: type[BaseModel] = Settings, prefix: str = "") -> Iterator[Leaf]:
+    """Every setting but `home`, in the order of the tree."""
+    for name, field in section.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from leaves(field.annotation, f"{prefix}{name}.")
+        elif section is not Settings:
+            yield Leaf(prefix + name, field)

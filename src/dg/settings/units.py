@@ -1,0 +1,71 @@
+"""How durations, sizes and lists of words are written in settings, and read."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field
+
+DURATION_MILLIS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def parse_duration(value: object) -> object:
+    """`"1h30m"`, `"500ms"`, `"90"` or a number as seconds; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str) or re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
+        return value
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", value)
+    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+        raise ValueError('a duration is written as "15m", "1h30m", "500ms" or a number of seconds')
+    return sum(float(number) * DURATION_MILLIS[unit] for number, unit in parts) / 1000
+
+
+def format_duration(seconds: float) -> str:
+    """Seconds as they are written in settings: `90d`, `1h30m`, `30ms`."""
+    rest, text = round(seconds * 1000), ""
+    for unit, millis in DURATION_MILLIS.items():
+        count, rest = divmod(rest, millis)
+        text += f"{count}{unit}" if count else ""
+    return text or "0s"
+
+
+def parse_size(value: object) -> object:
+    """`"16 KiB"`, `"2MiB"` or a number as bytes; anything else is left for pydantic to refuse."""
+    if not isinstance(value, str) or re.fullmatch(r"[0-9]+", value):
+        return value
+    match = re.fullmatch(r"([0-9]+) ?(B|KiB|MiB|GiB)", value)
+    if not match:
+        raise ValueError('a size is written as "16 KiB", "2 MiB" or a number of bytes')
+    return int(match[1]) * SIZE_UNITS[match[2]]
+
+
+def format_size(count: int) -> str:
+    """Bytes as they are written in settings: `16 KiB`."""
+    unit = next(name for name in ("GiB", "MiB", "KiB", "B") if count % SIZE_UNITS[name] == 0)
+    return f"{count // SIZE_UNITS[unit]} {unit}" if count else "0 B"
+
+
+def parse_words(value: object) -> object:
+    """A list of words; in the environment separated by spaces or commas."""
+    return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
+
+
+def expand_home(value: object) -> object:
+    """A path in which a leading `~` is the caller's home directory."""
+    return Path(value).expanduser() if isinstance(value, str) else value
+
+
+class Unit(NamedTuple):
+    """How a field's values are written for people."""
+
+    name: Literal["duration", "size", "words"]
+
+
+Duration = Annotated[
+    float, BeforeValidator(parse_duration), Field(gt=0, le=10 * 365 * 86400), Unit("duration")
+]
+Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=1 << 40), Unit("size")]
+Words = Annotated[tuple[str, ...], BeforeValidator(parse_words), Unit("words")]
+FilePath = Annotated[Path, BeforeValidator(expand_home)]

@@ -1,0 +1,105 @@
+"""Run one short command with bounded time and output, leaving no process behind; the git driver's way out.
+
+Deployment steps do not run here: they belong to `dg.runner`, which outlives the server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+_GRACE = 2.0
+_LINGER = 1.0
+_STDERR_CAP = 65_536
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended. `code` is negative for a signal; `truncated` says that stdout passed its cap."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+    truncated: bool
+
+
+async def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, cap: int) -> Finished:
+    """Run `argv` with exactly `env`, nothing on stdin and a session of its own; keep `cap` bytes of stdout.
+
+    On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its lock
+    files, then KILL.
+
+    Raises:
+        TimeoutError: it did not end in time.
+        FileNotFoundError: there is no such program.
+    """
+    loop = asyncio.get_running_loop()
+    transport, capture = await loop.subprocess_exec(
+        lambda: _Capture(cap),
+        *argv,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        env=dict(env),
+        start_new_session=True,
+    )
+    try:
+        async with asyncio.timeout(timeout):
+            await capture.ended.wait()
+    finally:
+        await _end(transport, capture)
+    code = transport.get_returncode()
+    if code is None:
+        raise TimeoutError
+    return Finished(code, bytes(capture.kept[1]), bytes(capture.kept[2]), capture.truncated)
+
+
+class _Capture(asyncio.SubprocessProtocol):
+    """Keeps the head of each stream and reads on past it, so that the writer never blocks.
+
+    It ends with the last pipe, or a moment after the process itself: a grandchild that still holds a pipe must
+    not hold the caller too.
+    """
+
+    def __init__(self, cap: int) -> None:
+        self._caps = {1: cap, 2: _STDERR_CAP}
+        self.kept = {1: bytearray(), 2: bytearray()}
+        self.truncated = False
+        self.closed = False
+        self.ended = asyncio.Event()
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        room = self._caps[fd] - len(self.kept[fd])
+        self.kept[fd] += data[:room]
+        if fd == 1 and len(data) > room:
+            self.truncated = True
+
+    def process_exited(self) -> None:
+        asyncio.get_running_loop().call_later(_LINGER, self.ended.set)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed = True
+        self.ended.set()
+
+
+async def _end(transport: asyncio.SubprocessTransport, capture: _Capture) -> None:
+    group = transport.get_pid()
+    try:
+        if transport.get_returncode() is None:
+            _signal(group, signal.SIGTERM)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_GRACE):
+                    await capture.ended.wait()
+    finally:
+        if not capture.closed:
+            _signal(group, signal.SIGKILL)
+        transport.close()
+
+
+def _signal(group: int, number: signal.Signals) -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(group, number)

@@ -1,0 +1,399 @@
+"""The git driver: one bare mirror per service, driven through the git command line; the service's `Git`.
+
+Everything that comes back (subjects, authors, file names, git's own complaints) is sanitised here once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import difflib
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dg.core.clock import Clock
+from dg.core.deployments.command import Finished, run
+from dg.core.deployments.models import Changes, CommitLine
+from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
+from dg.core.errors import Invalid, NotFound, Unavailable
+from dg.core.text import plain
+from dg.core.types import COMMIT_PATTERN, NAME_PATTERN
+
+_FULL = re.compile(COMMIT_PATTERN)
+_ABBREVIATED = re.compile(r"^[0-9a-f]{7,39}$")
+_HEXADECIMAL = re.compile(r"^[0-9a-f]{7,40}$", re.IGNORECASE)
+_SERVICE = re.compile(NAME_PATTERN)
+
+_INHERITED = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK"),
+    *("http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
+)
+_FIXED = {
+    "LC_ALL": "C",
+    "GIT_ALLOW_PROTOCOL": "https:ssh:file",
+    "GIT_PROTOCOL_FROM_USER": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_NO_REPLACE_OBJECTS": "1",
+    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
+    "GIT_HTTP_LOW_SPEED_TIME": "30",
+}
+_CONFIG = (
+    *("-c", "protocol.allow=never", "-c", "protocol.https.allow=always"),
+    *("-c", "protocol.ssh.allow=always", "-c", "protocol.file.allow=always"),
+    *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
+    *("-c", "gc.auto=0", "-c", "gc.autoDetach=false", "-c", "maintenance.auto=false"),
+)
+# A shared ssh connection would outlive git and hold its pipes.
+_SSH_OPTIONS = "-o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=15"
+
+_CAP = 4 * 1024 * 1024
+_STALE_LOCK_SECONDS = 3600
+_NAMES_COMPARED = 5000
+_MICROS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a ref means now: 40 hex digits, the full ref name (None for a bare commit id), its subject and the
+    author's time in microseconds."""
+
+    commit: str
+    ref: str | None
+    subject: str
+    author_time: int
+
+
+class Mirrors:
+    """Bare mirrors below `root`, one per service.
+
+    `timeout` (seconds) bounds whatever talks to a remote, `local_timeout` the rest. `environ` is the server's
+    environment, of which git gets what reaching a remote needs (`HOME` for ssh keys and .netrc, proxies). `config`
+    adds git settings, for example `credential.helper`.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        clock: Clock,
+        environ: Mapping[str, str],
+        timeout: float = 120.0,
+        local_timeout: float = 30.0,
+        ssh_command: str = "ssh",
+        config: Mapping[str, str] | None = None,
+    ) -> None:
+        self._root = root
+        self._clock = clock
+        self._timeout = timeout
+        self._local_timeout = local_timeout
+        self._env = {name: environ[name] for name in _INHERITED if name in environ}
+        self._env |= (
+            _FIXED | {"GIT_SSH_COMMAND": f"{ssh_command} {_SSH_OPTIONS}"} | _as_environment(config or {})
+        )
+        self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._fetched: dict[tuple[str, str], float] = {}
+
+    def path(self, service: str) -> Path:
+        """Where the mirror of `service` stands; the runner checks out from it."""
+        if not _SERVICE.match(service):
+            raise Invalid(f"`{plain(service, limit=80)}` is not a name of a service")
+        return self._root / f"{service}.git"
+
+    async def fetch(self, service: str, url: str) -> None:
+        """Bring branches and tags up to date, making the mirror if there is none.
+
+        Callers that wait while another fetch of the same address begins share that one.
+
+        Raises:
+            Invalid: `url` is not an address dg takes.
+            Unavailable: the remote does not answer, refuses, or took longer than the timeout.
+        """
+        mirror = self.path(service)
+        check_url(url)
+        asked = self._clock.monotonic()
+        async with self._locks[service]:
+            if self._fetched.get((service, url), -1.0) > asked:
+                return
+            began = self._clock.monotonic()
+            await self._update(service, mirror, url)
+            self._fetched[service, url] = began
+
+    async def resolve(self, service: str, url: str, ref: str) -> Resolved:
+        """Say which commit `ref` is: a branch, a tag, or 7 to 40 hex digits of a commit.
+
+        Fetches first, except for a full commit id that the mirror already has.
+
+        Raises:
+            Invalid: the name is hostile, unknown (near misses are named) or means several commits.
+            Unavailable: as in `fetch`.
+        """
+        check_ref(ref)
+        if _HEXADECIMAL.match(ref):
+            ref = ref.lower()
+        if _FULL.match(ref):
+            if await self._commit(service, ref) != ref:
+                await self.fetch(service, url)
+            found = {None: await self._commit(service, ref)}
+        else:
+            await self.fetch(service, url)
+            found = await self._candidates(service, ref)
+        name, commit = await self._only(service, ref, {k: v for k, v in found.items() if v is not None})
+        line = (await self._log(service, commit, limit=1))[0]
+        return Resolved(commit, name, line.subject, line.at)
+
+    async def contains(self, service: str, branch_ref: str, commit: str) -> bool:
+        """Whether `commit` is reachable from the branch as it was fetched last; fetch before where trust hangs on
+        it.
+
+        Raises:
+            Invalid: there is no such branch.
+        """
+        full = branch_ref if branch_ref.startswith("refs/heads/") else f"refs/heads/{branch_ref}"
+        if await self._commit(service, check_ref(full)) is None:
+            raise Invalid(f"the repository of `{service}` has no branch `{branch_ref}`")
+        return await self._is_ancestor(service, _checked(commit), full)
+
+    async def keep(self, service: str, commit: str) -> None:
+        """Hold on to `commit` whatever happens upstream: a rollback may need it after a force-push."""
+        await self._git(service, "update-ref", "--end-of-options", f"refs/dg/{_checked(commit)}", commit)
+
+    async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes:
+        """What comes with `head` and what goes away with `base`, newest first, at most `limit` of each.
+
+        A `base` that the mirror does not know (it was made anew) counts as none, and the answer says so.
+        """
+        if base is not None and await self._commit(service, _checked(base)) is None:
+            base = None
+        coming = _checked(head) if base is None else f"{base}..{head}"
+        total = int((await self._git(service, "rev-list", "--count", "--end-of-options", coming)).stdout)
+        leaving: list[CommitLine] = []
+        if base is not None and not await self._is_ancestor(service, base, head):
+            leaving = await self._log(service, f"{head}..{base}", limit=limit)
+        commits = await self._log(service, coming, limit=limit)
+        return Changes(base=base, head=head, total=total, commits=tuple(commits), leaving=tuple(leaving))
+
+    async def changed_files(self, service: str, base: str | None, head: str, limit: int) -> list[str]:
+        """Paths that differ between the two commits (all of `head` without a base), sorted, at most `limit`."""
+        if base is None:
+            command = ["ls-tree", "-r", "--name-only", "--full-tree", "-z"]
+        else:
+            command = ["diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "-z"]
+        commits = [_checked(commit) for commit in (base, head) if commit is not None]
+        finished = await self._git(service, *command, "--end-of-options", *commits)
+        return [plain(name) for name in finished.stdout.split(b"\0")[:-1]][:limit]
+
+    async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes:
+        """The content of the regular file `path` at `commit`, at most `cap` bytes.
+
+        Raises:
+            Invalid: `path` leaves the repository, is no regular file, or is larger than `cap`.
+            NotFound: the commit has no such file.
+        """
+        shown = plain(path, limit=200)
+        if not path or path.startswith(("/", ":")) or ".." in path.split("/") or "\0" in path:
+            raise Invalid(f"`{shown}` is not a path inside the repository")
+        listing = await self._git(
+            service,
+            "--literal-pathspecs",
+            *("ls-tree", "-z", "--long", "--full-tree", "--end-of-options", _checked(commit), "--", path),
+        )
+        if not listing.stdout:
+            raise NotFound(f"commit {commit[:12]} of `{service}` has no file `{shown}`")
+        mode, _, blob, size = listing.stdout.split(b"\t")[0].split()
+        if mode not in {b"100644", b"100755"}:
+            raise Invalid(f"`{shown}` at commit {commit[:12]} of `{service}` is not a regular file")
+        if int(size) > cap:
+            raise Invalid(f"`{shown}` at commit {commit[:12]} of `{service}` is larger than {cap} bytes")
+        finished = await self._git(service, "cat-file", "blob", blob.decode("ascii"), cap=cap)
+        return finished.stdout
+
+    async def drop_worktrees(self, service: str) -> None:
+        """Forget worktrees whose folders are gone."""
+        await self._git(service, "worktree", "prune", "--expire=now")
+
+    async def compact(self, service: str) -> None:
+        """Pack what many fetches left behind, when git thinks it is time; takes long on a large repository."""
+        await self._git(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)
+
+    async def _update(self, service: str, mirror: Path, url: str) -> None:
+        if not (mirror / "HEAD").exists() or not (mirror / "config").exists():
+            await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
+            _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
+        finished = await self._fetch_once(mirror, url)
+        if finished.code and b".lock': File exists" in finished.stderr:
+            before = self._clock.micros() / _MICROS - _STALE_LOCK_SECONDS
+            if await asyncio.to_thread(_remove_locks, mirror, before):
+                finished = await self._fetch_once(mirror, url)
+        _require(finished, service)
+
+    async def _fetch_once(self, mirror: Path, url: str) -> Finished:
+        return await self._run(
+            f"--git-dir={mirror}",
+            *("fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"),
+            *("--no-recurse-submodules", "--end-of-options", url),
+            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+            timeout=self._timeout,
+        )
+
+    async def _candidates(self, service: str, ref: str) -> dict[str | None, str | None]:
+        """Everything `ref` could mean: full ref name (None for a commit id) to commit."""
+        if ref.startswith(("refs/heads/", "refs/tags/")):
+            return {ref: await self._commit(service, ref)}
+        names = (f"refs/heads/{ref}", f"refs/tags/{ref}")
+        found: dict[str | None, str | None] = {name: await self._commit(service, name) for name in names}
+        if _ABBREVIATED.match(ref):
+            found |= await self._abbreviated(service, ref)
+        return found
+
+    async def _abbreviated(self, service: str, digits: str) -> dict[str | None, str | None]:
+        objects = (await self._git(service, "rev-parse", f"--disambiguate={digits}")).stdout.decode().split()
+        commits = [await self._commit(service, name) for name in objects[:16]]
+        distinct = sorted({commit for commit in commits if commit is not None})
+        return {None: distinct[0]} if len(distinct) == 1 else {commit: commit for commit in distinct}
+
+    async def _only(self, service: str, ref: str, found: Mapping[str | None, str]) -> tuple[str | None, str]:
+        if not found:
+            raise await self._unknown(service, ref)
+        if len(set(found.values())) > 1:
+            meanings = ", ".join(f"`{name or commit}`" for name, commit in found.items())
+            raise Invalid(
+                f"`{ref}` means several commits of `{service}`; say which: {meanings}", reason="ambiguous_ref"
+            )
+        return next(iter(found.items()))
+
+    async def _unknown(self, service: str, ref: str) -> Invalid:
+        listing = await self._git(
+            service,
+            "for-each-ref",
+            f"--count={_NAMES_COMPARED}",
+            "--format=%(refname:lstrip=2)",
+            "refs/heads",
+            "refs/tags",
+        )
+        names = dict.fromkeys(plain(name) for name in listing.stdout.splitlines())
+        near = difflib.get_close_matches(ref, names, n=3)
+        hint = f"; did you mean {' or '.join(f'`{name}`' for name in near)}?" if near else ""
+        return Invalid(
+            f"the repository of `{service}` has no branch, tag or commit `{ref}`{hint}",
+            reason="unknown_ref",
+            near=near,
+        )
+
+    async def _commit(self, service: str, name: str) -> str | None:
+        """The commit that `name` (a full ref or an object id) leads to, or None."""
+        mirror = self.path(service)
+        if not mirror.exists():
+            return None
+        finished = await self._run(
+            f"--git-dir={mirror}",
+            "rev-parse",
+            "--verify",
+            "--quiet",
+            "--end-of-options",
+            f"{name}^{{commit}}",
+        )
+        return finished.stdout.decode("ascii").strip() if finished.code == 0 else None
+
+    async def _is_ancestor(self, service: str, older: str, newer: str) -> bool:
+        finished = await self._git(
+            service, "merge-base", "--is-ancestor", "--end-of-options", older, newer, allowed=(0, 1)
+        )
+        return finished.code == 0
+
+    async def _log(self, service: str, commits: str, *, limit: int) -> list[CommitLine]:
+        finished = await self._git(
+            service,
+            *(
+                "log",
+                f"--max-count={limit}",
+                "-z",
+                "--format=%H%x00%an%x00%at%x00%s",
+                "--end-of-options",
+                commits,
+            ),
+        )
+        fields = finished.stdout.split(b"\0")
+        return [_commit_line(*fields[at : at + 4]) for at in range(0, len(fields) - 4, 4)]
+
+    async def _git(
+        self,
+        service: str,
+        *arguments: str,
+        timeout: float | None = None,
+        cap: int = _CAP,
+        allowed: tuple[int, ...] = (0,),
+    ) -> Finished:
+        mirror = self.path(service)
+        if not mirror.exists():
+            raise NotFound(f"the repository of `{service}` was never fetched")
+        finished = await self._run(f"--git-dir={mirror}", *arguments, timeout=timeout, cap=cap)
+        return finished if finished.code in allowed else _require(finished, service)
+
+    async def _run(self, *arguments: str, timeout: float | None = None, cap: int = _CAP) -> Finished:
+        seconds = timeout or self._local_timeout
+        try:
+            return await run(["git", *_CONFIG, *arguments], env=self._env, timeout=seconds, cap=cap)
+        except TimeoutError:
+            raise Unavailable(
+                f"git did not answer within {seconds:g} seconds and was stopped", reason="git"
+            ) from None
+        except FileNotFoundError:
+            raise Unavailable("git is not installed where the server runs", reason="git") from None
+
+
+def _require(finished: Finished, service: str) -> Finished:
+    if finished.code == 0:
+        return finished
+    raise Unavailable(f"git failed for the repository of `{service}`: {_complaint(finished)}", reason="git")
+
+
+def _complaint(finished: Finished) -> str:
+    """One line of git's stderr that says most: its last word is often only "could not read from remote"."""
+    text = without_userinfo(plain(finished.stderr, multiline=True))
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("warning:")]
+    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
+    if any("dubious ownership" in line for line in fatal):
+        return "the folder belongs to another user than the server's"
+    said = (
+        fatal[0] if fatal and not fatal[0].startswith("Could not read from remote") else next(iter(lines), "")
+    )
+    return plain(said, limit=300) or f"it ended with code {finished.code} and said nothing"
+
+
+def _as_environment(config: Mapping[str, str]) -> dict[str, str]:
+    """Settings as environment variables: unlike `-c` they stay out of the process list."""
+    pairs = {f"GIT_CONFIG_KEY_{at}": key for at, key in enumerate(config)}
+    pairs |= {f"GIT_CONFIG_VALUE_{at}": value for at, value in enumerate(config.values())}
+    return pairs | {"GIT_CONFIG_COUNT": str(len(config))}
+
+
+def _remove_locks(mirror: Path, before: float) -> bool:
+    """Remove lock files last written before `before` (seconds since the epoch): every git that dg starts is
+    stopped long before its lock is that old, so only a power cut leaves one."""
+    candidates = [*mirror.glob("*.lock"), *(mirror / "refs").rglob("*.lock")]
+    stale = [path for path in candidates if path.stat().st_mtime < before]
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return bool(stale)
+
+
+def _checked(commit: str) -> str:
+    if not _FULL.match(commit):
+        raise Invalid(f"`{plain(commit, limit=80)}` is not a full commit id of 40 lower case hex digits")
+    return commit
+
+
+def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> CommitLine:
+    at = int(seconds) if seconds.removeprefix(b"-").isdigit() else 0
+    return CommitLine(
+        sha=sha.strip().decode("ascii"),
+        author=plain(author, limit=200),
+        subject=plain(subject, limit=500),
+        at=at * _MICROS,
+    )

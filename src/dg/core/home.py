@@ -1,0 +1,99 @@
+"""The home: the one folder that holds everything a server keeps, and the lock that makes it one server's."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from dg.core.errors import Refused
+
+
+@dataclass(frozen=True)
+class Home:
+    """Where things stand below `path`. Every folder is 0700 and every file 0600."""
+
+    path: Path
+
+    @property
+    def state(self) -> Path:
+        return self.path / "dg.db"
+
+    @property
+    def logs(self) -> Path:
+        return self.path / "logs.db"
+
+    @property
+    def keys(self) -> Path:
+        return self.path / "keys"
+
+    @property
+    def lanes(self) -> Path:
+        return self.path / "lanes"
+
+    @property
+    def runs(self) -> Path:
+        return self.path / "runs"
+
+    @property
+    def mirrors(self) -> Path:
+        return self.path / "git"
+
+    @property
+    def secrets(self) -> Path:
+        return self.path / "secrets.toml"
+
+    @property
+    def address(self) -> Path:
+        """`{"url", "pid"}` of the server that runs here."""
+        return self.path / "server.json"
+
+    @property
+    def owner_token(self) -> Path:
+        """The token of the machine's owner, for the commands on this machine."""
+        return self.path / "local.token"
+
+    def make(self) -> None:
+        """Create what is missing."""
+        for folder in (self.path, self.keys, self.lanes, self.runs, self.mirrors):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the home. Raises Refused when another process does."""
+        self.make()
+        descriptor = os.open(self.path / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Refused(
+                    f"another dg server holds the home {self.path}{self._where()}; "
+                    "stop it, or choose another home with --home",
+                    reason="home_locked",
+                ) from None
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _where(self) -> str:
+        try:
+            address = json.loads(self.address.read_text())
+            return f" (pid {int(address['pid'])}, {address['url']})"
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace `path` by `text` in one step, readable by its owner alone."""
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    fresh.replace(path)

@@ -1,0 +1,10 @@
+"""Alembic's entry: runs the revisions on the connection that `migrate` opened, all in one transaction."""
+
+from __future__ import annotations
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(connection=connection, transactional_ddl=True, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,242 @@
+"""The tables. Columns are text, integers, floats and bytes; times are integer microseconds, JSON is text.
+
+`state` is kept at full durability; `logs` may lose its last moments at a power cut and is read again from the
+runs' own files. A change here comes with a migration in `core/migrations/`; a test holds the two equal.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+STATE_HEAD = "0001"
+LOGS_HEAD = "logs_0001"
+
+state = sa.MetaData()
+logs = sa.MetaData()
+
+_Big = sa.BigInteger().with_variant(sa.Integer, "sqlite")
+
+
+def _text(name: str, *, null: bool = False, default: str | None = None) -> sa.Column[str]:
+    return sa.Column(name, sa.Text, nullable=null, server_default=default)
+
+
+def _int(name: str, *, null: bool = False, default: int | None = None) -> sa.Column[int]:
+    return sa.Column(name, _Big, nullable=null, server_default=None if default is None else str(default))
+
+
+def _float(name: str) -> sa.Column[float]:
+    return sa.Column(name, sa.Float, nullable=True)
+
+
+ledger = sa.Table(
+    "ledger",
+    state,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=False),
+    _int("at"),
+    _text("type"),
+    _text("actor"),
+    _text("auth"),
+    _text("object"),
+    _text("environment", null=True),
+    _text("service", null=True),
+    _text("payload"),
+    _text("prev"),
+    _text("hash"),
+    sa.Index("ledger_object", "object", "seq"),
+)
+
+ledger_head = sa.Table(
+    "ledger_head",
+    state,
+    sa.Column("id", _Big, primary_key=True, autoincrement=False),
+    _int("seq"),
+    _text("hash"),
+)
+
+meta = sa.Table("meta", state, sa.Column("key", sa.Text, primary_key=True), _text("value"))
+
+principals = sa.Table(
+    "principals",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("name"),
+    _text("kind"),
+)
+
+tokens = sa.Table(
+    "tokens",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("name"),
+    _text("kind"),
+    _text("role"),
+    _text("environment", null=True),
+    _text("service", null=True),
+    _int("created_at"),
+    _text("created_by"),
+    _int("expires_at"),
+    _int("revoked_at", null=True),
+    _int("last_used_at", null=True),
+)
+
+deployments = sa.Table(
+    "deployments",
+    state,
+    sa.Column("number", _Big, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    _text("service"),
+    _text("environment"),
+    _text("kind"),
+    _text("status"),
+    _text("stage"),
+    _text("version"),
+    _text("commit_sha"),
+    _text("ref", null=True),
+    _text("base_sha", null=True),
+    _text("rollback_of", null=True),
+    _text("target", null=True),
+    _text("rolled_back_by", null=True),
+    _text("reason", null=True),
+    _text("message", null=True),
+    _text("hold", null=True),
+    _text("note", null=True),
+    _text("override", null=True),
+    _int("touched", default=0),
+    _text("created_by"),
+    _int("created_at"),
+    _int("queued_at"),
+    _int("not_before", null=True),
+    _int("expires_at", null=True),
+    _int("started_at", null=True),
+    _int("deploying_at", null=True),
+    _int("completed_at", null=True),
+    _float("build_time"),
+    _float("deploy_time"),
+    _int("cancel_requested_at", null=True),
+    _int("cancel_then_rollback", default=0),
+    _text("pipeline_sha256"),
+    _text("outputs", default="{}"),
+    _int("epoch", default=0),
+    _int("revision", default=0),
+    _int("spool_seq", default=0),
+    sa.Index("deployments_lane", "service", "environment", "number"),
+    sa.Index("deployments_created", "created_at"),
+)
+
+_active = deployments.c.status.in_(("building", "deploying"))
+sa.Index(
+    "deployments_one_active",
+    deployments.c.service,
+    deployments.c.environment,
+    unique=True,
+    sqlite_where=_active,
+    postgresql_where=_active,
+)
+_unfinished = deployments.c.status.in_(("pending", "building", "deploying"))
+sa.Index(
+    "deployments_unfinished",
+    deployments.c.queued_at,
+    sqlite_where=_unfinished,
+    postgresql_where=_unfinished,
+)
+
+snapshots = sa.Table("snapshots", state, sa.Column("sha256", sa.Text, primary_key=True), _text("text"))
+
+steps = sa.Table(
+    "steps",
+    state,
+    sa.Column("deployment_id", sa.Text, primary_key=True),
+    sa.Column("idx", _Big, primary_key=True, autoincrement=False),
+    _text("name"),
+    _text("phase"),
+    _int("reversible", default=1),
+    _text("status"),
+    _int("started_at", null=True),
+    _int("completed_at", null=True),
+    _float("seconds"),
+    _float("expected"),
+    _text("reason", null=True),
+    _text("detail", null=True),
+)
+
+lanes = sa.Table(
+    "lanes",
+    state,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, primary_key=True),
+    _text("holder", null=True),
+    _text("current", null=True),
+    _int("known", default=1),
+    _text("lock_reason", null=True),
+    _int("lock_automatic", default=0),
+    _text("lock_by", null=True),
+    _int("lock_since", null=True),
+    _int("lock_until", null=True),
+)
+
+freezes = sa.Table(
+    "freezes",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("service", null=True),
+    _text("environment", null=True),
+    _text("reason"),
+    _text("by"),
+    _int("since"),
+    _int("until"),
+)
+
+blocks = sa.Table(
+    "blocks",
+    state,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("commit_sha", sa.Text, primary_key=True),
+    _text("version"),
+    _text("reason"),
+    _text("deployment"),
+    _int("at"),
+)
+
+pipelines = sa.Table(
+    "pipelines",
+    state,
+    sa.Column("service", sa.Text, primary_key=True),
+    sa.Column("revision", _Big, primary_key=True, autoincrement=False),
+    _text("sha256"),
+    _int("registered_at"),
+    _text("registered_by"),
+)
+
+idempotency = sa.Table(
+    "idempotency",
+    state,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+    _text("fingerprint"),
+    _text("answer"),
+    _int("at"),
+)
+
+ticks = sa.Table(
+    "ticks",
+    state,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("tick", _Big, primary_key=True, autoincrement=False),
+    _int("at"),
+)
+
+chunks = sa.Table(
+    "chunks",
+    logs,
+    sa.Column("deployment_id", sa.Text, primary_key=True),
+    sa.Column("seq", _Big, primary_key=True, autoincrement=False),
+    _int("lines"),
+    _int("step"),
+    _int("at"),
+    sa.Column("body", sa.LargeBinary, nullable=False),
+)
+
+attached_chunks = chunks.to_metadata(sa.MetaData(), schema="logs")
+"""The same table as the reading connections of the state database see it."""

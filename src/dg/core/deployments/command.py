@@ -30,8 +30,8 @@ class Finished:
 async def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, cap: int) -> Finished:
     """Run `argv` with exactly `env`, nothing on stdin and a session of its own; keep `cap` bytes of stdout.
 
-    On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its lock
-    files, then KILL.
+    On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its
+    lock files, then KILL.
 
     Raises:
         TimeoutError: it did not end in time.
@@ -61,8 +61,8 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, ca
 class _Capture(asyncio.SubprocessProtocol):
     """Keeps the head of each stream and reads on past it, so that the writer never blocks.
 
-    It ends with the last pipe, or a moment after the process itself: a grandchild that still holds a pipe must
-    not hold the caller too.
+    It ends with the last pipe, or a moment after the process itself: a grandchild that still holds a pipe
+    must not hold the caller too.
     """
 
     def __init__(self, cap: int) -> None:
@@ -89,15 +89,20 @@ class _Capture(asyncio.SubprocessProtocol):
 async def _end(transport: asyncio.SubprocessTransport, capture: _Capture) -> None:
     group = transport.get_pid()
     try:
-        if transport.get_returncode() is None:
-            _signal(group, signal.SIGTERM)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_GRACE):
-                    await capture.ended.wait()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if transport.get_returncode() is None:
+                _signal(group, number)
+                await _wait(capture.ended, _GRACE)
     finally:
         if not capture.closed:
             _signal(group, signal.SIGKILL)
         transport.close()
+
+
+async def _wait(event: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
 
 
 def _signal(group: int, number: signal.Signals) -> None:

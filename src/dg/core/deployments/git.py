@@ -44,8 +44,6 @@ _FIXED = {
     "GIT_HTTP_LOW_SPEED_TIME": "30",
 }
 _CONFIG = (
-    *("-c", "protocol.allow=never", "-c", "protocol.https.allow=always"),
-    *("-c", "protocol.ssh.allow=always", "-c", "protocol.file.allow=always"),
     *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
     *("-c", "gc.auto=0", "-c", "gc.autoDetach=false", "-c", "maintenance.auto=false"),
 )
@@ -73,8 +71,8 @@ class Mirrors:
     """Bare mirrors below `root`, one per service.
 
     `timeout` (seconds) bounds whatever talks to a remote, `local_timeout` the rest. `environ` is the server's
-    environment, of which git gets what reaching a remote needs (`HOME` for ssh keys and .netrc, proxies). `config`
-    adds git settings, for example `credential.helper`.
+    environment, of which git gets what reaching a remote needs (`HOME` for ssh keys and .netrc, proxies).
+    `config` adds git settings, for example `credential.helper`.
     """
 
     def __init__(
@@ -101,7 +99,7 @@ class Mirrors:
 
     def path(self, service: str) -> Path:
         """Where the mirror of `service` stands; the runner checks out from it."""
-        if not _SERVICE.match(service):
+        if not _SERVICE.fullmatch(service):
             raise Invalid(f"`{plain(service, limit=80)}` is not a name of a service")
         return self._root / f"{service}.git"
 
@@ -134,22 +132,17 @@ class Mirrors:
             Unavailable: as in `fetch`.
         """
         check_ref(ref)
-        if _HEXADECIMAL.match(ref):
+        if _HEXADECIMAL.fullmatch(ref):
             ref = ref.lower()
-        if _FULL.match(ref):
-            if await self._commit(service, ref) != ref:
-                await self.fetch(service, url)
-            found = {None: await self._commit(service, ref)}
-        else:
+        if not (_FULL.fullmatch(ref) and await self._commit(service, ref)):
             await self.fetch(service, url)
-            found = await self._candidates(service, ref)
-        name, commit = await self._only(service, ref, {k: v for k, v in found.items() if v is not None})
+        name, commit = await self._only(service, ref, await self._meanings(service, ref))
         line = (await self._log(service, commit, limit=1))[0]
         return Resolved(commit, name, line.subject, line.at)
 
     async def contains(self, service: str, branch_ref: str, commit: str) -> bool:
-        """Whether `commit` is reachable from the branch as it was fetched last; fetch before where trust hangs on
-        it.
+        """Whether `commit` is reachable from the branch as it was last fetched. Where trust hangs on that,
+        fetch before.
 
         Raises:
             Invalid: there is no such branch.
@@ -179,7 +172,7 @@ class Mirrors:
         return Changes(base=base, head=head, total=total, commits=tuple(commits), leaving=tuple(leaving))
 
     async def changed_files(self, service: str, base: str | None, head: str, limit: int) -> list[str]:
-        """Paths that differ between the two commits (all of `head` without a base), sorted, at most `limit`."""
+        """Paths that differ between the two commits (all of `head` without a base), at most `limit`."""
         if base is None:
             command = ["ls-tree", "-r", "--name-only", "--full-tree", "-z"]
         else:
@@ -218,7 +211,7 @@ class Mirrors:
         await self._git(service, "worktree", "prune", "--expire=now")
 
     async def compact(self, service: str) -> None:
-        """Pack what many fetches left behind, when git thinks it is time; takes long on a large repository."""
+        """Pack what many fetches left behind, when git finds it is time; slow on a large repository."""
         await self._git(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)
 
     async def _update(self, service: str, mirror: Path, url: str) -> None:
@@ -241,18 +234,24 @@ class Mirrors:
             timeout=self._timeout,
         )
 
-    async def _candidates(self, service: str, ref: str) -> dict[str | None, str | None]:
-        """Everything `ref` could mean: full ref name (None for a commit id) to commit."""
-        if ref.startswith(("refs/heads/", "refs/tags/")):
-            return {ref: await self._commit(service, ref)}
-        names = (f"refs/heads/{ref}", f"refs/tags/{ref}")
-        found: dict[str | None, str | None] = {name: await self._commit(service, name) for name in names}
-        if _ABBREVIATED.match(ref):
-            found |= await self._abbreviated(service, ref)
-        return found
+    async def _meanings(self, service: str, ref: str) -> dict[str | None, str]:
+        """Everything `ref` could mean: full ref name, or None for a commit id, to commit."""
+        if _FULL.fullmatch(ref):
+            found: dict[str | None, str | None] = {None: await self._commit(service, ref)}
+        elif ref.startswith(("refs/heads/", "refs/tags/")):
+            found = {ref: await self._commit(service, ref)}
+        else:
+            found = {
+                name: await self._commit(service, name) for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")
+            }
+            if _ABBREVIATED.fullmatch(ref):
+                found |= await self._abbreviated(service, ref)
+        return {name: commit for name, commit in found.items() if commit is not None}
 
     async def _abbreviated(self, service: str, digits: str) -> dict[str | None, str | None]:
-        objects = (await self._git(service, "rev-parse", f"--disambiguate={digits}")).stdout.decode().split()
+        objects = (
+            (await self._git(service, "rev-parse", f"--disambiguate={digits}")).stdout.decode("ascii").split()
+        )
         commits = [await self._commit(service, name) for name in objects[:16]]
         distinct = sorted({commit for commit in commits if commit is not None})
         return {None: distinct[0]} if len(distinct) == 1 else {commit: commit for commit in distinct}
@@ -384,7 +383,7 @@ def _remove_locks(mirror: Path, before: float) -> bool:
 
 
 def _checked(commit: str) -> str:
-    if not _FULL.match(commit):
+    if not _FULL.fullmatch(commit):
         raise Invalid(f"`{plain(commit, limit=80)}` is not a full commit id of 40 lower case hex digits")
     return commit
 

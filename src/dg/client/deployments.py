@@ -1,0 +1,185 @@
+"""Deployments and their logs, as a caller of the API sees them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+
+from dg.client.errors import Unreachable
+from dg.client.http import Http, path
+from dg.client.models import Standing
+from dg.client.wire import decode, encode
+from dg.core.deployments.models import (
+    FINAL,
+    Changes,
+    CreateDeployment,
+    Deployment,
+    LogPage,
+    Page,
+    RequestRollback,
+    Status,
+    Step,
+    UpdateDeployment,
+)
+
+PATIENCE = 120.0
+"""Seconds for which watching goes on without a server: one that restarts finds its deployments again."""
+
+LONG_POLL = 20.0
+
+
+class Deployments:
+    """`key` is an Idempotency-Key of the caller's; without it a write gets one, for the SDK's own retries."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def create(self, request: CreateDeployment, *, key: str | None = None) -> Deployment:
+        """Ask for a deployment. Raises Refused for a closed lane, Invalid for an unknown ref or service."""
+        answer = await self._http.write("POST", path("deployments"), encode(request), key=key)
+        return decode(Deployment, answer)
+
+    async def get(self, deployment_id: str) -> Deployment:
+        """One deployment. Raises NotFound."""
+        return decode(Deployment, await self._http.get(path("deployments", deployment_id)))
+
+    async def list(
+        self,
+        *,
+        matching: str | None = None,
+        service: str | None = None,
+        environment: str | None = None,
+        status: Status | None = None,
+        cursor: str | None = None,
+        limit: int | None = None,
+    ) -> Page[Deployment]:
+        """One page, newest first; `matching` is the API's grammar, such as `env=production status!=success`."""
+        query = {
+            "filter": matching,
+            "service": service,
+            "environment": environment,
+            "status": status.value if status else None,
+            "cursor": cursor,
+            "limit": limit,
+        }
+        return decode(Page[Deployment], await self._http.get(path("deployments"), query))
+
+    async def update(
+        self, deployment_id: str, request: UpdateDeployment, *, key: str | None = None
+    ) -> Deployment:
+        """Change a pending deployment. Raises Refused when it has started."""
+        answer = await self._http.write(
+            "PUT", path("deployments", deployment_id), encode(request, only_set=True), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def cancel(
+        self,
+        deployment_id: str,
+        *,
+        then_rollback: bool = False,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> Deployment:
+        """Stop a deployment; a running one ends a little later. Raises Refused when it has ended."""
+        body = {"then_rollback": then_rollback, **({"reason": reason} if reason else {})}
+        return decode(
+            Deployment,
+            await self._http.write("POST", path("deployments", deployment_id, "cancel"), body, key=key),
+        )
+
+    async def rollback(
+        self, deployment_id: str, request: RequestRollback, *, key: str | None = None
+    ) -> Deployment:
+        """Roll back the lane of `deployment_id`; the answer is the rollback, a deployment of its own."""
+        answer = await self._http.write(
+            "POST", path("deployments", deployment_id, "rollback"), encode(request), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def status(self, deployment_id: str) -> Standing:
+        """Status, progress and the last log lines: cheap to ask often."""
+        return decode(Standing, await self._http.get(path("deployments", deployment_id, "status")))
+
+    async def changes(self, deployment_id: str) -> Changes:
+        """The commits that the deployment brings and takes away."""
+        return decode(Changes, await self._http.get(path("deployments", deployment_id, "changes")))
+
+    async def steps(self, deployment_id: str) -> tuple[Step, ...]:
+        """The deployment's steps in order."""
+        return (await self.status(deployment_id)).steps
+
+    async def logs(
+        self, deployment_id: str, *, after: int = 0, limit: int | None = None, wait: float = 0
+    ) -> LogPage:
+        """Lines with `seq` from `after` on; the server waits for some up to `wait` seconds."""
+        query = {"after": after, "limit": limit, "wait": wait or None}
+        return decode(
+            LogPage, await self._http.get(path("deployments", deployment_id, "logs"), query, wait=wait)
+        )
+
+    async def follow_logs(self, deployment_id: str, *, after: int = 0) -> AsyncGenerator[LogPage]:
+        """Pages from `after` on until the deployment has ended and its log is complete.
+
+        Goes on through a restart of the server; raises Unreachable when it stays away for PATIENCE seconds.
+        """
+        patience = Patience(self._http)
+        while True:
+            try:
+                page = await self.logs(deployment_id, after=after, wait=LONG_POLL)
+            except Unreachable as error:
+                await patience.spend(error)
+                continue
+            patience.restore()
+            after = page.next_seq
+            if page.items or page.left_out or page.complete:
+                yield page
+            if page.complete:
+                return
+
+    async def raw_logs(self, deployment_id: str) -> AsyncGenerator[bytes]:
+        """The whole log as it is kept, in blocks: not made safe for a terminal."""
+        async with self._http.stream(
+            path("deployments", deployment_id, "logs"), accept="text/plain", silence=LONG_POLL
+        ) as response:
+            async for block in response.aiter_bytes():
+                yield block
+
+    async def watch(self, deployment_id: str, *, every: float = 0.25) -> AsyncGenerator[Standing]:
+        """Its standing every so many seconds, the last one when it has ended.
+
+        Goes on through a restart of the server; raises Unreachable when it stays away for PATIENCE seconds.
+        """
+        patience = Patience(self._http)
+        while True:
+            try:
+                standing = await self.status(deployment_id)
+            except Unreachable as error:
+                await patience.spend(error)
+                continue
+            patience.restore()
+            yield standing
+            if standing.status in FINAL:
+                return
+            await self._http.clock.sleep(every)
+
+
+class Patience:
+    """How long a reader goes on asking a server that does not answer."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self.restore()
+
+    def restore(self) -> None:
+        """It answered: start over."""
+        self._attempt = 0
+        self._since: float | None = None
+
+    async def spend(self, error: Unreachable) -> None:
+        """Wait before asking again. Raises `error` when it took too long already."""
+        now = self._http.clock.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= PATIENCE:
+            raise error
+        await self._http.clock.sleep(self._http.pause(self._attempt))
+        self._attempt += 1

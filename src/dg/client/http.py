@@ -1,0 +1,181 @@
+"""The SDK's one way to the server: bearer token, retries of what may be repeated, errors as the core's."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from random import Random
+from urllib.parse import quote
+from uuid import uuid4
+
+import httpx
+
+from dg import __version__
+from dg.client.auth import checked, checked_token
+from dg.client.errors import Unintelligible, Unreachable, problem
+from dg.client.wire import JSON, clean
+from dg.core.clock import Clock
+from dg.core.errors import Problem, Refused, TooMany, Unavailable
+from dg.core.text import plain
+
+ATTEMPTS = 4
+FIRST_PAUSE = 0.1
+LONGEST_PAUSE = 5.0
+"""Seconds; a pause doubles from the first and is between half and all of that."""
+
+Query = Mapping[str, str | int | float | None]
+
+
+def path(*parts: str) -> str:
+    """A path below `/v1` in which no part can reach beyond its own place."""
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+class Http:
+    """Requests to one server; open between `__aenter__` and `__aexit__` of the Client that owns it."""
+
+    def __init__(
+        self,
+        url: str,
+        token: str | None,
+        *,
+        transport: httpx.AsyncBaseTransport | None,
+        timeout: float,
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self.url = checked(url)
+        self.clock = clock
+        self._random = random
+        self._timeout = timeout
+        headers = {"User-Agent": f"dg/{__version__}", "Accept": "application/json"}
+        if token is not None:
+            headers["Authorization"] = f"Bearer {checked_token(token)}"
+        self._http = httpx.AsyncClient(
+            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+        )
+
+    async def close(self) -> None:
+        await self._http.aclose()
+
+    async def get(self, path: str, query: Query | None = None, *, wait: float = 0) -> JSON:
+        """Read one resource; `wait` is how many seconds the server may hold the answer back on purpose."""
+        return await self._send("GET", path, query=query, timeout=self._timeout + wait)
+
+    async def write(self, method: str, path: str, body: JSON = None, *, key: str | None = None) -> JSON:
+        """Change something once, however often it has to be sent: it goes with an Idempotency-Key."""
+        return await self._send(method, path, body=body, key=key or uuid4().hex)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        accept: str,
+        headers: Mapping[str, str] | None = None,
+        silence: float,
+    ) -> AsyncIterator[httpx.Response]:
+        """One open answer of media type `accept`; `silence` seconds without a byte are a lost connection."""
+        request = self._http.build_request(
+            "GET",
+            path,
+            params=_given(query),
+            headers={"Accept": accept, **(headers or {})},
+            timeout=httpx.Timeout(self._timeout, read=silence),
+        )
+        with _connection_errors(self.url):
+            response = await self._http.send(request, stream=True)
+        try:
+            with _connection_errors(self.url):
+                if response.is_error:
+                    await response.aread()
+                    raise _problem(response)
+                yield response
+        finally:
+            await response.aclose()
+
+    def pause(self, attempt: int, error: Problem | None = None) -> float:
+        """Seconds to wait before trying again after the failed `attempt`, counted from 0."""
+        asked = error.details.get("retry_after") if error else None
+        if isinstance(asked, (int, float)) and asked > 0:
+            return min(float(asked), LONGEST_PAUSE)
+        full = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 16))
+        return full * (0.5 + self._random.random() / 2)
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: JSON = None,
+        key: str | None = None,
+        timeout: float | None = None,
+    ) -> JSON:
+        headers = {"Idempotency-Key": key} if key else {}
+        attempt = 0
+        while True:
+            try:
+                with _connection_errors(self.url):
+                    response = await self._http.request(
+                        method,
+                        path,
+                        params=_given(query),
+                        json=body,
+                        headers=headers,
+                        timeout=timeout or self._timeout,
+                    )
+                return _read(response)
+            except Problem as error:
+                attempt += 1
+                if attempt >= ATTEMPTS or not _may_pass(error):
+                    raise
+                await self.clock.sleep(self.pause(attempt - 1, error))
+
+
+def _given(query: Query | None) -> dict[str, str | int | float]:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _may_pass(error: Problem) -> bool:
+    """Whether the same request may fare better in a moment."""
+    if isinstance(error, TooMany):
+        asked = error.details.get("retry_after", 0)
+        return isinstance(asked, (int, float)) and asked <= LONGEST_PAUSE
+    return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.reason == "in_flight")
+
+
+@contextmanager
+def _connection_errors(url: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise Unreachable(f"{url} did not answer in time", url=url) from error
+    except httpx.RequestError as error:
+        raise Unreachable(
+            f"{url} cannot be reached: {plain(str(error)) or 'the connection broke'}", url=url
+        ) from error
+
+
+def _read(response: httpx.Response) -> JSON:
+    if not response.is_success:
+        raise _problem(response)
+    if response.status_code == 204:
+        return None
+    try:
+        return response.json()
+    except (ValueError, RecursionError) as error:
+        raise Unintelligible(f"{response.url.host} answered without JSON: is that a dg server?") from error
+
+
+def _problem(response: httpx.Response) -> Problem:
+    try:
+        body = clean(response.json(), opaque=True)
+    except (ValueError, RecursionError):
+        body = None
+    error = problem(response.status_code, body)
+    seconds = response.headers.get("Retry-After", "")
+    if "retry_after" not in error.details and seconds.isdecimal():
+        error.details = {**error.details, "retry_after": int(seconds)}
+    return error

@@ -1,0 +1,95 @@
+"""Lanes: what runs where, what holds a lane or closes it, and rolling it back."""
+
+from __future__ import annotations
+
+from dg.client.http import Http, path
+from dg.client.wire import JSON, decode, encode, rfc3339
+from dg.core.deployments.models import Deployment, Freeze, Lane, Page, RequestRollback
+from dg.core.types import Environment
+
+
+class Lanes:
+    """A closed lane opens at the moment `until` (microseconds) or after `seconds` on the server's clock."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def list(
+        self, *, service: str | None = None, environment: Environment | None = None
+    ) -> tuple[Lane, ...]:
+        """The lanes the caller may see, narrowed to a service or an environment."""
+        query = {"service": service, "environment": environment.value if environment else None}
+        return decode(Page[Lane], await self._http.get(path("lanes"), query)).items
+
+    async def get(self, service: str, environment: Environment) -> Lane:
+        """One lane. Raises NotFound."""
+        return decode(Lane, await self._http.get(path("lanes", service, environment)))
+
+    async def lock(
+        self,
+        service: str,
+        environment: Environment,
+        *,
+        reason: str,
+        until: int | None = None,
+        seconds: float | None = None,
+        key: str | None = None,
+    ) -> Lane:
+        """Close one lane. Raises Refused when it is locked already."""
+        body = {"reason": reason, **_end(until, seconds)}
+        return decode(
+            Lane, await self._http.write("POST", path("lanes", service, environment, "lock"), body, key=key)
+        )
+
+    async def unlock(
+        self, service: str, environment: Environment, *, reason: str | None = None, key: str | None = None
+    ) -> Lane:
+        """Open a locked lane. Raises Refused when it is not locked."""
+        body = {"reason": reason} if reason else {}
+        return decode(
+            Lane, await self._http.write("POST", path("lanes", service, environment, "unlock"), body, key=key)
+        )
+
+    async def rollback(
+        self, service: str, environment: Environment, request: RequestRollback, *, key: str | None = None
+    ) -> Deployment:
+        """Roll the lane back; the answer is the rollback, a deployment of its own."""
+        answer = await self._http.write(
+            "POST", path("lanes", service, environment, "rollback"), encode(request), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def freezes(self) -> tuple[Freeze, ...]:
+        """The freezes that hold now."""
+        return decode(Page[Freeze], await self._http.get(path("freezes"))).items
+
+    async def freeze(
+        self,
+        *,
+        reason: str,
+        until: int | None = None,
+        seconds: float | None = None,
+        service: str | None = None,
+        environment: Environment | None = None,
+        key: str | None = None,
+    ) -> Freeze:
+        """Close all lanes of a service, of an environment, of both, or (neither given) every lane."""
+        where = {"service": service, "environment": environment.value if environment else None}
+        body = {
+            "reason": reason,
+            **_end(until, seconds),
+            **{name: value for name, value in where.items() if value},
+        }
+        return decode(Freeze, await self._http.write("POST", path("freezes"), body, key=key))
+
+    async def thaw(self, freeze_id: str | None = None, *, key: str | None = None) -> tuple[Freeze, ...]:
+        """Lift one freeze, or all that the caller may lift; the answer is those lifted."""
+        where = path("freezes", freeze_id, "thaw") if freeze_id else path("freezes", "thaw")
+        answer = await self._http.write("POST", where, key=key)
+        return decode(Page[Freeze], answer).items
+
+
+def _end(until: int | None, seconds: float | None) -> dict[str, JSON]:
+    if until is not None:
+        return {"until": rfc3339(until)}
+    return {"for": f"{seconds:g}s"} if seconds is not None else {}

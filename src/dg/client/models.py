@@ -1,0 +1,82 @@
+"""What the API tells beyond the core's models. Times are microseconds since the epoch, durations seconds."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from dg.core.deployments.models import Changes, Status, Step
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class Standing(_Model):
+    """How far a deployment is: `progress` from 0 to 100, its last log lines, when it should be done."""
+
+    id: str
+    status: Status
+    progress: float
+    logs: tuple[str, ...] = ()
+    estimated_completion: int | None = None
+    stage: str | None = None
+    hold: str | None = None
+    steps: tuple[Step, ...] = ()
+
+
+class Event(_Model):
+    """One fact of the ledger; `seq` counts without gaps over the server, the payload is the fact's own."""
+
+    seq: int
+    at: int
+    type: str
+    actor: str
+    auth: str
+    object: str = ""
+    environment: str | None = None
+    service: str | None = None
+    payload: dict[str, Any] = {}
+    prev: str | None = None
+    hash: str | None = None
+
+
+class Verdict(_Model):
+    """Whether the ledger is whole; `bad_seq` is the first entry that is not as it was written."""
+
+    ok: bool
+    checked: int
+    message: str
+    head_seq: int
+    head_hash: str
+    bad_seq: int | None = None
+
+
+class Finding(_Model):
+    """What a pipeline's reader should know; `field` is a path such as `step[2].timeout`."""
+
+    level: Literal["error", "warning"]
+    field: str
+    message: str
+
+
+class PlannedStep(_Model):
+    """One step as it would run."""
+
+    index: int
+    name: str
+    phase: str
+    action: str
+    timeout: float
+    secrets: tuple[str, ...] = ()
+    reversible: bool = True
+
+
+class Plan(_Model):
+    """What a deployment would do: its steps in order, and the commits it would bring."""
+
+    commit: str
+    version: str
+    steps: tuple[PlannedStep, ...]
+    changes: Changes

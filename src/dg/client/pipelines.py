@@ -1,0 +1,47 @@
+"""Pipelines: the TOML texts that say what a deployment of a service does."""
+
+from __future__ import annotations
+
+from dg.client.http import Http, path
+from dg.client.models import Finding, Plan
+from dg.client.wire import decode
+from dg.core.deployments.models import Page, RegisteredPipeline
+from dg.core.types import Environment
+
+
+class Pipelines:
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def register(self, text: str, *, key: str | None = None) -> RegisteredPipeline:
+        """Make `text` the newest revision for its service. Raises Invalid naming each bad field."""
+        return decode(
+            RegisteredPipeline, await self._http.write("POST", path("pipelines"), {"text": text}, key=key)
+        )
+
+    async def list(self) -> tuple[RegisteredPipeline, ...]:
+        """The newest revision of each service."""
+        return decode(Page[RegisteredPipeline], await self._http.get(path("pipelines"))).items
+
+    async def get(self, service: str) -> RegisteredPipeline:
+        """The newest revision of one service. Raises NotFound."""
+        return decode(RegisteredPipeline, await self._http.get(path("pipelines", service)))
+
+    async def history(
+        self, service: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> Page[RegisteredPipeline]:
+        """One page of revisions, newest first."""
+        answer = await self._http.get(
+            path("pipelines", service, "history"), {"cursor": cursor, "limit": limit}
+        )
+        return decode(Page[RegisteredPipeline], answer)
+
+    async def lint(self, text: str) -> tuple[Finding, ...]:
+        """What is wrong with `text`, or could be better; nothing is registered."""
+        answer = await self._http.write("POST", path("pipelines", "lint"), {"text": text})
+        return decode(Page[Finding], answer).items
+
+    async def plan(self, service: str, environment: Environment, ref: str | None = None) -> Plan:
+        """What a deployment of `ref` would run and bring; nothing is started."""
+        body = {"environment": environment.value, **({"ref": ref} if ref else {})}
+        return decode(Plan, await self._http.write("POST", path("pipelines", service, "plan"), body))

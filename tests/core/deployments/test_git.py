@@ -119,7 +119,7 @@ async def test_a_tag_of_no_commit_is_unknown(upstream: Upstream, mirrors: Mirror
 
 async def test_seven_to_forty_digits_resolve_without_a_ref(upstream: Upstream, mirrors: Mirrors) -> None:
     commit = upstream.commit("first")
-    for digits in (commit[:7], commit[:20], commit, commit.upper()):
+    for digits in (commit[:7], commit[:20].upper(), commit, commit.upper()):
         resolved = await mirrors.resolve("web", upstream.url, digits)
         assert (resolved.commit, resolved.ref) == (commit, None)
 
@@ -189,13 +189,15 @@ def test_a_hostile_service_gets_no_folder(mirrors: Mirrors, service: str) -> Non
 
 @pytest.mark.parametrize("commit", ["main", "--output=x", MISSING[:39], MISSING + "\n", MISSING[:39] + "G"])
 async def test_only_full_commit_ids_reach_git(upstream: Upstream, mirrors: Mirrors, commit: str) -> None:
-    upstream.commit("first")
+    known = upstream.commit("first")
     await mirrors.fetch("web", upstream.url)
     calls = (
         mirrors.keep("web", commit),
         mirrors.contains("web", "main", commit),
         mirrors.commits("web", None, commit, 5),
-        mirrors.commits("web", commit, MISSING, 5),
+        mirrors.commits("web", commit, known, 5),
+        mirrors.commits("web", known, commit, 5),
+        mirrors.changed_files("web", known, commit, 5),
         mirrors.changed_files("web", None, commit, 5),
         mirrors.read_file("web", commit, "file", 5),
     )
@@ -525,3 +527,9 @@ async def test_compacting_keeps_every_commit(upstream: Upstream, mirrors: Mirror
     await mirrors.fetch("web", upstream.url)
     await mirrors.compact("web")
     assert await mirrors.read_file("web", commit, "file", 10) == b"x"
+
+
+async def test_a_branch_may_look_like_upper_case_digits(upstream: Upstream, mirrors: Mirrors) -> None:
+    commit = upstream.commit("first")
+    upstream.git("branch", "DEADBEEF")
+    assert (await mirrors.resolve("web", upstream.url, "DEADBEEF")).commit == commit

@@ -24,7 +24,6 @@ from dg.core.types import COMMIT_PATTERN, NAME_PATTERN
 
 _FULL = re.compile(COMMIT_PATTERN)
 _ABBREVIATED = re.compile(r"^[0-9a-f]{7,39}$")
-_HEXADECIMAL = re.compile(r"^[0-9a-f]{7,40}$", re.IGNORECASE)
 _SERVICE = re.compile(NAME_PATTERN)
 
 _INHERITED = (
@@ -132,7 +131,7 @@ class Mirrors:
             Unavailable: as in `fetch`.
         """
         check_ref(ref)
-        if _HEXADECIMAL.fullmatch(ref):
+        if _FULL.fullmatch(ref.lower()):
             ref = ref.lower()
         if not (_FULL.fullmatch(ref) and await self._commit(service, ref)):
             await self.fetch(service, url)
@@ -161,9 +160,10 @@ class Mirrors:
 
         A `base` that the mirror does not know (it was made anew) counts as none, and the answer says so.
         """
+        _checked(head)
         if base is not None and await self._commit(service, _checked(base)) is None:
             base = None
-        coming = _checked(head) if base is None else f"{base}..{head}"
+        coming = head if base is None else f"{base}..{head}"
         total = int((await self._git(service, "rev-list", "--count", "--end-of-options", coming)).stdout)
         leaving: list[CommitLine] = []
         if base is not None and not await self._is_ancestor(service, base, head):
@@ -244,8 +244,8 @@ class Mirrors:
             found = {
                 name: await self._commit(service, name) for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")
             }
-            if _ABBREVIATED.fullmatch(ref):
-                found |= await self._abbreviated(service, ref)
+            if _ABBREVIATED.fullmatch(ref.lower()):
+                found |= await self._abbreviated(service, ref.lower())
         return {name: commit for name, commit in found.items() if commit is not None}
 
     async def _abbreviated(self, service: str, digits: str) -> dict[str | None, str | None]:

@@ -1,0 +1,225 @@
+"""`dg doctor`: whether this machine can run a server, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import resource
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from dg.cli.errors import ExitCode
+from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.output import Meaning, Output
+from dg.core.clock import SystemClock, to_datetime
+from dg.core.errors import Invalid
+from dg.runner.processes import capabilities
+
+SQLITE_WAL_RESET_FIXED = (3, 51, 3)
+"""The first SQLite without the bug that can corrupt a WAL file when two connections write at once."""
+
+GIT_OLDEST = (2, 24)
+"""The first git that has `--end-of-options`."""
+
+DISK_WARN, DISK_FAIL = 1 << 30, 100 << 20
+"""Free bytes below which it gets tight, and below which a server must not start."""
+
+FILES_BESIDE_CONNECTIONS = 200
+"""Open files that a server needs for itself: databases, logs, runners."""
+
+CLOCK_SLACK = 300_000_000
+"""Microseconds by which a file server's clock may differ from this machine's."""
+
+CAPABILITIES = {
+    "prctl": ("no prctl: a step's escaped children are found by their environment only", "use Linux"),
+    "proc": ("no /proc: processes that escape a step are not found", "mount /proc"),
+    "children": ("no children files in /proc: looking for a step's processes is slower", "nothing to do"),
+    "cgroup2": (
+        "no writable cgroup v2: steps have no group of their own",
+        "delegate one and name it in runner.cgroup",
+    ),
+}
+"""What is lost without each of the runner's capabilities, and the way out."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the doctor's; `remedy` is the way out where something is not right."""
+
+    name: str
+    level: Literal["ok", "warn", "fail"]
+    message: str
+    remedy: str = ""
+
+
+@click.command(cls=Command)
+@pass_invocation
+def doctor(invocation: Invocation) -> ExitCode:
+    """Check whether this machine can run a server."""
+    findings = list(examine(invocation))
+    show(findings, invocation.output)
+    return ExitCode.FAILED if any(finding.level == "fail" for finding in findings) else ExitCode.OK
+
+
+def show(findings: list[Finding], output: Output) -> None:
+    """JSON lines, or a table in which the remedy stands below its finding."""
+    if output.json:
+        for finding in findings:
+            output.record(asdict(finding))
+        return
+    space = max(len(finding.name) for finding in findings)
+    for finding in findings:
+        word, meaning = output.status(finding.level)
+        output.line((f"{word:6}", meaning), f"{finding.name:{space}}", f" {finding.message}")
+        if finding.remedy:
+            output.line(" " * (space + 8), (finding.remedy, Meaning.DIM))
+
+
+def examine(invocation: Invocation) -> Iterator[Finding]:
+    """Every check, in the order in which one would set a machine up."""
+    yield python(sys.version_info[:3])
+    yield sqlite(sqlite3.sqlite_version_info)
+    yield git(git_version())
+    yield from runner(capabilities())
+    yield clock(SystemClock().micros(), Path(__file__).stat().st_mtime)
+    yield umask(current_umask())
+    try:
+        settings = invocation.settings().settings
+    except Invalid as error:
+        yield Finding("settings", "fail", error.message, "correct what is named")
+        return
+    yield Finding("settings", "ok", "as `dg config show` prints them")
+    yield files(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.server.max_connections)
+    yield from home(settings.home)
+
+
+def python(version: tuple[int, ...]) -> Finding:
+    name = f"{platform.python_implementation()} {_dotted(version)}"
+    if version < (3, 11):
+        return Finding("python", "fail", name, "dg needs Python 3.11 or newer")
+    return Finding("python", "ok", name)
+
+
+def sqlite(version: tuple[int, ...]) -> Finding:
+    if version >= SQLITE_WAL_RESET_FIXED:
+        return Finding("sqlite", "ok", _dotted(version))
+    message = (
+        f"{_dotted(version)} has the WAL-reset bug, which two writers at once can set off; dg writes with one"
+    )
+    remedy = f"let no other program write to dg's database; SQLite {_dotted(SQLITE_WAL_RESET_FIXED)} is safe"
+    return Finding("sqlite", "warn", message, remedy)
+
+
+def git_version() -> str | None:
+    """What `git --version` says; None without git."""
+    if shutil.which("git") is None:
+        return None
+    return subprocess.run(
+        ["git", "--version"],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=10,
+    ).stdout
+
+
+def git(said: str | None) -> Finding:
+    if said is None:
+        return Finding("git", "fail", "not found", "install git")
+    found = re.search(r"([0-9]+)\.([0-9]+)(\.[0-9]+)?", said)
+    if found is None or (int(found[1]), int(found[2])) < GIT_OLDEST:
+        return Finding(
+            "git", "fail", said.strip() or "does not work", f"install git {_dotted(GIT_OLDEST)} or newer"
+        )
+    return Finding("git", "ok", found[0])
+
+
+def runner(found: Mapping[str, bool]) -> Iterator[Finding]:
+    """What deployments lose where the system lacks something."""
+    for name, present in found.items():
+        message, remedy = CAPABILITIES.get(name, (f"{name} is missing", "deployments run without it"))
+        yield Finding(name, "ok", "available") if present else Finding(name, "warn", message, remedy)
+
+
+def clock(now: int, installed: float) -> Finding:
+    """The wall clock against the one thing known about it: dg was installed before it is run."""
+    written = f"{to_datetime(now):%Y-%m-%d %H:%M:%S} UTC"
+    if now < installed * 1_000_000 - CLOCK_SLACK:
+        return Finding(
+            "clock", "fail", f"{written} is before dg was installed", "set the clock; tokens depend on it"
+        )
+    return Finding("clock", "ok", written)
+
+
+def umask(mask: int) -> Finding:
+    if mask & 0o022 == 0o022:
+        return Finding("umask", "ok", f"{mask:04o}")
+    return Finding(
+        "umask", "warn", f"{mask:04o} lets others write to new files", "set `umask 077` where dg starts"
+    )
+
+
+def current_umask() -> int:
+    """The mask can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def files(limit: int, connections: int) -> Finding:
+    needed = connections + FILES_BESIDE_CONNECTIONS
+    if limit == resource.RLIM_INFINITY or limit >= needed:
+        return Finding("open files", "ok", "no limit" if limit == resource.RLIM_INFINITY else str(limit))
+    message = f"{limit} are allowed; server.max_connections = {connections} needs {needed}"
+    return Finding("open files", "warn", message, f"`ulimit -n {needed}`, or lower server.max_connections")
+
+
+def home(path: Path) -> Iterator[Finding]:
+    """Owner, mode and room of the folder that holds everything."""
+    if not path.exists():
+        yield Finding("home", "ok", f"{path} will be made at the first start")
+    else:
+        yield _private(path)
+        for file in (path / "server.toml", path / "secrets.toml"):
+            if file.exists() and file.stat().st_mode & 0o077:
+                message = f"{file} can be read by others"
+                yield Finding(
+                    "home", "fail" if file.name == "secrets.toml" else "warn", message, f"chmod 600 {file}"
+                )
+    yield disk(shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free)
+
+
+def _private(path: Path) -> Finding:
+    facts = path.stat()
+    if not stat.S_ISDIR(facts.st_mode):
+        return Finding("home", "fail", f"{path} is not a folder", "choose another with --home")
+    if facts.st_uid != os.geteuid():
+        return Finding(
+            "home", "fail", f"{path} belongs to another user", "run dg as its owner, or choose another home"
+        )
+    if facts.st_mode & 0o077:
+        return Finding("home", "warn", f"{path} is open to others", f"chmod 700 {path}")
+    return Finding("home", "ok", str(path))
+
+
+def disk(free: int) -> Finding:
+    message = f"{free / (1 << 30):.1f} GiB free"
+    if free >= DISK_WARN:
+        return Finding("disk", "ok", message)
+    remedy = "make room, or shorten retention.logs and retention.runs"
+    return Finding("disk", "fail" if free < DISK_FAIL else "warn", message, remedy)
+
+
+def _dotted(version: Iterable[int]) -> str:
+    return ".".join(map(str, version))

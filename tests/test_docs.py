@@ -1,0 +1,30 @@
+"""The documentation as assertions: pages printed from code are fresh, links and paths lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from dg.cli.config import reference_page
+
+ROOT = Path(__file__).parents[1]
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+def test_the_settings_page_is_what_the_tree_says() -> None:
+    """Refresh it with `bin/dg config reference > docs/settings.md`."""
+    assert ROOT.joinpath("docs/settings.md").read_text("utf-8") == reference_page()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_relative_links_lead_somewhere(page: Path) -> None:
+    targets = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+)", page.read_text("utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_paths_named_in_a_page_exist(page: Path) -> None:
+    named = re.findall(r"`((?:src|tests|docs|bin|benchmarks|\.ci)/[\w./-]*[\w/])`", page.read_text("utf-8"))
+    assert [path for path in named if not (ROOT / path).exists()] == []

@@ -27,8 +27,23 @@ def deployment(**changed: Any) -> dict[str, Any]:
     }
 
 
-def standing(**changed: Any) -> dict[str, Any]:
-    return {"id": ID, "status": "building", "progress": 40, "logs": ["one"], "stage": "image", **changed}
+def progress(percent: float = 40, status: str = "building") -> dict[str, Any]:
+    step = {
+        "index": 0,
+        "name": "image",
+        "phase": "build",
+        "status": "running",
+        "started_at": "2026-11-26T07:00:01Z",
+    }
+    whole = deployment(status=status)
+    return {
+        "id": ID,
+        "status": status,
+        "progress": percent,
+        "logs": ["one"],
+        "steps": [step],
+        "deployment": whole,
+    }
 
 
 def event(seq: int, **changed: Any) -> dict[str, Any]:

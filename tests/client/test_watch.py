@@ -1,4 +1,4 @@
-"""Following a deployment: its standing and its log, through a server's restart."""
+"""Following a deployment: its progress and its log, through a server's restart."""
 
 from __future__ import annotations
 
@@ -29,13 +29,11 @@ def page(*texts: str, first: int = 0, **changed: object) -> dict[str, object]:
 
 
 async def test_watching_ends_with_the_deployment(connect: Connect, clock: InstantClock) -> None:
-    script = answers(
-        samples.standing(), samples.standing(progress=80), samples.standing(status="success", progress=100)
-    )
+    script = answers(samples.progress(), samples.progress(80), samples.progress(100, "success"))
     client = connect(lambda request: next(script))
-    seen = [standing async for standing in client.deployments.watch(samples.ID, every=0.5)]
-    assert [standing.progress for standing in seen] == [40, 80, 100]
-    assert seen[-1].status is Status.SUCCESS
+    seen = [progress async for progress in client.deployments.watch(samples.ID, every=0.5)]
+    assert [progress.progress for progress in seen] == [40, 80, 100]
+    assert seen[-1].deployment.status is Status.SUCCESS
     assert clock.slept == [0.5, 0.5]
 
 
@@ -47,10 +45,10 @@ async def test_watching_outlives_a_server_that_restarts(connect: Connect) -> Non
         calls += 1
         if 2 <= calls <= 20:
             raise httpx.ConnectError("refused")
-        return httpx.Response(200, json=samples.standing(status="building" if calls == 1 else "failed"))
+        return httpx.Response(200, json=samples.progress(status="building" if calls == 1 else "failed"))
 
-    seen = [standing async for standing in connect(handler).deployments.watch(samples.ID)]
-    assert [standing.status for standing in seen] == [Status.BUILDING, Status.FAILED]
+    seen = [progress async for progress in connect(handler).deployments.watch(samples.ID)]
+    assert [progress.deployment.status for progress in seen] == [Status.BUILDING, Status.FAILED]
 
 
 async def test_watching_gives_up_when_the_server_stays_away(connect: Connect, clock: InstantClock) -> None:

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator
 
 from dg.client.errors import Unreachable
 from dg.client.http import Http, path
-from dg.client.models import Standing
 from dg.client.wire import decode, encode
 from dg.core.deployments.models import (
     FINAL,
@@ -15,6 +14,7 @@ from dg.core.deployments.models import (
     Deployment,
     LogPage,
     Page,
+    Progress,
     RequestRollback,
     Status,
     Step,
@@ -52,7 +52,7 @@ class Deployments:
         cursor: str | None = None,
         limit: int | None = None,
     ) -> Page[Deployment]:
-        """One page, newest first; `matching` is the API's grammar, such as `env=production status!=success`."""
+        """One page, newest first; `matching` is a filter such as `env=production status!=success`."""
         query = {
             "filter": matching,
             "service": service,
@@ -96,9 +96,9 @@ class Deployments:
         )
         return decode(Deployment, answer)
 
-    async def status(self, deployment_id: str) -> Standing:
+    async def status(self, deployment_id: str) -> Progress:
         """Status, progress and the last log lines: cheap to ask often."""
-        return decode(Standing, await self._http.get(path("deployments", deployment_id, "status")))
+        return decode(Progress, await self._http.get(path("deployments", deployment_id, "status")))
 
     async def changes(self, deployment_id: str) -> Changes:
         """The commits that the deployment brings and takes away."""
@@ -144,21 +144,21 @@ class Deployments:
             async for block in response.aiter_bytes():
                 yield block
 
-    async def watch(self, deployment_id: str, *, every: float = 0.25) -> AsyncGenerator[Standing]:
-        """Its standing every so many seconds, the last one when it has ended.
+    async def watch(self, deployment_id: str, *, every: float = 0.25) -> AsyncGenerator[Progress]:
+        """Its progress every so many seconds, the last one when it has ended.
 
         Goes on through a restart of the server; raises Unreachable when it stays away for PATIENCE seconds.
         """
         patience = Patience(self._http)
         while True:
             try:
-                standing = await self.status(deployment_id)
+                progress = await self.status(deployment_id)
             except Unreachable as error:
                 await patience.spend(error)
                 continue
             patience.restore()
-            yield standing
-            if standing.status in FINAL:
+            yield progress
+            if progress.deployment.status in FINAL:
                 return
             await self._http.clock.sleep(every)
 

@@ -9,7 +9,7 @@ from dg.core.types import Environment
 
 
 class Lanes:
-    """A closed lane opens at the moment `until` (microseconds) or after `seconds` on the server's clock."""
+    """A closed lane opens at the moment `until` (microseconds), or after `lasting` such as `1h30m`."""
 
     def __init__(self, http: Http) -> None:
         self._http = http
@@ -32,11 +32,11 @@ class Lanes:
         *,
         reason: str,
         until: int | None = None,
-        seconds: float | None = None,
+        lasting: str | None = None,
         key: str | None = None,
     ) -> Lane:
         """Close one lane. Raises Refused when it is locked already."""
-        body = {"reason": reason, **_end(until, seconds)}
+        body = {"reason": reason, **_end(until, lasting)}
         return decode(
             Lane, await self._http.write("POST", path("lanes", service, environment, "lock"), body, key=key)
         )
@@ -68,7 +68,7 @@ class Lanes:
         *,
         reason: str,
         until: int | None = None,
-        seconds: float | None = None,
+        lasting: str | None = None,
         service: str | None = None,
         environment: Environment | None = None,
         key: str | None = None,
@@ -77,7 +77,7 @@ class Lanes:
         where = {"service": service, "environment": environment.value if environment else None}
         body = {
             "reason": reason,
-            **_end(until, seconds),
+            **_end(until, lasting),
             **{name: value for name, value in where.items() if value},
         }
         return decode(Freeze, await self._http.write("POST", path("freezes"), body, key=key))
@@ -89,7 +89,7 @@ class Lanes:
         return decode(Page[Freeze], answer).items
 
 
-def _end(until: int | None, seconds: float | None) -> dict[str, JSON]:
+def _end(until: int | None, lasting: str | None) -> dict[str, JSON]:
     if until is not None:
         return {"until": rfc3339(until)}
-    return {"for": f"{seconds:g}s"} if seconds is not None else {}
+    return {"for": lasting} if lasting is not None else {}

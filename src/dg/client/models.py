@@ -6,24 +6,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dg.core.deployments.models import Changes, Status, Step
+from dg.core.deployments.models import Changes
 
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class Standing(_Model):
-    """How far a deployment is: `progress` from 0 to 100, its last log lines, when it should be done."""
-
-    id: str
-    status: Status
-    progress: float
-    logs: tuple[str, ...] = ()
-    estimated_completion: int | None = None
-    stage: str | None = None
-    hold: str | None = None
-    steps: tuple[Step, ...] = ()
 
 
 class Event(_Model):

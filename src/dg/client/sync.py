@@ -17,8 +17,8 @@ class Blocking:
 
         with Blocking(Client(url, token)) as dg:
             deployment = dg.run(dg.client.deployments.create(request))
-            for standing in dg.each(dg.client.deployments.watch(deployment.id)):
-                print(standing.progress)
+            for progress in dg.each(dg.client.deployments.watch(deployment.id)):
+                print(progress.progress)
 
     Not for use inside a running event loop: there, await the client itself.
     """

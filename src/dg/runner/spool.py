@@ -1,0 +1,187 @@
+"""The run folder, where server and runner meet; either may die at any instant and the other can still read.
+
+    ticket.json   what to run                       written by the server, before the start
+    cancel.json   stop                              written by the server
+    events.jsonl  what happened, one object a line  written by the runner, synced
+    end.json      how it ended                      written by the runner, by rename
+    log/          NNNNNNNNNNNN-SSS: number of the file's first line, index of the step
+
+An event is `{"n": 1, 2, 3, ..., "t": microseconds since the epoch, "event": NAME, ...}` with the names
+`started`, `degraded`, `checkout_started`, `checkout_ended`, `step_started`, `step_ended`, `step_skipped`
+and `cancelling`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+TICKET = "ticket.json"
+CANCEL = "cancel.json"
+EVENTS = "events.jsonl"
+END = "end.json"
+LOG = "log"
+CHECKOUT_STEP = 999
+
+
+class LogChunk(NamedTuple):
+    """Whole lines of one step: `first` is the number of the first, `skipped` how many miss before it."""
+
+    first: int
+    step: int
+    lines: int
+    body: bytes
+    skipped: int
+
+
+class LogFile(NamedTuple):
+    """One file of the log folder, as its name tells."""
+
+    first: int
+    step: int
+    path: str
+
+
+def write_ticket(run_dir: str, ticket: Mapping[str, Any]) -> None:
+    replace(run_dir, TICKET, ticket)
+
+
+def void_ticket(run_dir: str) -> None:
+    """Make sure that no runner begins any more; one that has begun is not touched."""
+    replace(run_dir, TICKET, {"void": True})
+
+
+def request_cancel(run_dir: str) -> None:
+    """Ask the runner to stop. It looks every quarter of a second, and at once when it gets a SIGTERM."""
+    replace(run_dir, CANCEL, {})
+
+
+def read_events(run_dir: str, after: int) -> list[dict[str, Any]]:
+    """The events with a number greater than `after`; a line being written is left for the next call."""
+    try:
+        with open(os.path.join(run_dir, EVENTS), "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    events = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+    return [event for event in events if event["n"] > after]
+
+
+def read_end(run_dir: str, epoch: int) -> dict[str, Any] | None:
+    """How the run of `epoch` ended; None while it has not."""
+    end = read_json(run_dir, END)
+    return end if end is not None and end.get("epoch") == epoch else None
+
+
+def read_log(run_dir: str, next_line: int, max_bytes: int) -> list[LogChunk]:
+    """The log from line `next_line` on, up to about `max_bytes` and at least one line when there is one.
+
+    May be called while the runner writes and deletes; what was deleted counts as skipped.
+    """
+    files = list_log(run_dir)
+    begin = max((at for at, file in enumerate(files) if file.first <= next_line), default=0)
+    chunks: list[LogChunk] = []
+    for file in files[begin:]:
+        chunk, complete = _read_chunk(file, next_line, max_bytes)
+        if chunk:
+            chunks.append(chunk)
+            next_line = chunk.first + chunk.lines
+            max_bytes -= len(chunk.body)
+        if not complete or max_bytes <= 0:
+            break
+    return chunks
+
+
+def list_log(run_dir: str) -> list[LogFile]:
+    """The files of the log in order."""
+    folder = os.path.join(run_dir, LOG)
+    try:
+        names = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        return []
+    return [LogFile(int(name[:12]), int(name[13:]), os.path.join(folder, name)) for name in names]
+
+
+def read_json(run_dir: str, name: str) -> dict[str, Any] | None:
+    """A file that is only ever replaced as a whole; None when it is not there."""
+    try:
+        with open(os.path.join(run_dir, name), "rb") as file:
+            content: dict[str, Any] = json.loads(file.read())
+    except FileNotFoundError:
+        return None
+    return content
+
+
+def replace(run_dir: str, name: str, content: Mapping[str, Any]) -> None:
+    """Write a JSON file so that a reader, or the machine after a power cut, sees the old or the new one."""
+    path = os.path.join(run_dir, name)
+    # One name per writer: the server and the runner may be at it in the same instant.
+    fresh = f"{path}.{os.getpid()}"
+    try:
+        fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        try:
+            write_all(fd, json.dumps(content).encode() + b"\n")
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(fresh, path)
+    except OSError:
+        _unlink(fresh)
+        raise
+    _sync_folder(run_dir)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+def _unlink(path: str) -> None:
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+
+
+def _sync_folder(path: str) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _read_chunk(file: LogFile, next_line: int, max_bytes: int) -> tuple[LogChunk | None, bool]:
+    """The lines of one file from `next_line` on, and whether these were all."""
+    try:
+        with open(file.path, "rb") as opened:
+            data = opened.read()
+    except FileNotFoundError:
+        return None, True
+    data = data[: data.rfind(b"\n") + 1]
+    first = max(file.first, next_line)
+    start = _offset(data, first - file.first)
+    if start == len(data):
+        return None, True
+    end = len(data)
+    if end - start > max_bytes:
+        end = data.rfind(b"\n", start, start + max(0, max_bytes)) + 1 or data.index(b"\n", start) + 1
+    body = data[start:end]
+    return LogChunk(first, file.step, body.count(b"\n"), body, first - next_line), end == len(data)
+
+
+def _offset(data: bytes, lines: int) -> int:
+    """Where line number `lines` begins, counted from 0; the end of `data` when it has no more."""
+    if lines <= 0:
+        return 0
+    low, high = 0, len(data)
+    while high - low > 1:
+        middle = (low + high) // 2
+        count = data.count(b"\n", low, middle)
+        if count >= lines:
+            high = middle
+        else:
+            low, lines = middle, lines - count
+    return high

@@ -1,0 +1,193 @@
+"""Runs one step: its environment, its process or check, its outputs and its part of the log."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+
+from dg.runner import outputs, probe, processes
+from dg.runner.cgroups import Group
+from dg.runner.checks import Attempt, Tail, Watch, sentence
+from dg.runner.child import Program, spawn
+from dg.runner.log import LogWriter
+from dg.runner.mask import Mask
+from dg.runner.outcome import Outcome, ended, failure, of_process, seconds
+from dg.runner.supervise import Result, Supervisor, Terms
+from dg.runner.ticket import Check, Step, Ticket
+
+
+class MaskedLog:
+    """The only way of a step's bytes to the disk."""
+
+    def __init__(self, mask: Mask, log: LogWriter) -> None:
+        self._mask = mask
+        self._log = log
+
+    def write(self, data: bytes) -> None:
+        self._log.write(self._mask.feed(data))
+
+    def due(self) -> float | None:
+        return self._log.due()
+
+    def flush(self) -> None:
+        self._log.flush()
+
+    def end(self) -> None:
+        """After the last byte of a process."""
+        self._log.write(self._mask.flush())
+
+    def note(self, text: str) -> None:
+        """A line of the runner's own; arguments of processes in it may hold a secret."""
+        self._log.note(self._mask.text(text))
+
+
+class Steps:
+    """What the steps of one run have in common."""
+
+    def __init__(
+        self,
+        run_dir: str,
+        ticket: Ticket,
+        secrets: Mapping[str, str],
+        supervisor: Supervisor,
+        log: LogWriter,
+        *,
+        group: Group | None,
+        lease: int,
+    ) -> None:
+        self._run_dir = run_dir
+        self._ticket = ticket
+        self._secrets = secrets
+        self._supervisor = supervisor
+        self._mask = Mask(secrets)
+        self._log = log
+        self._output = MaskedLog(self._mask, log)
+        self._group = group
+        self._lease = lease
+        self._temporary = os.path.join(run_dir, "tmp")
+        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
+
+    def run(self, step: Step, cwd: str, known: Mapping[str, str], *, cancellable: bool) -> Outcome:
+        """Blocks until the step is over and none of its processes is left, or it is said how many."""
+        self._log.begin_step(step.number)
+        try:
+            step = _filled(step, known)
+            outcome = self._run(step, cwd, known, cancellable=cancellable and step.cancel != "finish")
+        except (outputs.UnknownOutput, OSError) as error:
+            text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
+            outcome = failure(step, "step_failed", f"step `{step.name}` could not start: {text}")
+        outcome = outcome._replace(detail=self._mask.text(outcome.detail))
+        if not outcome.ok:
+            self._log.note(outcome.detail)
+        self._log.end_step()
+        return outcome
+
+    def run_program(self, program: Program, terms: Terms, *, keep_lease: bool = True) -> Result:
+        """One process with its output in the log. Raises OSError when it cannot start."""
+        background = terms.background is not None
+        child = spawn(
+            program,
+            group=None if background else self._group,
+            lease=self._lease if keep_lease else None,
+        )
+        result = self._supervisor.run(child, terms, self._output)
+        self._output.end()
+        for name in result.leftovers:
+            self._output.note(f"killed what the step left running: {name}")
+        for name in result.spared:
+            self._output.note(f"goes on in the background: {name}")
+        return result
+
+    def _run(self, step: Step, cwd: str, known: Mapping[str, str], *, cancellable: bool) -> Outcome:
+        path = os.path.join(self._temporary, f"outputs-{step.number}")
+        with open(path, "wb"):
+            pass
+        env = self._environment(step, known, path)
+        if step.check is not None:
+            outcome = self._check(step, step.check, env, cwd, cancellable=cancellable)
+        else:
+            argv = step.run or ("/bin/sh", "-euc", step.shell or "")
+            terms = self._terms(step, cancellable=cancellable)
+            result = self.run_program(Program(argv, env, cwd), terms, keep_lease=not step.background)
+            outcome = of_process(step, result)
+        if not outcome.ok:
+            return outcome
+        found = {**step.output, **outputs.read(path, self._output.note)}
+        return outcome._replace(outputs={name: self._mask.text(value) for name, value in found.items()})
+
+    def _terms(self, step: Step, *, cancellable: bool) -> Terms:
+        background = str(step.number) if step.background else None
+        return Terms(step.timeout, step.idle, step.grace, cancellable, background)
+
+    def _environment(self, step: Step, known: Mapping[str, str], outputs_path: str) -> dict[str, str]:
+        env = {
+            **self._ticket.env,
+            **step.env,
+            **{f"DG_OUTPUT_{name.upper()}": value for name, value in known.items()},
+            **{name.upper(): self._secrets[name] for name in step.secrets},
+            "DG_STEP": step.name,
+            "DG_PHASE": step.phase,
+            "DG_OUTPUTS": outputs_path,
+            processes.TAG: self._ticket.deployment,
+            "TMPDIR": self._temporary,
+        }
+        return {**env, processes.BACKGROUND: str(step.number)} if step.background else env
+
+    def _check(
+        self, step: Step, check: Check, env: Mapping[str, str], cwd: str, *, cancellable: bool
+    ) -> Outcome:
+        target: Program | Callable[[], int]
+        if check.command is not None:
+            target, grace = Program(check.command, env, cwd), step.grace
+        else:
+            probe.preload(check)
+            target, grace = probe.attempt(check), 0.0
+        cancel = self._supervisor.cancel
+        return Watch(
+            step,
+            check,
+            attempt=lambda timeout: self._attempt(check, target, Terms(timeout, None, grace, cancellable)),
+            pause=self._supervisor.pause,
+            cancelled=lambda: cancellable and cancel.requested(),
+            report=self._report,
+        ).run()
+
+    def _attempt(self, check: Check, target: Program | Callable[[], int], terms: Terms) -> Attempt:
+        tail = Tail()
+        child = spawn(target, group=self._group, lease=self._lease)
+        result = self._supervisor.run(child, terms, tail)
+        subject, said = probe.subject(check), sentence(tail.data)
+        if result.stopped == "timeout":
+            text = f"{subject} did not finish within {seconds(round(terms.timeout, 3))}"
+        elif check.command is None:
+            text = said or f"{subject}: the attempt {ended(result)}"
+        else:
+            text = f"{subject} {ended(result)}" + (f": {said}" if said else "")
+        good = result.stopped is None and result.code == 0
+        printed = b"" if check.command is None else tail.data
+        return Attempt(good, text, result.stopped == "cancelled", result.left, printed)
+
+    def _report(self, attempt: Attempt) -> None:
+        self._output.write(attempt.printed)
+        self._output.end()
+        self._output.note(attempt.sentence)
+
+
+def _filled(step: Step, known: Mapping[str, str]) -> Step:
+    """The step with each `{outputs.NAME}` replaced. Raises outputs.UnknownOutput."""
+
+    def fill(text: str) -> str:
+        return outputs.fill(text, known)
+
+    run = None if step.run is None else tuple(map(fill, step.run))
+    output = {name: fill(value) for name, value in step.output.items()}
+    check = step.check
+    if check is not None:
+        check = check._replace(
+            http=None if check.http is None else fill(check.http),
+            tcp=None if check.tcp is None else fill(check.tcp),
+            command=None if check.command is None else tuple(map(fill, check.command)),
+            contains=None if check.contains is None else fill(check.contains),
+            headers={name: fill(value) for name, value in check.headers.items()},
+        )
+    return step._replace(run=run, output=output, check=check)

@@ -1,0 +1,54 @@
+"""Durations as people write them in a pipeline: `"15m"`, `"1h30m"`, `"500ms"`, or seconds as a number."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated
+
+from pydantic import BeforeValidator
+
+LONGEST = 24 * 3600.0
+_PARTS = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
+_UNITS = (3600.0, 60.0, 1.0, 0.001)
+
+
+def seconds(value: object) -> float:
+    """Read a duration over 0 and at most 24 hours.
+
+    Raises:
+        ValueError: it is something else; the message shows the form.
+    """
+    length = _length(value)
+    if length is None or not 0 < length <= LONGEST:
+        raise ValueError('must be a duration such as "90s", "15m" or "1h30m", over 0 and at most 24h')
+    return length
+
+
+def seconds_or_off(value: object) -> float:
+    """Read a duration of at most 24 hours, where 0 means off.
+
+    Raises:
+        ValueError: it is something else; the message shows the form.
+    """
+    length = _length(value)
+    if length is None or not 0 <= length <= LONGEST:
+        raise ValueError('must be a duration such as "90s", "15m" or "1h30m", at most 24h; 0 turns it off')
+    return length
+
+
+def _length(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int | float):
+        return float(value) if -1 < value <= LONGEST else None
+    match = _PARTS.fullmatch(value) if isinstance(value, str) else None
+    if match is None or not value:
+        return None
+    return sum(int(digits) * unit for digits, unit in zip(match.groups("0"), _UNITS, strict=True))
+
+
+Duration = Annotated[float, BeforeValidator(seconds)]
+"""Seconds, over 0 and at most 24 hours."""
+
+DurationOrOff = Annotated[float, BeforeValidator(seconds_or_off)]
+"""Seconds, at most 24 hours; 0 is off."""

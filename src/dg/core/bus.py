@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from dg.core.ledger import Entry
 
@@ -13,12 +14,34 @@ log = logging.getLogger(__name__)
 Callback = Callable[[Sequence[Entry]], None]
 
 
+class Doorbell:
+    """Rings when something was committed; what it was is read from the ledger. Made by `Bus.doorbell`."""
+
+    def __init__(self) -> None:
+        self._rung = asyncio.Event()
+        self._closed = False
+
+    def ring(self) -> None:
+        self._rung.set()
+
+    def close(self) -> None:
+        self._closed = True
+        self._rung.set()
+
+    async def wait(self) -> bool:
+        """Wait for the first ring since the last `wait`; False when the bus was closed."""
+        await self._rung.wait()
+        self._rung.clear()
+        return not self._closed
+
+
 class Bus:
     """In-process publish and subscribe. Publishing never waits for a subscriber."""
 
     def __init__(self) -> None:
         self._subscribers: list[Callback] = []
-        self._closed = asyncio.Event()
+        self._bells: set[Doorbell] = set()
+        self._closed = False
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Call every subscriber with `entries`; one that fails does not keep them from the others."""
@@ -38,35 +61,30 @@ class Bus:
 
         return unsubscribe
 
-    async def follow(self, size: int) -> AsyncIterator[Sequence[Entry]]:
-        """Batches from now on, through a queue of `size`. Ends at `close`; Lagging when it overflows."""
-        queue: asyncio.Queue[Sequence[Entry] | None] = asyncio.Queue()
-        lagging = False
+    @contextmanager
+    def doorbell(self, wanted: Callable[[Entry], bool]) -> Iterator[Doorbell]:
+        """A bell that rings for each commit with an entry that is `wanted`, and at `close`.
+
+        It holds no entries, so a slow reader costs no memory: it reads on from its own cursor.
+        """
+        bell = Doorbell()
+        if self._closed:
+            bell.close()
 
         def deliver(entries: Sequence[Entry]) -> None:
-            nonlocal lagging
-            if queue.qsize() < size:
-                queue.put_nowait(entries)
-            elif not lagging:
-                lagging = True
-                queue.put_nowait(None)
+            if any(map(wanted, entries)):
+                bell.ring()
 
         unsubscribe = self.subscribe(deliver)
-        closing = asyncio.ensure_future(self._closed.wait())
-        closing.add_done_callback(lambda _: queue.put_nowait(None))
+        self._bells.add(bell)
         try:
-            while (batch := await queue.get()) is not None:
-                yield batch
-            if lagging:
-                raise Lagging
+            yield bell
         finally:
-            closing.cancel()
+            self._bells.discard(bell)
             unsubscribe()
 
     def close(self) -> None:
-        """End everyone who follows."""
-        self._closed.set()
-
-
-class Lagging(Exception):
-    """A follower was slower than the events; it has to read from its cursor again."""
+        """End everyone who waits at a bell, or comes to one later."""
+        self._closed = True
+        for bell in self._bells:
+            bell.close()

@@ -186,6 +186,13 @@ class Database:
         self._publish = publish
         self._units: asyncio.Queue[_Unit[Any]] = asyncio.Queue()
         self._broken: str | None = None
+        self._busy_since: float | None = None
+
+    @property
+    def stalled(self) -> float:
+        """Seconds for which the writer has been at the commit it is at now."""
+        since = self._busy_since
+        return 0.0 if since is None else self._clock.monotonic() - since
 
     @property
     def trouble(self) -> str | None:
@@ -234,7 +241,9 @@ class Database:
             batch = [await self._units.get()]
             while len(batch) < _BATCH and not self._units.empty():
                 batch.append(self._units.get_nowait())
+            self._busy_since = self._clock.monotonic()
             outcomes = await asyncio.shield(_hop(self._writer, self._commit, batch))
+            self._busy_since = None
             for outcome in outcomes:
                 if outcome.entries:
                     self._publish(outcome.entries)
@@ -247,6 +256,7 @@ class Database:
         await self._units.join()
 
     def _commit(self, connection: sqlite3.Connection, batch: Sequence[_Unit[Any]]) -> list[_Outcome]:
+        changes = connection.total_changes
         try:
             connection.execute("BEGIN IMMEDIATE")
             outcomes = [self._run(connection, unit.fn) for unit in batch]
@@ -256,7 +266,9 @@ class Database:
                 connection.execute("ROLLBACK")
             self._broken = str(error)
             return [_Outcome(error=_translate(error)) for _ in batch]
-        self._broken = None
+        if connection.total_changes > changes:
+            # A commit without changes touches no disk and proves nothing.
+            self._broken = None
         return outcomes
 
     def _run(self, connection: sqlite3.Connection, fn: Callable[[Tx], Any]) -> _Outcome:
@@ -264,10 +276,10 @@ class Database:
         tx = Tx(connection)
         try:
             outcome = _Outcome(value=fn(tx), entries=self._seal(tx))
-        except sqlite3.OperationalError:
-            # A full disk or an I/O error ends the whole transaction, not this unit alone.
-            raise
-        except Exception as error:  # noqa: BLE001 - it is raised to the caller that handed `fn` in
+        except Exception as error:
+            if isinstance(error, sqlite3.OperationalError) and not _is_statement_error(error):
+                # A full disk or an I/O error ends the whole transaction, not this unit alone.
+                raise
             connection.execute("ROLLBACK TO unit")
             outcome = _Outcome(error=error)
         connection.execute("RELEASE unit")
@@ -299,6 +311,10 @@ def _settle(future: asyncio.Future[Any], outcome: _Outcome) -> None:
         future.set_result(outcome.value)
     else:
         future.set_exception(outcome.error)
+
+
+def _is_statement_error(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_ERROR
 
 
 def _translate(error: sqlite3.Error) -> Problem:

@@ -1,0 +1,54 @@
+"""What the tests of access stand on: an open home with the service over it."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from dg.core import ledger
+from dg.core.access.issuer import LocalIssuer
+from dg.core.access.service import Access, open_access
+from dg.core.home import write_private
+from dg.core.ledger import Entry
+from dg.core.testing import Ground, ManualClock
+from dg.settings.tree import Access as AccessSettings
+
+
+@dataclass(frozen=True)
+class Room:
+    """Access and what it stands on."""
+
+    ground: Ground
+    clock: ManualClock
+    access: Access
+    settings: AccessSettings
+
+    async def facts(self, type_: str) -> list[Entry]:
+        """The ledger's entries of one type."""
+        entries = await self.ground.db.read(lambda tx: ledger.after(tx, 0, 1000))
+        return [entry for entry in entries if entry.type == type_]
+
+
+@functools.cache
+def _key() -> str:
+    """One signing key for the whole run: making one takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        LocalIssuer(Path(folder), "any", clock=ManualClock(), leeway=0, longest=1)
+        return (Path(folder) / "issuer.pem").read_text()
+
+
+async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
+    """Open access as a server's start does."""
+    write_private(ground.home.keys / "issuer.pem", _key())
+    access = await open_access(
+        ground.db,
+        bus=ground.bus,
+        clock=clock,
+        ids=ground.ids,
+        tasks=ground.tasks,
+        home=ground.home,
+        settings=settings,
+    )
+    return Room(ground, clock, access, settings)

@@ -304,6 +304,18 @@ async def test_subjects_and_authors_cannot_break_a_line(upstream: Upstream, mirr
     assert not re.search("[\x00-\x1f\x7f-\x9f\u202e]", line.subject)
 
 
+async def test_a_commit_from_an_impossible_time_still_fits(upstream: Upstream, mirrors: Mirrors) -> None:
+    upstream.commit("first")
+    tree = upstream.git("rev-parse", "HEAD^{tree}")
+    raw = f"tree {tree}\nauthor x <x> 9999999999999999 +0000\ncommitter x <x> 1 +0000\n\nlate\n"
+    (upstream.path / "raw").write_text(raw)
+    head = upstream.git("hash-object", "-t", "commit", "--literally", "-w", "raw")
+    upstream.git("branch", "late", head)
+    resolved = await mirrors.resolve("web", upstream.url, "late")
+    assert (resolved.commit, resolved.subject) == (head, "late")
+    assert abs(resolved.author_time) < 2**63
+
+
 async def test_changed_files_are_named(upstream: Upstream, mirrors: Mirrors) -> None:
     base = upstream.commit("base", kept="1", edited="1")
     head = upstream.commit("head", edited="2", **{"new file": "1", "\x1b[2J": "1"})
@@ -353,6 +365,17 @@ async def test_nothing_is_known_before_the_first_fetch(mirrors: Mirrors) -> None
 async def test_a_remote_that_does_not_exist_is_named(tmp_path: Path, mirrors: Mirrors) -> None:
     with pytest.raises(Unavailable, match=r"does not appear to be a git repository|not exist"):
         await mirrors.fetch("web", f"{tmp_path}/nowhere")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+async def test_a_repository_of_another_user_is_refused_in_plain_words(
+    upstream: Upstream, mirrors: Mirrors
+) -> None:
+    upstream.commit("first")
+    for path in (upstream.path, upstream.path / ".git"):
+        os.chown(path, 65534, 65534)
+    with pytest.raises(Unavailable, match="belongs to another user than the server's"):
+        await mirrors.fetch("web", upstream.url)
 
 
 async def test_the_complaint_of_ssh_is_passed_on_without_its_control_characters(tmp_path: Path) -> None:

@@ -290,12 +290,8 @@ class Mirrors:
         if not mirror.exists():
             return None
         finished = await self._run(
-            f"--git-dir={mirror}",
-            "rev-parse",
-            "--verify",
-            "--quiet",
-            "--end-of-options",
-            f"{name}^{{commit}}",
+            *(f"--git-dir={mirror}", "rev-parse", "--verify", "--quiet"),
+            *("--end-of-options", f"{name}^{{commit}}"),
         )
         return finished.stdout.decode("ascii").strip() if finished.code == 0 else None
 
@@ -308,14 +304,8 @@ class Mirrors:
     async def _log(self, service: str, commits: str, *, limit: int) -> list[CommitLine]:
         finished = await self._git(
             service,
-            *(
-                "log",
-                f"--max-count={limit}",
-                "-z",
-                "--format=%H%x00%an%x00%at%x00%s",
-                "--end-of-options",
-                commits,
-            ),
+            *("log", f"--max-count={limit}", "-z", "--format=%H%x00%an%x00%at%x00%s"),
+            *("--end-of-options", commits),
         )
         fields = finished.stdout.split(b"\0")
         return [_commit_line(*fields[at : at + 4]) for at in range(0, len(fields) - 4, 4)]
@@ -359,9 +349,8 @@ def _complaint(finished: Finished) -> str:
     fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
     if any("dubious ownership" in line for line in fatal):
         return "the folder belongs to another user than the server's"
-    said = (
-        fatal[0] if fatal and not fatal[0].startswith("Could not read from remote") else next(iter(lines), "")
-    )
+    telling = [line for line in fatal if not line.startswith("Could not read from remote")]
+    said = next(iter(telling or lines), "")
     return plain(said, limit=300) or f"it ended with code {finished.code} and said nothing"
 
 
@@ -389,7 +378,8 @@ def _checked(commit: str) -> str:
 
 
 def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> CommitLine:
-    at = int(seconds) if seconds.removeprefix(b"-").isdigit() else 0
+    # A commit may claim any time; one of more than 11 digits would not fit a table in microseconds.
+    at = int(seconds) if re.fullmatch(rb"-?[0-9]{1,11}", seconds) else 0
     return CommitLine(
         sha=sha.strip().decode("ascii"),
         author=plain(author, limit=200),

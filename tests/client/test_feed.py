@@ -115,11 +115,21 @@ async def test_an_answer_that_is_no_stream_is_said_so(connect: Connect) -> None:
 async def test_a_page_of_facts_is_read(connect: Connect) -> None:
     def handler(request: httpx.Request) -> httpx.Response:
         assert dict(request.url.params) == {"after": "1", "limit": "2", "filter": "env=staging"}
-        return httpx.Response(200, json={"items": [samples.event(2), samples.event(3)]})
+        return httpx.Response(200, json={"items": [samples.event(2), samples.event(3)], "next_after": 3})
 
-    facts = await connect(handler).events.read(after=1, limit=2, matching="env=staging")
-    assert [fact.seq for fact in facts] == [2, 3]
-    assert isinstance(facts[0], Event)
+    page = await connect(handler).events.read(after=1, limit=2, matching="env=staging")
+    assert [fact.seq for fact in page.items] == [2, 3]
+    assert isinstance(page.items[0], Event)
+
+
+async def test_all_facts_are_read_page_by_page_past_those_a_filter_leaves_out(connect: Connect) -> None:
+    pages = {"0": ([1, 2], 2), "2": ([], 200), "200": ([201], 201), "201": ([], 201)}
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        seqs, cursor = pages[request.url.params["after"]]
+        return httpx.Response(200, json={"items": [samples.event(seq) for seq in seqs], "next_after": cursor})
+
+    assert [fact.seq async for fact in connect(handler).events.all()] == [1, 2, 201]
 
 
 async def blocks(parts: Sequence[bytes]) -> AsyncIterator[bytes]:

@@ -76,6 +76,13 @@ async def test_a_log_is_followed_to_its_end(connect: Connect) -> None:
     assert all(timeout > 20 for _, timeout in asked)
 
 
+async def test_what_there_is_of_a_log_is_read_without_waiting_for_more(connect: Connect) -> None:
+    script = answers(page("a", "b"), page("c", first=2), page(first=3))
+    client = connect(lambda request: next(script))
+    pages = [page async for page in client.deployments.all_logs(samples.ID)]
+    assert [line.text for page in pages for line in page.items] == ["a", "b", "c"]
+
+
 async def test_the_raw_log_comes_byte_by_byte_as_it_is(connect: Connect) -> None:
     raw = b"\x1b[31mred\xff\r\n"
 

@@ -19,7 +19,30 @@ from dg.cli.options import Group, Invocation
 from dg.core.errors import Invalid, Problem
 
 COMMANDS = {
+    "First steps": {
+        "init": "dg.cli.init:init",
+    },
+    "Deployments": {
+        "deploy": "dg.cli.deployments:deploy",
+        "status": "dg.cli.deployments:status",
+        "show": "dg.cli.deployments:show",
+        "logs": "dg.cli.deployments:logs",
+        "cancel": "dg.cli.deployments:cancel",
+        "rollback": "dg.cli.deployments:rollback",
+    },
+    "What may be deployed, and how": {
+        "lane": "dg.cli.lanes:lane",
+        "freeze": "dg.cli.lanes:freeze",
+        "thaw": "dg.cli.lanes:thaw",
+        "pipeline": "dg.cli.pipelines:pipeline",
+    },
+    "What happened": {
+        "events": "dg.cli.events:events",
+        "audit": "dg.cli.events:audit",
+    },
     "The server": {
+        "serve": "dg.cli.serve:serve",
+        "token": "dg.cli.tokens:token",
         "config": "dg.cli.config:config",
         "doctor": "dg.cli.doctor:doctor",
     },

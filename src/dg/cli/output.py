@@ -39,6 +39,12 @@ STATUS = {
     "success": ("✓", "o", Meaning.OK),
     "failed": ("✗", "x", Meaning.ERR),
     "rolled_back": ("↩", "<", Meaning.WARN),
+    "running": ("↻", "~", Meaning.BUSY),
+    "skipped": ("·", ".", Meaning.DIM),
+    "open": ("●", "o", Meaning.OK),
+    "busy": ("↻", "~", Meaning.BUSY),
+    "locked": ("▲", "!", Meaning.WARN),
+    "frozen": ("▲", "!", Meaning.WARN),
     "ok": ("✓", "o", Meaning.OK),
     "warn": ("▲", "!", Meaning.WARN),
     "fail": ("✗", "x", Meaning.ERR),
@@ -70,8 +76,13 @@ class Output:
 
     def status(self, word: str) -> tuple[str, Meaning]:
         """A status as glyph and word."""
+        glyph, meaning = self.glyph(word)
+        return f"{glyph} {word.replace('_', ' ')}", meaning
+
+    def glyph(self, word: str) -> tuple[str, Meaning]:
+        """A status as its glyph alone, for where the word stands beside it."""
         glyph, stand_in, meaning = STATUS.get(word, ("?", "?", Meaning.DIM))
-        return f"{glyph if self._encodes(glyph) else stand_in} {word.replace('_', ' ')}", meaning
+        return glyph if self.encodes(glyph) else stand_in, meaning
 
     def line(self, *texts: Text) -> None:
         """One line; its parts are set apart by a space."""
@@ -104,7 +115,8 @@ class Output:
         encoding = self.stream.encoding or "utf-8"
         self.stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
 
-    def _encodes(self, glyph: str) -> bool:
+    def encodes(self, glyph: str) -> bool:
+        """Whether the stream can show a character."""
         try:
             glyph.encode(self.stream.encoding or "utf-8")
         except UnicodeEncodeError:

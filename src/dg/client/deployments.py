@@ -117,6 +117,16 @@ class Deployments:
             LogPage, await self._http.get(path("deployments", deployment_id, "logs"), query, wait=wait)
         )
 
+    async def all_logs(self, deployment_id: str, *, after: int = 0) -> AsyncGenerator[LogPage]:
+        """Pages from `after` on, as far as there are lines now."""
+        while True:
+            page = await self.logs(deployment_id, after=after)
+            after = page.next_seq
+            if page.items or page.left_out:
+                yield page
+            if page.complete or not page.items:
+                return
+
     async def follow_logs(self, deployment_id: str, *, after: int = 0) -> AsyncGenerator[LogPage]:
         """Pages from `after` on until the deployment has ended and its log is complete.
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from dg.client.deployments import Patience
 from dg.client.errors import Unintelligible, Unreachable
 from dg.client.http import Http, path
-from dg.client.models import Event, Verdict
+from dg.client.models import Event, EventPage, Verdict
 from dg.client.wire import decode
-from dg.core.deployments.models import Page
 
 SILENCE = 60.0
 """Seconds without even a heartbeat after which a stream counts as lost."""
@@ -37,10 +36,20 @@ class Events:
 
     async def read(
         self, *, after: int = 0, limit: int | None = None, matching: str | None = None
-    ) -> tuple[Event, ...]:
-        """Facts with `seq` above `after`, oldest first."""
+    ) -> EventPage:
+        """One page of the facts with `seq` above `after`."""
         query = {"after": after, "limit": limit, "filter": matching}
-        return decode(Page[Event], await self._http.get(path("events"), query)).items
+        return decode(EventPage, await self._http.get(path("events"), query))
+
+    async def all(self, *, after: int = 0, matching: str | None = None) -> AsyncGenerator[Event]:
+        """Facts with `seq` above `after`, as far as there are any now."""
+        while True:
+            page = await self.read(after=after, matching=matching)
+            for fact in page.items:
+                yield fact
+            if page.next_after <= after:
+                return
+            after = page.next_after
 
     async def verify(self) -> Verdict:
         """Check the ledger's chain from its first entry."""

@@ -29,6 +29,13 @@ class Event(_Model):
     hash: str | None = None
 
 
+class EventPage(_Model):
+    """Facts, oldest first; `next_after` is the cursor to ask with next, also when a filter left none."""
+
+    items: tuple[Event, ...]
+    next_after: int
+
+
 class Verdict(_Model):
     """Whether the ledger is whole; `bad_seq` is the first entry that is not as it was written."""
 
@@ -43,21 +50,24 @@ class Verdict(_Model):
 class Finding(_Model):
     """What a pipeline's reader should know; `field` is a path such as `step[2].timeout`."""
 
-    level: Literal["error", "warning"]
+    level: Literal["error", "warning", "note"]
     field: str
     message: str
 
 
 class PlannedStep(_Model):
-    """One step as it would run."""
+    """One step as it would run: `action` is run, shell or check, `text` what it does in one line or more."""
 
-    index: int
     name: str
     phase: str
-    action: str
-    timeout: float
+    index: int = 0
+    action: str = "run"
+    text: str = ""
+    timeout: float | None = None
     secrets: tuple[str, ...] = ()
     reversible: bool = True
+    when: str = "success"
+    background: bool = False
 
 
 class Plan(_Model):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cache
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, TypeAdapter
 
 from dg.client.errors import Unintelligible
 from dg.core.clock import to_datetime, to_micros
@@ -21,7 +22,8 @@ TIMES = frozenset({"at", "since", "until", "not_before", "estimated_completion"}
 OPAQUE = frozenset({"payload", "outputs", "details"})
 """Fields whose keys are not ours: what looks like a moment in there stays text."""
 
-MULTILINE = frozenset({"text"})
+MULTILINE = frozenset({"text", "logs"})
+"""Fields that may hold line breaks and tabs."""
 
 
 def is_time(name: str) -> bool:
@@ -59,11 +61,17 @@ def decode(kind: type[T], value: JSON) -> T:
     Raises Unintelligible when the value does not fit.
     """
     try:
-        return TypeAdapter(kind).validate_python(clean(value), extra="ignore")
-    except (ValidationError, ValueError, TypeError, OverflowError) as error:
+        read: T = _reader(kind).validate_python(clean(value), extra="ignore")
+    except (ValueError, TypeError, OverflowError) as error:
         raise Unintelligible(
             f"the server's answer is not a {kind.__name__} that this dg understands"
         ) from error
+    return read
+
+
+@cache
+def _reader(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def encode(model: BaseModel, *, only_set: bool = False) -> dict[str, JSON]:

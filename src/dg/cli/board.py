@@ -1,0 +1,72 @@
+"""The board of `dg status`: every lane in a line, and the deployments that wait or run."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dg.cli.output import Meaning, Output, Text
+from dg.cli.words import ago, running, version, who
+
+if TYPE_CHECKING:
+    from dg.client.app import Client
+    from dg.core.deployments.models import Deployment, Lane
+    from dg.core.types import Environment
+
+ACTIVE = "status=pending,building,deploying"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The lanes, the deployment that runs in each by id, and what waits or is under way."""
+
+    lanes: Sequence[Lane]
+    current: Mapping[str, Deployment]
+    active: Sequence[Deployment]
+
+
+async def gather(client: Client, service: str | None, environment: Environment | None) -> Seen:
+    """Ask for everything that the board shows."""
+    where = environment.value if environment else None
+    lanes, page = await asyncio.gather(
+        client.lanes.list(service=service, environment=environment),
+        client.deployments.list(service=service, environment=where, matching=ACTIVE, limit=200),
+    )
+    current = await asyncio.gather(*(client.deployments.get(lane.current) for lane in lanes if lane.current))
+    return Seen(lanes, {deployment.id: deployment for deployment in current}, page.items)
+
+
+def board(seen: Seen, output: Output, now: int) -> list[list[Text]]:
+    """Rows for service, environment, what runs, its age, the lane's state, and its sentence when closed."""
+    return [_lane(lane, seen.current.get(lane.current or ""), output, now) for lane in seen.lanes]
+
+
+def _lane(lane: Lane, current: Deployment | None, output: Output, now: int) -> list[Text]:
+    age = ago(current.completed_at, now) if current else ""
+    closed = lane.state.value != "open" or not lane.known
+    return [
+        lane.service,
+        lane.environment.value,
+        running(lane),
+        age,
+        output.status(lane.state.value),
+        (lane.sentence, Meaning.DIM) if closed else "",
+    ]
+
+
+def under_way(seen: Seen, output: Output, now: int) -> list[list[Text]]:
+    """Rows for the deployments that run or wait, the oldest first."""
+    return [
+        [
+            str(deployment.number),
+            f"{deployment.service} {version(deployment)}",
+            deployment.environment.value,
+            output.status(deployment.status.value),
+            who(deployment),
+            ago(deployment.created_at, now),
+            (deployment.id, Meaning.DIM),
+        ]
+        for deployment in reversed(seen.active)
+    ]

@@ -1,0 +1,299 @@
+"""`dg deploy`, `status`, `show`, `logs`, `cancel`, `rollback`: deployments from the command line."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from dg.cli.errors import ExitCode
+from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.output import Meaning
+from dg.cli.params import ENVIRONMENT, Moment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from dg.cli.output import Output
+    from dg.client.sync import Blocking
+    from dg.core.deployments.models import Deployment, LogPage
+    from dg.core.types import Environment
+
+LATEST = "latest"
+WAIT = click.option("--wait", is_flag=True, help="Watch it until it has ended; exit with 1 when it failed.")
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg deploy web main --env staging --wait
+  dg deploy web v1.4.2 --env production --version 1.4.2 --note "spring prices"
+  dg deploy web 9f1c2ab --env production --at 22:00""",
+)
+@click.argument("service")
+@click.argument("ref")
+@click.option(
+    "--env",
+    "environment",
+    type=ENVIRONMENT,
+    required=True,
+    help="Where to: development, staging or production.",
+)
+@click.option("--version", help="What to call it; the short commit when left out.")
+@click.option("--note", help="A word for those who read the history.")
+@click.option(
+    "--at", "not_before", type=Moment(), help="Not before this time: 22:00, 2h, or 2026-11-27T09:00Z."
+)
+@WAIT
+@pass_invocation
+def deploy(
+    invocation: Invocation,
+    service: str,
+    ref: str,
+    environment: Environment,
+    version: str | None,
+    note: str | None,
+    not_before: int | None,
+    wait: bool,
+) -> int:
+    """Deploy REF (a branch, tag or commit) of SERVICE."""
+    from dg.cli.remote import request, server
+    from dg.core.deployments.models import CreateDeployment
+
+    asked = request(
+        CreateDeployment,
+        environment=environment,
+        service=service,
+        ref=ref,
+        version=version,
+        note=note,
+        not_before=not_before,
+    )
+    with server(invocation) as dg:
+        return _carry_out(dg, dg.run(dg.client.deployments.create(asked)), invocation.output, wait)
+
+
+def _carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) -> int:
+    """Watch a new deployment to its end, or say how to."""
+    from dg.cli.remote import record
+    from dg.cli.watch import watch
+    from dg.cli.words import outcome
+
+    if wait:
+        return watch(dg, deployment, output)
+    if output.json:
+        record(output, deployment)
+    else:
+        output.line(*outcome(deployment, output))
+        output.line(("  follow it:", Meaning.DIM), f"dg logs {deployment.id} -f")
+    return ExitCode.OK
+
+
+@click.command(cls=Command)
+@click.argument("service", required=False)
+@click.option("--env", "environment", type=ENVIRONMENT, help="Only this environment.")
+@pass_invocation
+def status(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
+    """Show what runs where, what is under way, and which lanes are closed."""
+    from dg.cli.board import board, gather, under_way
+    from dg.cli.remote import now, record, server
+
+    with server(invocation) as dg:
+        seen = dg.run(gather(dg.client, service, environment))
+    output = invocation.output
+    if output.json:
+        for item in (*seen.lanes, *seen.active):
+            record(output, item)
+        return
+    if not seen.lanes:
+        output.line("nothing is registered here yet:", ("dg init", Meaning.STRONG), "writes a first pipeline")
+        return
+    output.table(board(seen, output, now()), header=("SERVICE", "ENVIRONMENT", "RUNS", "AGE", "LANE", ""))
+    if seen.active:
+        output.line()
+        output.table(
+            under_way(seen, output, now()), header=("#", "WHAT", "WHERE", "STATE", "BY", "AGE", "ID")
+        )
+
+
+@click.command(cls=Command)
+@click.argument("id", metavar="ID")
+@pass_invocation
+def show(invocation: Invocation, id: str) -> None:  # noqa: A002  the argument's name is the metavar's
+    """Show one deployment: its steps, commits and outcome. ID may be `latest`."""
+    from dg.cli.remote import record, server
+    from dg.cli.show import print_deployment
+
+    with server(invocation) as dg:
+        found = find(dg, id)
+        if invocation.json:
+            record(invocation.output, found)
+            return
+        progress = dg.run(dg.client.deployments.status(found.id))
+        changes = dg.run(dg.client.deployments.changes(found.id))
+    print_deployment(progress, changes, invocation.output)
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg logs latest -f
+  dg logs 019acd5e-7c00-7000-8000-000000000000 --after 5000
+  dg logs latest --raw > deploy.log""",
+)
+@click.argument("id", metavar="ID")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the deployment has ended.")
+@click.option("--after", type=click.IntRange(min=0), default=0, help="Begin with this line.")
+@click.option("--raw", is_flag=True, help="The bytes as they were printed, colours and all.")
+@pass_invocation
+def logs(invocation: Invocation, id: str, follow: bool, after: int, raw: bool) -> None:  # noqa: A002
+    """Print what a deployment's steps printed. ID may be `latest`."""
+    from dg.cli.remote import server
+
+    if raw and (follow or after or invocation.json):
+        raise click.UsageError("--raw is the whole log as it is: leave out --follow, --after and --json.")
+    with server(invocation) as dg:
+        deployment = find(dg, id)
+        if raw:
+            for block in dg.each(dg.client.deployments.raw_logs(deployment.id)):
+                sys.stdout.buffer.write(block)
+            return
+        follower = dg.client.deployments.follow_logs if follow else dg.client.deployments.all_logs
+        for page in dg.each(follower(deployment.id, after=after)):
+            print_lines(page, invocation.output)
+
+
+def print_lines(page: LogPage, output: Output) -> None:
+    """One page of a log; under `--json` each line as an object."""
+    from dg.cli.remote import record
+
+    if output.json:
+        for line in page.items:
+            record(output, line)
+    else:
+        if page.left_out:
+            output.line((f"… {page.left_out} lines left out …", Meaning.WARN))
+        for line in page.items:
+            output.line(line.text.expandtabs(8))
+    output.stream.flush()
+
+
+@click.command(cls=Command)
+@click.argument("id", metavar="ID")
+@click.option("--then-rollback", is_flag=True, help="Roll the lane back once it has stopped.")
+@click.option("--reason", help="Why; kept in the history.")
+@pass_invocation
+def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | None) -> None:  # noqa: A002
+    """Stop a deployment that waits or runs."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        stopped = dg.run(dg.client.deployments.cancel(id, then_rollback=then_rollback, reason=reason))
+    output = invocation.output
+    if output.json:
+        record(output, stopped)
+    elif stopped.completed_at is None:
+        output.line(
+            ("stopping", Meaning.WARN), _named(stopped) + "; watch it end:", f"dg logs {stopped.id} -f"
+        )
+    else:
+        output.line(("cancelled", Meaning.WARN), _named(stopped))
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg rollback web --env production --reason "checkout answers 500" --wait
+  dg rollback web --env production --to 019acd5e-7c00-7000-8000-000000000000
+  dg rollback web --env production --override "the freeze is about this very bug" """,
+)
+@click.argument("service")
+@click.option("--env", "environment", type=ENVIRONMENT, required=True, help="Where.")
+@click.option(
+    "--to", "target", metavar="ID", help="The deployment to go back to; the newest good one when left out."
+)
+@click.option("--reason", help="Why; kept in the history.")
+@click.option("--override", metavar="REASON", help="Pass a manual lock or a freeze, for this reason.")
+@click.option("--cross-irreversible", is_flag=True, help="Go back even across a step that cannot be undone.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@WAIT
+@pass_invocation
+def rollback(
+    invocation: Invocation,
+    service: str,
+    environment: Environment,
+    target: str | None,
+    reason: str | None,
+    override: str | None,
+    cross_irreversible: bool,
+    yes: bool,
+    wait: bool,
+) -> int:
+    """Bring back what ran before in a lane of SERVICE. For production it asks first."""
+    from dg.cli.remote import request, server
+    from dg.core.deployments.models import RequestRollback
+
+    asked = request(
+        RequestRollback,
+        target=target,
+        reason=reason,
+        override=override,
+        cross_irreversible=cross_irreversible,
+    )
+    with server(invocation) as dg:
+        if environment.value == "production" and not yes and person_is_there():
+            _confirm(dg, service, environment, target, invocation.output.to(sys.stderr))
+        made = dg.run(dg.client.lanes.rollback(service, environment, asked))
+        return _carry_out(dg, made, invocation.output, wait)
+
+
+def person_is_there() -> bool:
+    """Whether somebody can answer a question."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
+
+
+def _confirm(
+    dg: Blocking, service: str, environment: Environment, target: str | None, output: Output
+) -> None:
+    """Show what is at stake and ask. Raises click.Abort."""
+    from dg.cli.words import commits, running, version
+
+    lane = dg.run(dg.client.lanes.get(service, environment))
+    output.line(f"{service} in", (environment.value, Meaning.STRONG), "runs", running(lane))
+    if lane.current:
+        changes = dg.run(dg.client.deployments.changes(lane.current))
+        if changes.commits:
+            output.line("it brought:")
+            _print_indented(commits(changes), output)
+    if target:
+        output.line("back to", (version(dg.run(dg.client.deployments.get(target))), Meaning.STRONG))
+    else:
+        output.line("back to the newest good version before it")
+    click.confirm("Roll back?", abort=True, err=True)
+
+
+def _print_indented(rows: Iterable[list[str | tuple[str, Meaning]]], output: Output) -> None:
+    for row in rows:
+        output.line(" ", *row)
+
+
+def find(dg: Blocking, id: str) -> Deployment:  # noqa: A002
+    """The deployment with this id, or the newest for `latest`. Raises NotFound."""
+    from dg.core.errors import NotFound
+
+    if id != LATEST:
+        return dg.run(dg.client.deployments.get(id))
+    newest = dg.run(dg.client.deployments.list(limit=1)).items
+    if not newest:
+        raise NotFound("nothing was deployed yet")
+    return newest[0]
+
+
+def _named(deployment: Deployment) -> str:
+    return (
+        f"{deployment.service} {deployment.version} → {deployment.environment.value} (#{deployment.number})"
+    )

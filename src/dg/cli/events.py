@@ -1,0 +1,102 @@
+"""`dg events` and `dg audit`: what happened, and whether the record of it is whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dg.cli.errors import ExitCode
+from dg.cli.options import Command, Group, Invocation, pass_invocation
+from dg.cli.output import Meaning, Text
+
+if TYPE_CHECKING:
+    from dg.client.models import Event, Verdict
+
+QUIET = frozenset({"service", "environment", "deployment", "freeze", "token"})
+"""Parts of a payload that the line says already."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg events -f
+  dg events --filter "env=production type~deployment age<1d"
+  dg events --after 5000 --json""",
+)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens, from now or from --after on.")
+@click.option("--after", type=click.IntRange(min=0), help="Begin behind the event with this number.")
+@click.option("--filter", "matching", help='Only some: "env=production by=ana type~lane".')
+@pass_invocation
+def events(invocation: Invocation, follow: bool, after: int | None, matching: str | None) -> None:
+    """Print what happened, one line for each event."""
+    from dg.cli.remote import record, server
+
+    output = invocation.output
+    with server(invocation) as dg:
+        facts = dg.client.events
+        stream = (
+            facts.follow(after=after, matching=matching)
+            if follow
+            else facts.all(after=after or 0, matching=matching)
+        )
+        for event in dg.each(stream):
+            if output.json:
+                record(output, event)
+            else:
+                output.line(*words(event))
+            if follow:
+                output.stream.flush()
+
+
+def words(event: Event) -> list[Text]:
+    """One event as a line: number, time, what, where, by whom, and what else it says."""
+    from dg.cli.words import moment
+
+    where = "/".join(filter(None, (event.service, event.environment)))
+    rest = " ".join(f"{key}={value}" for key, value in event.payload.items() if key not in QUIET)
+    return [
+        (f"{event.seq:>6}", Meaning.DIM),
+        moment(event.at),
+        (event.type, Meaning.STRONG),
+        *([where] if where else []),
+        (f"by {event.actor}", Meaning.DIM),
+        *([(rest, Meaning.DIM)] if rest else []),
+    ]
+
+
+@click.command(cls=Group)
+def audit() -> None:
+    """Check the record of everything that happened."""
+
+
+@audit.command()
+@pass_invocation
+def verify(invocation: Invocation) -> int:
+    """Check that no entry was changed, removed or put in; the first bad one is named.
+
+    Works on the server's machine while the server is down, too.
+    """
+    from dg.cli.remote import record
+
+    verdict = _verdict(invocation)
+    output = invocation.output
+    if output.json:
+        record(output, verdict)
+    else:
+        output.line(output.status("ok" if verdict.ok else "fail"), verdict.message)
+        output.line(("  head:", Meaning.DIM), f"{verdict.head_seq} {verdict.head_hash}")
+    return ExitCode.OK if verdict.ok else ExitCode.FAILED
+
+
+def _verdict(invocation: Invocation) -> Verdict:
+    from dg.cli.local import is_unattended
+    from dg.cli.remote import server
+
+    if is_unattended(invocation):
+        from dg.cli.local import verify
+
+        return verify(invocation)
+    with server(invocation) as dg:
+        return dg.run(dg.client.events.verify())

@@ -1,0 +1,160 @@
+"""`dg lane`, `dg freeze`, `dg thaw`: what closes a lane, and opening it again."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from dg.cli.options import Command, Group, Invocation, pass_invocation
+from dg.cli.output import Meaning, Output, Text
+from dg.cli.params import ENVIRONMENT, Span
+
+if TYPE_CHECKING:
+    from dg.core.deployments.models import Freeze, Lane
+    from dg.core.types import Environment
+
+SERVICE = click.argument("service")
+WHERE = click.argument("environment", type=ENVIRONMENT)
+FOR = click.option("--for", "lasting", type=Span(), required=True, help="How long: 30m, 2h, 1d.")
+REASON = click.option("--reason", required=True, help="Why; everybody who is stopped by it reads this.")
+
+
+@click.command(cls=Group)
+def lane() -> None:
+    """Show, lock and unlock lanes: one service in one environment."""
+
+
+@lane.command("list")
+@click.argument("service", required=False)
+@click.option("--env", "environment", type=ENVIRONMENT, help="Only this environment.")
+@pass_invocation
+def list_lanes(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
+    """List lanes with their state."""
+    from dg.cli.remote import record, server
+    from dg.cli.words import running
+
+    with server(invocation) as dg:
+        lanes = dg.run(dg.client.lanes.list(service=service, environment=environment))
+    output = invocation.output
+    if output.json:
+        for each in lanes:
+            record(output, each)
+        return
+    rows: list[list[Text]] = [
+        [each.service, each.environment.value, running(each), output.status(each.state.value)]
+        for each in lanes
+    ]
+    output.table(rows, header=("SERVICE", "ENVIRONMENT", "RUNS", "LANE"))
+
+
+@lane.command()
+@SERVICE
+@WHERE
+@pass_invocation
+def show(invocation: Invocation, service: str, environment: Environment) -> None:
+    """Show one lane: what runs there, and what closes it."""
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        _print(dg.run(dg.client.lanes.get(service, environment)), invocation.output)
+
+
+@lane.command()
+@SERVICE
+@WHERE
+@FOR
+@REASON
+@pass_invocation
+def lock(invocation: Invocation, service: str, environment: Environment, lasting: str, reason: str) -> None:
+    """Close a lane: nothing is deployed there until it opens again."""
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        _print(
+            dg.run(dg.client.lanes.lock(service, environment, reason=reason, lasting=lasting)),
+            invocation.output,
+        )
+
+
+@lane.command()
+@SERVICE
+@WHERE
+@click.option("--reason", help="Why; kept in the history.")
+@pass_invocation
+def unlock(invocation: Invocation, service: str, environment: Environment, reason: str | None) -> None:
+    """Open a locked lane."""
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        _print(dg.run(dg.client.lanes.unlock(service, environment, reason=reason)), invocation.output)
+
+
+def _print(lane: Lane, output: Output) -> None:
+    from dg.cli.remote import record
+
+    if output.json:
+        record(output, lane)
+    else:
+        output.line(output.status(lane.state.value), lane.sentence)
+
+
+@click.command(cls=Command)
+@click.argument("service", required=False)
+@click.option("--env", "environment", type=ENVIRONMENT, help="Lanes of this environment.")
+@click.option("--all", "everything", is_flag=True, help="Every lane there is.")
+@FOR
+@REASON
+@pass_invocation
+def freeze(
+    invocation: Invocation,
+    service: str | None,
+    environment: Environment | None,
+    everything: bool,
+    lasting: str,
+    reason: str,
+) -> None:
+    """Close many lanes at once: those of SERVICE, of an environment, or all."""
+    from dg.cli.remote import record, server
+
+    if everything == bool(service or environment):
+        raise click.UsageError("Say what to freeze: SERVICE, --env or both, or else --all.")
+    with server(invocation) as dg:
+        made = dg.run(
+            dg.client.lanes.freeze(reason=reason, lasting=lasting, service=service, environment=environment)
+        )
+    output = invocation.output
+    if output.json:
+        record(output, made)
+    else:
+        output.line(
+            output.status("frozen"), *_words(made), ("end it with:", Meaning.DIM), f"dg thaw {made.id}"
+        )
+
+
+@click.command(cls=Command)
+@click.argument("id", required=False, metavar="[ID]")
+@pass_invocation
+def thaw(invocation: Invocation, id: str | None) -> None:  # noqa: A002
+    """End one freeze, or all that you may end."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        lifted = dg.run(dg.client.lanes.thaw(id))
+    output = invocation.output
+    for each in lifted:
+        if output.json:
+            record(output, each)
+        else:
+            output.line(("thawed", Meaning.OK), *_words(each))
+    if not lifted and not output.json:
+        output.line("nothing is frozen that you may thaw")
+
+
+def _words(freeze: Freeze) -> list[Text]:
+    from dg.cli.words import moment
+
+    where = "/".join(
+        (freeze.service or "every service", freeze.environment.value if freeze.environment else "everywhere")
+    )
+    return [where, f"until {moment(freeze.until)}:", freeze.reason]

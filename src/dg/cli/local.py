@@ -1,0 +1,85 @@
+"""Work on this machine's home by its owner, without a server: a first token, an audit while it is down."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import getpass
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from dg.cli.options import Invocation
+
+if TYPE_CHECKING:
+    from dg.client.models import Verdict
+    from dg.core.access.models import Principal
+    from dg.core.app import Core
+
+T = TypeVar("T")
+
+
+def owner_name() -> str:
+    """The name of the account that runs this process."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+def owner() -> Principal:
+    """Whoever can read the home may do everything in it."""
+    from dg.core.access.models import Grant, Principal, Role
+
+    return Principal(id="local", name=owner_name(), method="local", grants=(Grant(role=Role.ADMIN),))
+
+
+def is_unattended(invocation: Invocation) -> bool:
+    """Whether the command means this machine's home, and no server holds it."""
+    from dg.settings import default_home
+
+    if invocation.url or invocation.environ.get("DG_URL"):
+        return False
+    return not _held(invocation.home or default_home(invocation.environ)[0])
+
+
+def _held(home: Path) -> bool:
+    try:
+        descriptor = os.open(home / "server.lock", os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def with_core(invocation: Invocation, work: Callable[[Core], Awaitable[T]]) -> T:
+    """The result of `work` on the home, which it holds meanwhile; nothing is deployed. Raises Refused."""
+    from dg.core.app import open_core
+
+    settings = invocation.settings().settings
+
+    async def held() -> T:
+        async with open_core(settings, passive=True) as core:
+            return await work(core)
+
+    return asyncio.run(held())
+
+
+def verify(invocation: Invocation) -> Verdict:
+    """Check the ledger of a home. Raises NotFound when there is none."""
+    from dg.client.models import Verdict
+    from dg.core.errors import NotFound
+    from dg.core.home import Home
+
+    settings = invocation.settings().settings
+    if not Home(settings.home).state.exists():
+        raise NotFound(f"{settings.home} holds no record of anything; choose another home with --home")
+    verdict = with_core(invocation, lambda core: core.feed.verify(owner()))
+    return Verdict.model_validate(asdict(verdict))

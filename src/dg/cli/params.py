@@ -1,0 +1,102 @@
+"""Kinds of values that commands take: words of the domain, spans of time, moments."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+import click
+from click.shell_completion import CompletionItem
+
+SPAN = re.compile(r"([0-9]{1,6}(ms|s|m|h|d)){1,4}")
+
+
+class Word(click.ParamType[Any]):
+    """A member of an enumeration, which may be shortened as long as it is clear: `--env prod`.
+
+    `place` is `module:class`; the module is imported when a value comes.
+    """
+
+    def __init__(self, name: str, place: str) -> None:
+        self.name = name
+        self._place = place
+
+    def members(self) -> list[Enum]:
+        module, _, kind = self._place.partition(":")
+        return list(getattr(importlib.import_module(module), kind))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Enum:
+        if isinstance(value, Enum):
+            return value
+        members = self.members()
+        found = [member for member in members if value and str(member.value).startswith(str(value).lower())]
+        if len(found) != 1:
+            self.fail(
+                f"{value!r} is not one of {', '.join(str(member.value) for member in members)}.", param, ctx
+            )
+        return found[0]
+
+    def shell_complete(
+        self, ctx: click.Context, param: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        words = (str(member.value) for member in self.members())
+        return [CompletionItem(word) for word in words if word.startswith(incomplete)]
+
+
+class Span(click.ParamType[str]):
+    """A span of time such as `30m`, `2h` or `1d12h`, kept as it is written."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value).replace(" ", "")
+        if not SPAN.fullmatch(text):
+            self.fail(f"{value!r} is not a duration such as 30m, 2h or 1d12h.", param, ctx)
+        return text
+
+
+class Moment(click.ParamType[int]):
+    """A time to come, as microseconds since the epoch: `2026-11-27T09:00Z`, `09:00`, or `2h` from now.
+
+    Without a zone it is this machine's local time; a time of day is the next one.
+    """
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from dg.cli.remote import now
+        from dg.core.clock import to_datetime, to_micros
+
+        if isinstance(value, int):
+            return value
+        moment = moment_of(str(value), to_datetime(now()).astimezone())
+        if moment is None:
+            self.fail(f"{value!r} is not a time; write it like 2026-11-27T09:00Z, 09:00 or 2h.", param, ctx)
+        return to_micros(moment)
+
+
+def moment_of(text: str, now: datetime) -> datetime | None:
+    """The moment that a person means by `text` at the local time `now`, None when it is none."""
+    if SPAN.fullmatch(text.removeprefix("+")):
+        return now + timedelta(seconds=seconds_of(text.removeprefix("+")))
+    if clock := re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text):
+        today = now.replace(hour=int(clock[1]), minute=int(clock[2]), second=0, microsecond=0)
+        return today if today > now else today + timedelta(days=1)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
+
+
+def seconds_of(span: str) -> float:
+    """A span such as `1d12h` in seconds."""
+    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    return sum(int(number) * units[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h|d)", span))
+
+
+ENVIRONMENT = Word("environment", "dg.core.types:Environment")
+ROLE = Word("role", "dg.core.access.models:Role")

@@ -1,0 +1,65 @@
+"""The way from a command to the server: found, opened, closed again. Imports what is heavy when used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeVar
+
+from dg.cli.options import Invocation
+from dg.cli.output import Output
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from dg.client.sync import Blocking
+
+
+Model = TypeVar("Model", bound="BaseModel")
+
+
+@contextmanager
+def server(invocation: Invocation) -> Iterator[Blocking]:
+    """The client for the server in question: `--url`, `DG_URL`, or the one of this machine's home.
+
+    Raises Unreachable when there is none, NoCredential when nothing opens it.
+    """
+    from dg.client.app import Client
+    from dg.client.auth import find
+    from dg.client.sync import Blocking
+    from dg.settings import default_home
+
+    home = invocation.home or default_home(invocation.environ)[0]
+    found = find(invocation.environ, home, url=invocation.url)
+    with Blocking(Client(found.url, found.token)) as dg:
+        yield dg
+
+
+def record(output: Output, model: BaseModel) -> None:
+    """One line of JSON, as the API writes the model."""
+    from dg.client.wire import encode
+
+    output.record(encode(model))
+
+
+def now() -> int:
+    """This machine's wall clock in microseconds, for ages."""
+    from dg.core.clock import SystemClock
+
+    return SystemClock().micros()
+
+
+def request(kind: type[Model], **values: object) -> Model:
+    """A request of this kind from options, those that were not given left out. Raises Invalid."""
+    from pydantic import ValidationError
+
+    from dg.core.errors import Invalid
+
+    try:
+        return kind.model_validate({name: value for name, value in values.items() if value is not None})
+    except ValidationError as error:
+        wrong = [
+            {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise Invalid("that cannot be asked for", errors=wrong) from None

@@ -1,0 +1,120 @@
+"""`dg serve`: the server as one process, from its settings to its last request."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+from dg import __version__
+from dg.cli.errors import ExitCode
+from dg.cli.local import owner
+from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.output import Meaning, Output
+
+if TYPE_CHECKING:
+    from dg.core.app import Core
+    from dg.settings import Settings
+
+EVERYBODY_ELSE = 0o077
+TIME = "%Y-%m-%dT%H:%M:%S"
+
+
+@click.command(cls=Command)
+@click.option("--host", help="Address to listen on [127.0.0.1].")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [8470]; 0 takes a free one.")
+@pass_invocation
+def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
+    """Run the server until it is told to stop. Deployments that run go on without it."""
+    import uvloop
+
+    settings = invocation.settings({"server.host": host, "server.port": port}).settings
+    os.umask(EVERYBODY_ELSE)
+    log_to_stderr(settings.logging.level)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(run(settings, invocation.output))
+    return ExitCode.OK
+
+
+async def run(settings: Settings, output: Output) -> None:
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once. Raises Refused."""
+    from dg.api.app import create_app
+    from dg.api.server import listen
+    from dg.core.app import open_core
+
+    stop = stop_signal()
+    async with open_core(settings) as core:
+        app = create_app(core, settings)
+        async with listen(app, settings.server) as listening:
+            with announced(settings, listening.url):
+                await say_ready(core, settings, listening.url, output)
+                await stop.wait()
+            app.stop()
+
+
+def stop_signal() -> asyncio.Event:
+    """Set by the first SIGTERM or SIGINT, which also gives the signals their usual effect back."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+
+    def told() -> None:
+        stop.set()
+        for each in (signal.SIGTERM, signal.SIGINT):
+            loop.remove_signal_handler(each)
+            signal.signal(each, signal.SIG_DFL)
+
+    for each in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(each, told)
+    return stop
+
+
+@contextmanager
+def announced(settings: Settings, url: str) -> Iterator[None]:
+    """The address stands in the home meanwhile, for commands on this machine."""
+    from dg.core.home import Home, write_private
+
+    address = Home(settings.home).address
+    write_private(address, json.dumps({"url": url, "pid": os.getpid()}))
+    try:
+        yield
+    finally:
+        address.unlink(missing_ok=True)
+
+
+async def say_ready(core: Core, settings: Settings, url: str, output: Output) -> None:
+    """The one line on standard output that says where the server is."""
+    if output.json:
+        output.record({"ready": url, "home": str(settings.home), "version": __version__, "pid": os.getpid()})
+    else:
+        first = not await core.access.tokens(owner())
+        hint = [("(first token: dg token create --name NAME --role admin)", Meaning.DIM)] if first else []
+        output.line(f"dg {__version__}", ("ready", Meaning.OK), f"on {url}  home {settings.home}", *hint)
+    output.stream.flush()
+
+
+def log_to_stderr(level: str) -> None:
+    """The server's own messages, one line each, safe for a terminal."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(PlainFormatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", TIME))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
+    logging.getLogger("dg").setLevel(level.upper())
+
+
+class PlainFormatter(logging.Formatter):
+    """Makes what others wrote into a message harmless; only a traceback has several lines. Times are UTC."""
+
+    converter = time.gmtime
+
+    def format(self, record: logging.LogRecord) -> str:
+        from dg.core.text import plain
+
+        return plain(super().format(record), multiline=record.exc_info is not None)

@@ -1,0 +1,93 @@
+"""Deployments, lanes and events as pieces of text: pure functions from models, shared by the commands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dg.cli.output import Meaning, Output, Text, age, duration
+
+if TYPE_CHECKING:
+    from dg.core.deployments.models import Changes, CommitLine, Deployment, Lane
+
+SECOND = 1_000_000
+COMMITS_SHOWN = 10
+
+
+def version(deployment: Deployment) -> str:
+    """`1.4.2 (9f1c2ab)`, the commit alone where that is the version."""
+    return _version(deployment.version, deployment.commit_sha)
+
+
+def _version(version: str, sha: str) -> str:
+    return version if sha.startswith(version) else f"{version} ({sha[:7]})"
+
+
+def running(lane: Lane) -> Text:
+    """What runs in a lane."""
+    if not lane.known:
+        return "not known", Meaning.WARN
+    if lane.current_version is None:
+        return "nothing yet", Meaning.DIM
+    return _version(lane.current_version, lane.current_sha or ""), Meaning.STRONG
+
+
+def who(deployment: Deployment) -> str:
+    """Who asked for it: a name where there is one."""
+    return deployment.created_by_name or deployment.created_by
+
+
+def ago(at: int | None, now: int) -> str:
+    """The age of a moment, `-` for one that has not come."""
+    return "-" if at is None else age((now - at) / SECOND)
+
+
+def moment(at: int) -> str:
+    """A moment in full, to the second: `2026-11-26 07:30:00 UTC`."""
+    from dg.core.clock import to_datetime
+
+    return f"{to_datetime(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def took(deployment: Deployment) -> str:
+    """How long it ran, empty while it does."""
+    if deployment.started_at is None or deployment.completed_at is None:
+        return ""
+    return duration((deployment.completed_at - deployment.started_at) / SECOND)
+
+
+def outcome(deployment: Deployment, output: Output) -> list[Text]:
+    """One sentence about how it ended."""
+    glyph, meaning = output.glyph(deployment.status.value)
+    name, where = f"{deployment.service} {deployment.version}", deployment.environment.value
+    match deployment.status.value:
+        case "success":
+            verb = "runs again in" if deployment.kind.value == "rollback" else "runs in"
+            return [
+                (glyph, meaning),
+                (f"{name} {verb} {where}", meaning),
+                (f"after {took(deployment)}", Meaning.DIM),
+            ]
+        case "failed" | "rolled_back":
+            what = "rollback to" if deployment.kind.value == "rollback" else ""
+            why = deployment.message or (
+                deployment.reason.value.replace("_", " ") if deployment.reason else ""
+            )
+            words = " ".join(filter(None, (what, name, "failed in", where)))
+            return [(glyph, meaning), (words + (":" if why else ""), meaning), *([why] if why else [])]
+        case _:
+            said = deployment.hold or deployment.stage
+            words = f"{name} → {where} is {deployment.status.value}"
+            return [(glyph, meaning), words, *([(f"· {said}", Meaning.DIM)] if said else [])]
+
+
+def commits(changes: Changes) -> list[list[Text]]:
+    """Rows of the commits that come, then of those that go."""
+    rows = [_commit("+", line) for line in changes.commits[:COMMITS_SHOWN]]
+    if changes.total > len(rows):
+        rows.append([("", Meaning.DIM), "", (f"and {changes.total - len(rows)} more", Meaning.DIM)])
+    return rows + [_commit("-", line) for line in changes.leaving[:COMMITS_SHOWN]]
+
+
+def _commit(sign: str, line: CommitLine) -> list[Text]:
+    meaning = Meaning.OK if sign == "+" else Meaning.ERR
+    return [(sign, meaning), (line.sha[:7], Meaning.DIM), f"{line.subject} ({line.author})"]

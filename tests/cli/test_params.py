@@ -1,0 +1,53 @@
+"""Times and words as people write them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import click
+import pytest
+
+from dg.cli.params import ENVIRONMENT, ROLE, Span, moment_of, seconds_of
+from dg.core.access.models import Role
+from dg.core.types import Environment
+
+BERLIN = timezone(timedelta(hours=1))
+NOW = datetime(2026, 11, 26, 8, 30, tzinfo=BERLIN)
+
+
+@pytest.mark.parametrize(
+    ("text", "moment"),
+    [
+        ("2026-11-27T09:00Z", datetime(2026, 11, 27, 9, 0, tzinfo=UTC)),
+        ("2026-11-27 09:00", datetime(2026, 11, 27, 9, 0, tzinfo=BERLIN)),
+        ("09:00", datetime(2026, 11, 26, 9, 0, tzinfo=BERLIN)),
+        ("8:00", datetime(2026, 11, 27, 8, 0, tzinfo=BERLIN)),
+        ("2h", datetime(2026, 11, 26, 10, 30, tzinfo=BERLIN)),
+        ("+1d30m", datetime(2026, 11, 27, 9, 0, tzinfo=BERLIN)),
+        ("25:00", None),
+        ("tomorrow", None),
+        ("", None),
+    ],
+)
+def test_a_moment_is_what_a_person_means(text: str, moment: datetime | None) -> None:
+    assert moment_of(text, NOW) == moment
+
+
+@pytest.mark.parametrize(("span", "seconds"), [("90s", 90), ("1h30m", 5400), ("500ms", 0.5), ("2d", 172_800)])
+def test_spans_are_read(span: str, seconds: float) -> None:
+    assert Span().convert(span, None, None) == span
+    assert seconds_of(span) == seconds
+
+
+@pytest.mark.parametrize("span", ["", "2", "h", "2 weeks", "-1h", "1h-"])
+def test_other_spans_are_refused(span: str) -> None:
+    with pytest.raises(click.BadParameter):
+        Span().convert(span, None, None)
+
+
+def test_words_may_be_shortened_while_they_are_clear() -> None:
+    assert ENVIRONMENT.convert("prod", None, None) is Environment.PRODUCTION
+    assert ENVIRONMENT.convert("STAGING", None, None) is Environment.STAGING
+    assert ROLE.convert("v", None, None) is Role.VIEWER
+    with pytest.raises(click.BadParameter, match="viewer, operator, approver, admin"):
+        ROLE.convert("a", None, None)

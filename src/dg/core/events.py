@@ -66,13 +66,6 @@ class DeploymentUpdated(DeploymentFact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DeploymentHeld(DeploymentFact):
-    """What a pending deployment waits for changed; `hold` is one sentence."""
-
-    hold: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class DeploymentStarted(DeploymentFact):
     """It holds the lane; its runner is being started."""
 

@@ -99,7 +99,6 @@ deployments = sa.Table(
     _text("rolled_back_by", null=True),
     _text("reason", null=True),
     _text("message", null=True),
-    _text("hold", null=True),
     _text("note", null=True),
     _text("override", null=True),
     _int("touched", default=0),

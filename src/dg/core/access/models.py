@@ -32,7 +32,6 @@ class Action(StrEnum):
     LANE_UNLOCK = "lane:unlock"
     LANE_FREEZE = "lane:freeze"
     LANE_THAW = "lane:thaw"
-    LANE_OVERRIDE = "lane:override"
     PIPELINE_READ = "pipeline:read"
     PIPELINE_WRITE = "pipeline:write"
     EVENT_READ = "event:read"
@@ -56,7 +55,6 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.LANE_UNLOCK: frozenset({_O, _P, _A}),
     Action.LANE_FREEZE: frozenset({_P, _A}),
     Action.LANE_THAW: frozenset({_P, _A}),
-    Action.LANE_OVERRIDE: frozenset({_P, _A}),
     Action.PIPELINE_READ: frozenset({_V, _O, _P, _A}),
     Action.PIPELINE_WRITE: frozenset({_A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),

@@ -5,8 +5,10 @@ Times are integer microseconds since the epoch (UTC), durations seconds as float
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, StringConstraints
 
@@ -134,6 +136,7 @@ class Deployment(_Model):
     override: str | None = None
     touched: bool = False
     created_by: str
+    created_by_name: str | None = None
     created_at: int
     queued_at: int
     not_before: int | None = None
@@ -195,8 +198,38 @@ class LogLine(_Model):
 
     seq: int
     at: int
-    step: int | None
+    step: int | None = None
     text: str
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Whole lines of one step: `first` is the number of the first one; `body` ends with a line feed."""
+
+    first: int
+    step: int
+    lines: int
+    body: bytes
+
+
+@dataclass(frozen=True)
+class News:
+    """What a run reported since it was last read. `alive` is False once its runner is gone for good."""
+
+    events: Sequence[Mapping[str, Any]]
+    chunks: Sequence[Chunk]
+    end: Mapping[str, Any] | None
+    alive: bool
+
+
+@dataclass(frozen=True)
+class Remains:
+    """What a dead runner left. `began`: a step may have begun; `processes_left`: could not be killed."""
+
+    began: bool
+    events: Sequence[Mapping[str, Any]]
+    end: Mapping[str, Any] | None
+    processes_left: int
 
 
 class LogPage(_Model):
@@ -225,7 +258,7 @@ class Changes(_Model):
     `commits` come (newest first), `leaving` go away where base is no ancestor; `total` counts all coming.
     """
 
-    base: str | None
+    base: str | None = None
     head: str
     total: int
     commits: tuple[CommitLine, ...] = ()

@@ -41,7 +41,6 @@ def upgrade() -> None:
         sa.Column("rolled_back_by", sa.Text(), nullable=True),
         sa.Column("reason", sa.Text(), nullable=True),
         sa.Column("message", sa.Text(), nullable=True),
-        sa.Column("hold", sa.Text(), nullable=True),
         sa.Column("note", sa.Text(), nullable=True),
         sa.Column("override", sa.Text(), nullable=True),
         sa.Column(

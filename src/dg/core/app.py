@@ -1,0 +1,209 @@
+"""The composition root of the core: what exists and who gets what, in the order in which it is opened."""
+
+from __future__ import annotations
+
+import getpass
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from dg import __version__
+from dg.core import schema
+from dg.core.access.models import SYSTEM
+from dg.core.access.service import Access, open_access
+from dg.core.bus import Bus
+from dg.core.clock import Clock, Ids, SystemClock
+from dg.core.database import Database, SqliteFile, open_database, prepare
+from dg.core.deployments.dispatcher import Dispatcher
+from dg.core.deployments.drivers import Runners
+from dg.core.deployments.git import Mirrors
+from dg.core.deployments.jobs import jobs as deployment_jobs
+from dg.core.deployments.parts import Git, Parts, Protection
+from dg.core.deployments.secrets import FileSecrets, Secrets
+from dg.core.deployments.service import Deployments, Lanes, Pipelines
+from dg.core.errors import Invalid
+from dg.core.events import ServerStarted
+from dg.core.feed import Feed, open_feed
+from dg.core.home import Home, write_private
+from dg.core.jobs import Every, Job, open_scheduler
+from dg.core.ledger import Ledger
+from dg.core.migrations.upgrade import migrate
+from dg.core.system import LoopLag, System
+from dg.core.tasks import Tasks, open_tasks
+from dg.core.types import Environment
+from dg.settings import Settings
+
+_MINUTE = 60.0
+
+
+@dataclass(frozen=True)
+class Core:
+    """The product without a face: what surfaces call."""
+
+    settings: Settings
+    deployments: Deployments
+    lanes: Lanes
+    pipelines: Pipelines
+    access: Access
+    feed: Feed
+    system: System
+    clock: Clock
+
+
+@dataclass(frozen=True)
+class Drivers:
+    """What touches the world, where it is to be another than the usual one."""
+
+    git: Git | None = None
+    secrets: Secrets | None = None
+    protection: Protection | None = None
+
+
+class SettingsProtection:
+    """Protection as the settings say it."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environments = settings.environments
+
+    def protected(self, environment: Environment) -> bool:
+        return self._environments.named(environment.value).protected
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    drivers: Drivers | None = None,
+    environ: Mapping[str, str] | None = None,
+    passive: bool = False,
+) -> AsyncIterator[Core]:
+    """Open the home of `settings` and everything in it; closing leaves running deployments alone.
+
+    `passive` starts no dispatcher and no jobs: for commands that work on a home whose server is down.
+    Raises Refused when another server holds the home or its schema is newer, Invalid for a database that this
+    dg does not speak.
+    """
+    clock = clock or SystemClock()
+    drivers = drivers or Drivers()
+    environ = os.environ if environ is None else environ
+    home = Home(settings.home)
+    if settings.database.url is not None:
+        raise Invalid("database.url: only SQLite in the home is spoken so far; leave the setting out")
+    async with AsyncExitStack() as stack:
+        stack.enter_context(home.lock())
+        tasks = await stack.enter_async_context(open_tasks())
+        bus = Bus()
+        state, logs = await _open_databases(stack, home, settings, clock, tasks, bus)
+        ids = Ids(clock)
+        access = await open_access(
+            state, bus=bus, clock=clock, ids=ids, tasks=tasks, home=home, settings=settings.access
+        )
+        stack.push_async_callback(access.flush)
+        feed = await open_feed(
+            state, access=access, bus=bus, clock=clock, anchor_file=settings.ledger.anchor_file
+        )
+        parts = Parts(
+            settings=settings,
+            db=state,
+            logs=logs,
+            access=access,
+            clock=clock,
+            ids=ids,
+            git=drivers.git or _mirrors(home, settings, clock, environ),
+            secrets=drivers.secrets or FileSecrets(settings.secrets_file),
+            protection=drivers.protection or SettingsProtection(settings),
+            environ=environ,
+        )
+        runners = Runners(
+            home.runs,
+            home.lanes,
+            str(settings.runner.python) if settings.runner.python else None,
+            str(settings.runner.cgroup) if settings.runner.cgroup else None,
+            settings.runner.kill_grace,
+        )
+        # Ends before the databases close: what follows runs writes until its last moment.
+        work = await stack.enter_async_context(open_tasks())
+        dispatcher = Dispatcher(parts, runners, work)
+        lag = LoopLag(clock)
+        system = System(
+            state=state,
+            logs=logs,
+            home=home,
+            clock=clock,
+            access=access,
+            lag=lag,
+            gauges={"active_runs": lambda: dispatcher.active},
+        )
+        stack.callback(bus.close)
+        if not passive:
+            await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
+            write_private(home.owner_token, await access.owner_token(_owner()))
+            listed = (*deployment_jobs(parts, dispatcher, runners), *_house_jobs(settings, access, feed))
+            await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
+            work.spawn("loop lag", lag.measure())
+            work.spawn("dispatcher", dispatcher.run())
+        yield Core(
+            settings=settings,
+            deployments=Deployments(parts, dispatcher),
+            lanes=Lanes(parts, dispatcher),
+            pipelines=Pipelines(parts),
+            access=access,
+            feed=feed,
+            system=system,
+            clock=clock,
+        )
+
+
+async def _open_databases(
+    stack: AsyncExitStack, home: Home, settings: Settings, clock: Clock, tasks: Tasks, bus: Bus
+) -> tuple[Database, Database]:
+    for path, kind, head in (
+        (home.state, "state", schema.STATE_HEAD),
+        (home.logs, "logs", schema.LOGS_HEAD),
+    ):
+        prepare(path)
+        migrate(path, kind, head)
+    busy_timeout, readers = settings.database.busy_timeout, settings.database.readers
+    state = await stack.enter_async_context(
+        open_database(
+            SqliteFile(home.state, attach={"logs": home.logs}, busy_timeout=busy_timeout, readers=readers),
+            clock=clock,
+            tasks=tasks,
+            seal=Ledger(clock).seal,
+            publish=bus.publish,
+        )
+    )
+    logs = await stack.enter_async_context(
+        open_database(
+            SqliteFile(home.logs, durable=False, busy_timeout=busy_timeout, readers=1),
+            clock=clock,
+            tasks=tasks,
+        )
+    )
+    return state, logs
+
+
+def _mirrors(home: Home, settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Mirrors:
+    return Mirrors(
+        home.mirrors,
+        clock=clock,
+        environ=environ,
+        timeout=settings.git.timeout,
+        ssh_command=settings.git.ssh_command or "ssh",
+    )
+
+
+def _house_jobs(settings: Settings, access: Access, feed: Feed) -> tuple[Job, ...]:
+    return (
+        Job("access.flush", Every(_MINUTE), access.flush),
+        Job("ledger.anchor", Every(settings.ledger.anchor_interval), feed.anchor),
+    )
+
+
+def _owner() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return "owner"

@@ -1,0 +1,339 @@
+"""Drives deployments: gives free lanes to whoever is next, starts runners, follows them, adopts live ones.
+
+The rows are the truth and every move is a transaction of `lifecycle`; this loop may die at any instant and
+the next one goes on from the rows and the run folders (research/mission 4.3, engine 5).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from dg.core.database import Tx
+from dg.core.deployments import lanes, lifecycle, pipeline, store
+from dg.core.deployments.lifecycle import Ending
+from dg.core.deployments.logs import Writer, forget, open_writer
+from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains, Status
+from dg.core.deployments.parts import Parts, Run, Runners
+from dg.core.errors import Problem, Unavailable
+from dg.core.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+_SECOND = 1_000_000
+_SLOWEST_POLL = 0.25
+_AGAIN = 1.0
+_STARTS = 3
+"""A start that dies before its first step is tried so often before it counts as failed."""
+
+
+class Lost(Exception):
+    """Another server took this run over: whatever this one still has to say about it is void."""
+
+
+class Dispatcher:
+    """One per server. `run` is its loop; `wake` tells it that something may be due."""
+
+    def __init__(self, parts: Parts, runners: Runners, tasks: Tasks) -> None:
+        self._parts = parts
+        self._runners = runners
+        self._tasks = tasks
+        self._wake = asyncio.Event()
+        self._runs: dict[str, Run] = {}
+        self._watched: set[str] = set()
+        self._starts: dict[str, int] = {}
+
+    @property
+    def active(self) -> int:
+        """Deployments that are being followed."""
+        return len(self._watched)
+
+    def wake(self) -> None:
+        """Look at the lanes again, now."""
+        self._wake.set()
+
+    async def cancel(self, deployment_id: str) -> None:
+        """Pass a cancellation, which the row already says, on to the runner."""
+        if run := self._runs.get(deployment_id):
+            await run.cancel()
+
+    async def run(self) -> None:
+        """Take over what runs, then give lanes away until cancelled."""
+        for deployment in await self._parts.db.read(store.unfinished):
+            if deployment.status in ACTIVE:
+                self._follow(deployment, fresh=False)
+        while True:
+            self._wake.clear()
+            try:
+                wait = await self._give_lanes()
+            except Unavailable as error:
+                log.warning("the lanes could not be looked at: %s", error)
+                wait = _AGAIN
+            except Exception:
+                # Whatever one lane did, the others' deployments must still start.
+                log.exception("the lanes could not be looked at")
+                wait = _AGAIN
+            waiting = asyncio.wait_for(self._wake.wait(), wait)
+            with contextlib.suppress(TimeoutError):
+                await waiting
+
+    async def _give_lanes(self) -> float | None:
+        """Start whoever is next in each lane; seconds until something becomes due, None for never."""
+        parts = self._parts
+        now = parts.clock.micros()
+        candidates, due = await parts.db.read(lambda tx: _candidates(tx, now))
+        for service, environment in candidates:
+            started = await parts.db.write(
+                lambda tx, s=service, e=environment: lifecycle.start_next(  # type: ignore[misc]
+                    tx, s, e, parts.clock.micros(), parts.settings.deployments.eta_samples
+                )
+            )
+            if started:
+                self._follow(started, fresh=True)
+        return None if due is None else max(0.0, (due - now) / _SECOND) + 0.001
+
+    # --- one run ---------------------------------------------------------------------------------
+
+    def _follow(self, deployment: Deployment, *, fresh: bool) -> None:
+        self._watched.add(deployment.id)
+        self._tasks.spawn(f"run {deployment.id}", self._drive(deployment, fresh=fresh))
+
+    async def _drive(self, deployment: Deployment, *, fresh: bool) -> None:
+        try:
+            await self._drive_to_its_end(deployment, fresh=fresh)
+        except Lost:
+            log.warning("deployment %s was taken over by another server", deployment.id)
+        finally:
+            self._runs.pop(deployment.id, None)
+            self._watched.discard(deployment.id)
+            self._parts.followers.changed(deployment.id)
+            self.wake()
+
+    async def _drive_to_its_end(self, deployment: Deployment, *, fresh: bool) -> None:
+        while True:
+            try:
+                if fresh:
+                    run = await self._launch(deployment)
+                else:
+                    run = await self._take_over(deployment)
+                if run is not None:
+                    await self._watch(deployment, run)
+                return
+            except Unavailable as error:
+                # The runner goes on by itself; its folder keeps everything until the database is back.
+                log.warning("deployment %s is followed again in a second: %s", deployment.id, error)
+            except Lost:
+                raise
+            except Exception:
+                log.exception("deployment %s could not be followed; trying again", deployment.id)
+            await self._parts.clock.sleep(_AGAIN)
+            fresh = False
+            current = await self._reread(deployment)
+            if current is None:
+                return
+            deployment = current
+
+    async def _reread(self, deployment: Deployment) -> Deployment | None:
+        while True:
+            try:
+                current = await self._parts.db.read(lambda tx: store.require(tx, deployment.id))
+            except Unavailable:
+                await self._parts.clock.sleep(1.0)
+            else:
+                return current if current.status in ACTIVE else None
+
+    async def _launch(self, deployment: Deployment) -> Run | None:
+        """Start the runner; a deployment that cannot be started fails with the reason."""
+        parts = self._parts
+        try:
+            ticket, secrets = await self._prepare(deployment)
+            await parts.logs.write(lambda tx: forget(tx, deployment.id))
+            run = await self._runners.launch(deployment.lane, ticket, secrets)
+        except Unavailable:
+            raise
+        except (Problem, OSError) as error:
+            await self._conclude(
+                deployment, Ending("failed", Reason.STEP_FAILED, f"it could not be started: {error}")
+            )
+            return None
+        self._runs[deployment.id] = run
+        current = await parts.db.read(lambda tx: store.require(tx, deployment.id))
+        if current.cancel_requested_at is not None:
+            await run.cancel()
+        return run
+
+    async def _prepare(self, deployment: Deployment) -> tuple[dict[str, Any], dict[str, str]]:
+        parts = self._parts
+        text = await parts.db.read(lambda tx: store.snapshot(tx, deployment.pipeline_sha256))
+        plan = pipeline.parse(text)
+        inputs = inputs_of(deployment)
+        steps = pipeline.render(plan, inputs)
+        names = sorted({name for step in steps for name in step["secrets"]})
+        secrets = await parts.secrets.get(deployment.service, deployment.environment, names)
+        passed = {*parts.settings.runner.env_pass, *plan.defaults.env_pass}
+        environment = {name: parts.environ[name] for name in passed if name in parts.environ}
+        folder = self._runners.folder(deployment.id)
+        limits = parts.settings.logs
+        return {
+            "deployment": deployment.id,
+            "epoch": deployment.epoch,
+            "checkout": {
+                "git_dir": str(parts.git.path(deployment.service)),
+                "commit": deployment.commit_sha,
+                "work": str(folder / "work"),
+            },
+            "grace": plan.defaults.grace,
+            "env": environment | pipeline.variables(plan, inputs),
+            "limits": {
+                "line_bytes": limits.line_bytes,
+                "head_bytes": limits.head_bytes,
+                "tail_bytes": limits.tail_bytes,
+                "file_bytes": limits.file_bytes,
+            },
+            "outputs": deployment.outputs,
+            "steps": steps,
+        }, secrets
+
+    async def _take_over(self, deployment: Deployment) -> Run | None:
+        """Adopt the live run of a server that died, or end what it left behind."""
+        while True:
+            run = await self._runners.find(deployment.id, deployment.lane)
+            if run is not None:
+                break
+            remains = await self._runners.clear(deployment.id, deployment.lane)
+            if remains is not None:
+                await self._bury(deployment, remains)
+                return None
+        self._runs[deployment.id] = run
+        adopted = await self._write(deployment, lifecycle.adopt)
+        if adopted.cancel_requested_at is not None:
+            await run.cancel()
+        return run
+
+    async def _watch(self, deployment: Deployment, run: Run) -> None:
+        """Follow a run until it ended: lines, events, end, in this order."""
+        parts = self._parts
+        deployment = await parts.db.read(lambda tx: store.require(tx, deployment.id))
+        limits = parts.settings.logs
+        writer = await open_writer(parts.logs, deployment.id, limits.head_bytes, limits.tail_bytes)
+        pause = parts.settings.runner.poll
+        while True:
+            news = await run.news(deployment.spool_seq, writer.next_seq)
+            deployment = await self._take_in(deployment, writer, news)
+            if news.end is not None and not news.chunks:
+                await self._conclude(deployment, ending_of(news.end))
+                await self._runners.discard_work(deployment.id)
+                return
+            if not news.alive and news.end is None:
+                remains = await self._runners.clear(deployment.id, deployment.lane)
+                if remains is not None:
+                    await self._take_rest(deployment, writer, run)
+                    await self._bury(deployment, remains)
+                    return
+            busy = bool(news.chunks or news.events)
+            pause = parts.settings.runner.poll if busy else min(pause * 1.2, _SLOWEST_POLL)
+            await parts.clock.sleep(0.0 if news.chunks else pause)
+
+    async def _take_in(self, deployment: Deployment, writer: Writer, news: News) -> Deployment:
+        parts = self._parts
+        if news.chunks:
+            await writer.append(news.chunks, parts.clock.micros())
+        if news.events:
+            deployment = await self._write(
+                deployment, lambda tx, current: lifecycle.advance(tx, current, news.events)
+            )
+        if news.chunks or news.events:
+            parts.followers.changed(deployment.id)
+        return deployment
+
+    async def _take_rest(self, deployment: Deployment, writer: Writer, run: Run) -> None:
+        while (news := await run.news(deployment.spool_seq, writer.next_seq)).chunks or news.events:
+            deployment = await self._take_in(deployment, writer, news)
+
+    async def _bury(self, deployment: Deployment, remains: Remains) -> None:
+        """End the row of a run whose runner is gone: as its end says, back to the queue, or interrupted."""
+        deployment = await self._write(
+            deployment, lambda tx, current: lifecycle.advance(tx, current, remains.events)
+        )
+        if remains.end is not None:
+            await self._conclude(deployment, ending_of(remains.end))
+            return
+        starts = self._starts[deployment.id] = self._starts.get(deployment.id, 0) + 1
+        if not remains.began and deployment.cancel_requested_at is not None:
+            await self._conclude(deployment, Ending("cancelled", Reason.CANCELLED, "it was cancelled"))
+        elif not remains.began and starts < _STARTS:
+            await self._write(deployment, lifecycle.requeue)
+        else:
+            await self._conclude(deployment, _interrupted(deployment, remains))
+
+    async def _conclude(self, deployment: Deployment, ending: Ending) -> None:
+        parts = self._parts
+        rollback_id = parts.ids.new()
+        ended = await self._write(
+            deployment,
+            lambda tx, current: lifecycle.conclude(tx, current, ending, parts.clock.micros(), rollback_id),
+        )
+        self._starts.pop(ended.id, None)
+
+    async def _write(
+        self, deployment: Deployment, work: Callable[[Tx, Deployment], Deployment]
+    ) -> Deployment:
+        """Run `work(tx, deployment as it stands)`, fenced by the epoch under which this server follows it."""
+
+        def fenced(tx: Tx) -> Deployment:
+            current = store.require(tx, deployment.id)
+            if current.epoch != deployment.epoch or current.status not in ACTIVE:
+                raise Lost
+            return work(tx, current)
+
+        return await self._parts.db.write(fenced)
+
+
+def _candidates(tx: Tx, now: int) -> tuple[list[tuple[str, str]], int | None]:
+    """Lanes where somebody may start, and when the next one becomes due by itself (microseconds)."""
+    waiting = [deployment for deployment in store.unfinished(tx) if deployment.status is Status.PENDING]
+    ready, due = [], []
+    for service, environment in dict.fromkeys(deployment.lane for deployment in waiting):
+        facts = lifecycle.facts(tx, service, environment, now)
+        if lanes.next_up(facts):
+            ready.append((service, environment))
+        due += lanes.moments(facts)
+    return ready, min(due, default=None)
+
+
+def inputs_of(deployment: Deployment) -> pipeline.Inputs:
+    """What a deployment brings to its pipeline."""
+    return pipeline.Inputs(
+        id=deployment.id,
+        kind=deployment.kind,
+        environment=deployment.environment,
+        version=deployment.version,
+        sha=deployment.commit_sha,
+    )
+
+
+def ending_of(end: Mapping[str, Any]) -> Ending:
+    """The runner's last word as the rules understand it."""
+    reason = end["reason"]
+    if reason == "checkout_failed":
+        reason = "step_failed"
+    return Ending(
+        outcome=end["outcome"],
+        reason=Reason(reason) if reason else None,
+        message=end["detail"],
+        touched=end["touched"],
+        outputs=end["outputs"],
+    )
+
+
+def _interrupted(deployment: Deployment, remains: Remains) -> Ending:
+    step = "" if deployment.stage in ("starting", "finished") else f" in `{deployment.stage}`"
+    left = f"; {remains.processes_left} of its processes could not be ended" if remains.processes_left else ""
+    began = remains.began
+    touched = deployment.touched or (began and deployment.kind is Kind.ROLLBACK)
+    return Ending(
+        "failed", Reason.INTERRUPTED, f"its runner died{step}; what it had done stays as it is{left}", touched
+    )

@@ -1,0 +1,169 @@
+"""The rules of a lane, as pure functions: what closes it, who is next, and the one sentence that says so.
+
+The sentence is the same on every surface: it says what closes the lane, since when, who can open it and how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from dg.core.access.models import ACTIONS, Action
+from dg.core.clock import to_datetime
+from dg.core.deployments.models import Deployment, Freeze, Kind, LaneState, Lock, Status
+
+CLOSED = frozenset({LaneState.FROZEN, LaneState.LOCKED})
+"""States in which nothing new is taken."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that decides about one lane at one moment. `now` is in microseconds."""
+
+    service: str
+    environment: str
+    now: int
+    lock: Lock | None = None
+    freezes: Sequence[Freeze] = ()
+    holder: Deployment | None = None
+    current: Deployment | None = None
+    known: bool = True
+    queue: Sequence[Deployment] = ()
+
+    @property
+    def active_lock(self) -> Lock | None:
+        return self.lock if self.lock and self.lock.until > self.now else None
+
+    @property
+    def active_freeze(self) -> Freeze | None:
+        """The freeze that lasts longest of those that cover this lane."""
+        covering = [freeze for freeze in self.freezes if covers(freeze, self.service, self.environment)]
+        running = [freeze for freeze in covering if freeze.until > self.now]
+        return max(running, key=lambda freeze: freeze.until, default=None)
+
+
+def covers(freeze: Freeze, service: str, environment: str) -> bool:
+    """True when `freeze` closes this lane."""
+    return freeze.service in (None, service) and freeze.environment in (None, environment)
+
+
+def state(facts: Facts) -> LaneState:
+    """The strongest reason that closes the lane, or open."""
+    if facts.active_freeze:
+        return LaneState.FROZEN
+    if facts.active_lock:
+        return LaneState.LOCKED
+    return LaneState.BUSY if facts.holder else LaneState.OPEN
+
+
+def explain(facts: Facts) -> str:
+    """The lane's one sentence."""
+    name = f"{facts.service}/{facts.environment}"
+    if freeze := facts.active_freeze:
+        return _frozen(name, freeze, facts.now)
+    if lock := facts.active_lock:
+        return _locked(name, lock, facts)
+    if facts.holder:
+        return _busy(name, facts.holder, facts)
+    if not facts.known:
+        return f"{name} is open, but what runs there is not known: the last deployment failed midway."
+    if facts.current:
+        return f"{name} is open; {facts.current.version} ({facts.current.commit_sha[:7]}) runs there."
+    return f"{name} is open; nothing was deployed there yet."
+
+
+def _frozen(name: str, freeze: Freeze, now: int) -> str:
+    return (
+        f"{name} is frozen until {_time(freeze.until, now)}: {_clause(freeze.reason)} "
+        f"(by {freeze.by} since {_time(freeze.since, now)}). "
+        f"{_who(Action.LANE_THAW)} can end it: dg thaw {freeze.id}"
+    )
+
+
+def _locked(name: str, lock: Lock, facts: Facts) -> str:
+    return (
+        f"{name} is locked until {_time(lock.until, facts.now)}: {_clause(lock.reason)} "
+        f"(by {lock.by} since {_time(lock.since, facts.now)}). "
+        f"{_who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
+    )
+
+
+def _busy(name: str, holder: Deployment, facts: Facts) -> str:
+    doing = {Kind.ROLLBACK: "is rolling back to"}.get(holder.kind, "is deploying")
+    since = holder.started_at or holder.created_at
+    waiting = len([deployment for deployment in facts.queue if deployment.id != holder.id])
+    behind = "" if not waiting else f"; {waiting} more {'waits' if waiting == 1 else 'wait'} behind it"
+    return (
+        f"{name} is busy: #{holder.number} {doing} {holder.version} since {_time(since, facts.now)}{behind}. "
+        f"{_who(Action.DEPLOYMENT_CANCEL)} can stop it: dg cancel {holder.id}"
+    )
+
+
+def _who(action: Action) -> str:
+    roles = sorted(ACTIONS[action])
+    names = " or ".join(filter(None, (", ".join(roles[:-1]), roles[-1])))
+    return f"{'An' if names[0] in 'aeio' else 'A'} {names}"
+
+
+def _clause(text: str) -> str:
+    return text.rstrip(" .")
+
+
+def _time(at: int, now: int) -> str:
+    moment = to_datetime(at)
+    same_day = moment.date() == to_datetime(now).date()
+    return f"{moment:%H:%M}" + (" UTC" if same_day else f" UTC on {moment:%Y-%m-%d}")
+
+
+def admits(facts: Facts, deployment: Deployment) -> bool:
+    """True when nothing but the lane's holder stands in the way of `deployment`.
+
+    A rollback to the newest good version passes automatic locks; a manual lock or a freeze only with its
+    stated override.
+    """
+    lock = facts.active_lock
+    if deployment.kind is Kind.ROLLBACK:
+        closed_by_hand = bool(facts.active_freeze) or bool(lock and not lock.automatic)
+        return not closed_by_hand or deployment.override is not None
+    return facts.active_freeze is None and lock is None
+
+
+def next_up(facts: Facts) -> Deployment | None:
+    """Who takes the lane now: a rollback first, then first in first out among those that are due."""
+    if facts.holder and facts.holder.status is not Status.PENDING:
+        return None
+    if facts.holder:
+        return facts.holder if admits(facts, facts.holder) else None
+    due = [d for d in facts.queue if (d.not_before or 0) <= facts.now and admits(facts, d)]
+    return min(due, key=_order, default=None)
+
+
+def _order(deployment: Deployment) -> tuple[bool, int, int]:
+    return deployment.kind is not Kind.ROLLBACK, deployment.queued_at, deployment.number
+
+
+def moments(facts: Facts) -> list[int]:
+    """When something opens by itself that a waiting deployment waits for (microseconds)."""
+    closed = [found.until for found in (facts.active_lock, facts.active_freeze) if found]
+    begins = [d.not_before for d in facts.queue if d.not_before and d.not_before > facts.now]
+    return closed + begins
+
+
+def hold(facts: Facts, deployment: Deployment) -> str:
+    """What a pending deployment waits for, in one sentence."""
+    if (deployment.not_before or 0) > facts.now:
+        return f"It starts at {_time(deployment.not_before or 0, facts.now)}."
+    if not admits(facts, deployment):
+        return explain(facts)
+    ahead = [other for other in facts.queue if _order(other) < _order(deployment)]
+    if facts.holder and facts.holder.id != deployment.id:
+        ahead.insert(0, facts.holder)
+    if ahead:
+        return f"It waits for {_list(ahead)} in {deployment.service}/{deployment.environment}."
+    return "It is next and starts at once."
+
+
+def _list(deployments: Iterable[Deployment]) -> str:
+    names = list(dict.fromkeys(f"#{deployment.number} ({deployment.version})" for deployment in deployments))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more

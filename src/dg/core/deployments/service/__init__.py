@@ -1,0 +1,7 @@
+"""What can be done in the deployments domain and by whom: one public method per action, `principal` first."""
+
+from dg.core.deployments.service.deployments import Deployments
+from dg.core.deployments.service.lanes import Lanes
+from dg.core.deployments.service.pipelines import Pipelines, Plan
+
+__all__ = ["Deployments", "Lanes", "Pipelines", "Plan"]

@@ -1,0 +1,469 @@
+"""Deployments as callers see them: create, look, change, cancel, roll back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable
+
+from dg.core.access.models import Action, Principal
+from dg.core.database import Tx
+from dg.core.deployments import filters as fields
+from dg.core.deployments import lanes, lifecycle, logs, pipeline, progress, rollbacks, store
+from dg.core.deployments.dispatcher import Dispatcher, inputs_of
+from dg.core.deployments.git import Resolved
+from dg.core.deployments.models import (
+    ACTIVE,
+    FINAL,
+    Changes,
+    CreateDeployment,
+    Deployment,
+    Kind,
+    LogPage,
+    Page,
+    Progress,
+    Reason,
+    RequestRollback,
+    Status,
+    Step,
+    UpdateDeployment,
+)
+from dg.core.deployments.parts import Parts
+from dg.core.deployments.service import finding
+from dg.core.errors import Invalid, NotFound, Refused
+from dg.core.filters import condition, parse
+from dg.core.idempotency import Once, once, seen
+from dg.core.types import Environment
+
+_SECOND = 1_000_000
+_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
+_MOST_COMMITS = 200
+_PIPELINE_BYTES = 64 << 10
+
+
+class Deployments:
+    """The actions on deployments. Errors are those of `dg.core.errors`."""
+
+    def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
+        self._parts = parts
+        self._dispatcher = dispatcher
+
+    # --- create ----------------------------------------------------------------------------------
+
+    async def create(
+        self, principal: Principal, request: CreateDeployment, once: Once | None = None
+    ) -> Deployment:
+        """Ask for a deployment. It is durable when this returns and starts as soon as its lane is free.
+
+        Raises Invalid (unknown ref, bad version), Refused (`lane_closed`, `version_blocked`,
+        `ref_not_protected`, missing secrets), Forbidden, Mismatch, Unavailable.
+        """
+        parts = self._parts
+        service = await finding.service(parts, request.service)
+        parts.access.require(principal, Action.DEPLOYMENT_CREATE, request.environment, service)
+        if (answer := await parts.db.read(lambda tx: seen(tx, principal, once, Deployment))) is not None:
+            return answer
+        wish = await self._resolve(principal, service, request)
+        await self._check_pipeline(wish)
+
+        created = await parts.db.write(lambda tx: self._create(tx, principal, wish, once))
+        self._dispatcher.wake()
+        return created
+
+    async def _resolve(self, principal: Principal, service: str, request: CreateDeployment) -> _Wish:
+        """Everything about the wish that only git knows."""
+        parts = self._parts
+        registered = await finding.pipeline(parts, service)
+        plan = pipeline.parse(registered.text)
+        resolved = await self._commit(service, plan, request)
+        text = registered.text
+        if plan.source.pipeline == "repo":
+            text = await self._text_in_repository(service, plan)
+        now = parts.clock.micros()
+        await parts.git.keep(service, resolved.commit)
+        deployment = Deployment(
+            id=parts.ids.new(),
+            number=0,
+            service=service,
+            environment=request.environment,
+            kind=Kind.DEPLOY,
+            status=Status.PENDING,
+            stage="queued",
+            version=_version(request.version, resolved, request.ref),
+            commit_sha=resolved.commit,
+            ref=resolved.ref,
+            note=request.note,
+            created_by=principal.id,
+            created_at=now,
+            queued_at=now,
+            not_before=_moment(request.not_before, "not_before", now),
+            expires_at=_moment(request.expires_at, "expires_at", now)
+            or max(request.not_before or 0, now) + int(parts.settings.deployments.expire_pending * _SECOND),
+            pipeline_sha256=pipeline.sha256(text),
+        )
+        return _Wish(deployment, text)
+
+    async def _commit(self, service: str, plan: pipeline.Pipeline, request: CreateDeployment) -> Resolved:
+        parts = self._parts
+        ref = request.commit_sha or request.ref or plan.source.ref
+        resolved = await parts.git.resolve(service, plan.source.git, ref)
+        if request.commit_sha and request.ref:
+            other = await parts.git.resolve(service, plan.source.git, request.ref)
+            if other.commit != resolved.commit:
+                raise Invalid(
+                    f"ref `{request.ref}` is {other.commit[:12]} now, not the commit_sha; send one of them",
+                    errors=[{"field": "commit_sha", "message": "is not what `ref` means now"}],
+                )
+            resolved = other
+        trusted = plan.source.trust == "any" or not parts.protection.protected(request.environment)
+        if not trusted and not await parts.git.contains(service, plan.source.ref, resolved.commit):
+            # The mirror may be older than the branch: look once more before refusing.
+            await parts.git.fetch(service, plan.source.git)
+            if not await parts.git.contains(service, plan.source.ref, resolved.commit):
+                raise Refused(
+                    f"{resolved.commit[:12]} is not on `{plan.source.ref}`, and {request.environment} takes "
+                    "only what is; merge it first",
+                    reason="ref_not_protected",
+                )
+        return resolved
+
+    async def _text_in_repository(self, service: str, plan: pipeline.Pipeline) -> str:
+        """The pipeline on the protected branch: never the one in the commit that asks to be deployed."""
+        git = self._parts.git
+        tip = await git.resolve(service, plan.source.git, plan.source.ref)
+        raw = await git.read_file(service, tip.commit, plan.source.path, _PIPELINE_BYTES)
+        found = pipeline.parse(raw)
+        if found.service != service:
+            raise Invalid(
+                f"{plan.source.path} on `{plan.source.ref}` is of `{found.service}`, not of `{service}`",
+                errors=[{"field": "service", "message": f"must be {service}"}],
+            )
+        return raw.decode("utf-8")
+
+    async def _check_pipeline(self, wish: _Wish) -> None:
+        """Say now, not when it starts, that a setting or a secret is missing."""
+        deployment = wish.deployment
+        steps = pipeline.render(pipeline.parse(wish.text), inputs_of(deployment))
+        names = sorted({name for step in steps for name in step["secrets"]})
+        if names:
+            await self._parts.secrets.get(deployment.service, deployment.environment, names)
+
+    def _create(self, tx: Tx, principal: Principal, wish: _Wish, key: Once | None) -> Deployment:
+        now = self._parts.clock.micros()
+
+        def effect(tx: Tx) -> Deployment:
+            if row := store.block(tx, *wish.deployment.lane, wish.deployment.commit_sha):
+                sentence = lifecycle.blocked_sentence(row["version"], row["reason"])
+                raise Refused(sentence, reason="version_blocked")
+            lane = lifecycle.facts(tx, *wish.deployment.lane, now)
+            if lanes.state(lane) in lanes.CLOSED and (wish.deployment.not_before or 0) <= now:
+                raise Refused(lanes.explain(lane), reason="lane_closed")
+            store.keep_snapshot(tx, wish.deployment.pipeline_sha256, wish.text)
+            kind = lifecycle.kind_of(wish.deployment, lane.current)
+            return lifecycle.create(tx, wish.deployment.model_copy(update={"kind": kind}), principal)
+
+        return once(tx, principal, key, Deployment, self._parts.clock, effect)
+
+    # --- look ------------------------------------------------------------------------------------
+
+    async def get(self, principal: Principal, id: str) -> Deployment:  # noqa: A002 - the public word
+        """One deployment, with what it waits for. Raises NotFound."""
+
+        def work(tx: Tx) -> Deployment:
+            deployment = self._visible(tx, principal, id)
+            return deployment.model_copy(update={"hold": self._hold(tx, deployment)})
+
+        return await self._parts.db.read(work)
+
+    async def list(
+        self,
+        principal: Principal,
+        *,
+        filter: str | None = None,  # noqa: A002 - the public word
+        service: str | None = None,
+        environment: str | None = None,
+        status: str | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page[Deployment]:
+        """Deployments, newest first. Raises Invalid for a bad filter or cursor."""
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_READ)
+        now = self._parts.clock.micros()
+        conditions = [
+            condition(parse(filter or ""), fields.FIELDS, now),
+            *fields.exactly(service=service, environment=environment, status=status),
+            fields.readable(principal),
+        ]
+        before = finding.cursor(cursor)
+
+        def work(tx: Tx) -> Page[Deployment]:
+            found = store.page(tx, conditions, before, limit + 1)
+            items = [
+                deployment.model_copy(update={"hold": self._hold(tx, deployment)})
+                for deployment in found[:limit]
+            ]
+            more = str(items[-1].number) if len(found) > limit else None
+            return Page(items=tuple(items), next_cursor=more)
+
+        return await self._parts.db.read(work)
+
+    async def status(self, principal: Principal, id: str) -> Progress:  # noqa: A002
+        """Status, progress, steps, the newest lines and when it will be done: one hop to the database."""
+        parts = self._parts
+        now = parts.clock.micros()
+
+        def work(tx: Tx) -> Progress:
+            deployment = self._visible(tx, principal, id)
+            steps = store.steps(tx, id)
+            return Progress(
+                deployment=deployment.model_copy(update={"hold": self._hold(tx, deployment)}),
+                progress=progress.percent(deployment, steps, now),
+                steps=steps,
+                logs=logs.tail(tx, id, parts.settings.deployments.status_log_lines),
+                estimated_completion=progress.estimate(deployment, steps, now),
+            )
+
+        return await parts.db.read(work)
+
+    async def steps(self, principal: Principal, id: str) -> tuple[Step, ...]:  # noqa: A002
+        """The steps of a deployment's run, in order; none before it started."""
+
+        def work(tx: Tx) -> tuple[Step, ...]:
+            self._visible(tx, principal, id)
+            return store.steps(tx, id)
+
+        return await self._parts.db.read(work)
+
+    async def logs(
+        self,
+        principal: Principal,
+        id: str,  # noqa: A002
+        *,
+        after: int = 0,
+        limit: int = 1000,
+    ) -> LogPage:
+        """Lines numbered `after` or more."""
+
+        def work(tx: Tx) -> LogPage:
+            deployment = self._visible(tx, principal, id)
+            return logs.page(tx, id, after, limit, complete=deployment.status in FINAL)
+
+        return await self._parts.db.read(work)
+
+    async def wait_for_logs(self, id: str, after: int, timeout: float) -> None:  # noqa: A002
+        """Return when there is a line numbered `after` or more, when it ended, or after `timeout` seconds."""
+
+        async def wait() -> None:
+            with self._parts.followers.follow(id) as change:
+                while not await self._parts.db.read(lambda tx: _has_more(tx, id, after)):
+                    await change.wait()
+                    change.clear()
+
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(wait(), timeout)
+
+    async def changes(self, principal: Principal, id: str) -> Changes:  # noqa: A002
+        """The commits between what runs (or ran, before it) in the lane and what it brings."""
+
+        def work(tx: Tx) -> tuple[Deployment, str | None]:
+            deployment = self._visible(tx, principal, id)
+            if deployment.status is not Status.PENDING:
+                return deployment, deployment.base_sha
+            current = lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()).current
+            return deployment, current.commit_sha if current else None
+
+        deployment, base = await self._parts.db.read(work)
+        return await self._parts.git.commits(deployment.service, base, deployment.commit_sha, _MOST_COMMITS)
+
+    # --- change ----------------------------------------------------------------------------------
+
+    async def update(
+        self,
+        principal: Principal,
+        id: str,  # noqa: A002
+        request: UpdateDeployment,
+        once: Once | None = None,
+    ) -> Deployment:
+        """Change a pending deployment; fields not set stay. Raises Refused when it is not pending."""
+        now = self._parts.clock.micros()
+        changes = request.model_dump(exclude_unset=True)
+        for name in ("not_before", "expires_at"):
+            _moment(changes.get(name), name, now)
+        if not changes:
+            raise Invalid("nothing to change: send not_before, expires_at or note")
+
+        def effect(tx: Tx, deployment: Deployment) -> Deployment:
+            if deployment.status is not Status.PENDING:
+                raise Refused(
+                    f"deployment {id} is {deployment.status}; only a pending one can be changed",
+                    reason="not_pending",
+                )
+            changed = store.change(tx, deployment, **changes)
+            tx.append(lifecycle.updated(changed, sorted(changes)), by=principal)
+            return changed
+
+        changed = await self._act(principal, id, Action.DEPLOYMENT_UPDATE, once, effect)
+        self._dispatcher.wake()
+        return changed
+
+    async def cancel(
+        self,
+        principal: Principal,
+        id: str,  # noqa: A002
+        *,
+        then_rollback: bool = False,
+        reason: str | None = None,
+        once: Once | None = None,
+    ) -> Deployment:
+        """Stop a deployment; with `then_rollback` its lane passes to a rollback in the same transaction.
+
+        A pending one ends at once, a running one when nothing of it is left. Raises Refused when it ended.
+        """
+        if then_rollback:
+            deployment = await self.get(principal, id)
+            self._parts.access.require(principal, Action.DEPLOYMENT_ROLLBACK, *_scope(deployment))
+
+        def effect(tx: Tx, deployment: Deployment) -> Deployment:
+            now = self._parts.clock.micros()
+            if deployment.status is Status.PENDING:
+                why = f"cancelled by {principal.name}" + (f": {reason}" if reason else "")
+                return lifecycle.fail_pending(tx, deployment, Reason.CANCELLED, why, now, principal)
+            if deployment.status not in ACTIVE:
+                raise Refused(f"deployment {id} has ended as {deployment.status}", reason="ended")
+            return lifecycle.request_cancel(tx, deployment, now, principal, then_rollback=then_rollback)
+
+        changed = await self._act(principal, id, Action.DEPLOYMENT_CANCEL, once, effect)
+        if changed.status in ACTIVE:
+            await self._dispatcher.cancel(id)
+        self._dispatcher.wake()
+        return changed
+
+    async def rollback(
+        self,
+        principal: Principal,
+        id: str,  # noqa: A002
+        request: RequestRollback,
+        once: Once | None = None,
+    ) -> Deployment:
+        """Roll back the lane of a deployment, which must be what runs there or what failed there last."""
+        deployment = await self.get(principal, id)
+        return await self._roll_back(principal, deployment.lane, request, once, bad_id=id)
+
+    async def rollback_lane(
+        self,
+        principal: Principal,
+        service: str | None,
+        environment: Environment,
+        request: RequestRollback,
+        once: Once | None = None,
+    ) -> Deployment:
+        """Put the newest good version of a lane back, or the deployment that `request.target` names.
+
+        Raises Refused: nothing to go back to (`no_target`), the lane is busy, closed by hand without an
+        override (`lane_closed`), or an irreversible step would be crossed (`irreversible`).
+        """
+        name = await finding.service(self._parts, service)
+        return await self._roll_back(principal, (name, environment.value), request, once)
+
+    async def _roll_back(
+        self,
+        principal: Principal,
+        lane: tuple[str, str],
+        request: RequestRollback,
+        key: Once | None,
+        bad_id: str | None = None,
+    ) -> Deployment:
+        parts = self._parts
+        service, environment = lane
+        parts.access.require(principal, Action.DEPLOYMENT_ROLLBACK, environment, service)
+        new_id = parts.ids.new()
+
+        def effect(tx: Tx) -> Deployment:
+            now = parts.clock.micros()
+            facts = lifecycle.facts(tx, service, environment, now)
+            wish = rollbacks.wish(tx, facts, request, bad_id)
+            rollback = rollbacks.plan(
+                wish.bad, wish.target, new_id, now, principal, note=request.reason, override=request.override
+            )
+            return lifecycle.create(tx, rollback, principal)
+
+        created = await parts.db.write(lambda tx: once(tx, principal, key, Deployment, parts.clock, effect))
+        self._dispatcher.wake()
+        return created
+
+    # --- shared ----------------------------------------------------------------------------------
+
+    async def _act(
+        self,
+        principal: Principal,
+        deployment_id: str,
+        action: Action,
+        key: Once | None,
+        effect: Callable[[Tx, Deployment], Deployment],
+    ) -> Deployment:
+        """Check, then change one deployment as it stands, once per key."""
+        deployment = await self.get(principal, deployment_id)
+        self._parts.access.require(principal, action, *_scope(deployment))
+
+        def work(tx: Tx) -> Deployment:
+            return effect(tx, store.require(tx, deployment_id))
+
+        return await self._parts.db.write(
+            lambda tx: once(tx, principal, key, Deployment, self._parts.clock, work)
+        )
+
+    def _visible(self, tx: Tx, principal: Principal, deployment_id: str) -> Deployment:
+        missing = NotFound(f"there is no deployment {deployment_id}; `dg status` shows those there are")
+        deployment = store.find(tx, deployment_id)
+        if deployment is None or not principal.may(Action.DEPLOYMENT_READ, *_scope(deployment)):
+            raise missing
+        return deployment
+
+    def _hold(self, tx: Tx, deployment: Deployment) -> str | None:
+        if deployment.status is not Status.PENDING:
+            return None
+        return lanes.hold(lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()), deployment)
+
+
+class _Wish:
+    """A deployment that would be created, and the text of the pipeline it would run."""
+
+    def __init__(self, deployment: Deployment, text: str) -> None:
+        self.deployment = deployment
+        self.text = text
+
+
+def _scope(deployment: Deployment) -> tuple[str, str]:
+    return deployment.environment.value, deployment.service
+
+
+def _has_more(tx: Tx, deployment_id: str, after: int) -> bool:
+    deployment = store.find(tx, deployment_id)
+    if deployment is None or deployment.status in FINAL:
+        return True
+    return bool(logs.page(tx, deployment_id, after, 1, complete=False).items)
+
+
+def _version(given: str | None, resolved: Resolved, ref: str | None) -> str:
+    """The label people read: what they gave, else the tag they named, else the short commit."""
+    if given is not None:
+        if not _VERSION.fullmatch(given):
+            raise Invalid(
+                f"version `{given[:40]}` must be 1 to 128 letters, digits and ._+/-, a letter or digit first",
+                errors=[{"field": "version", "message": "1 to 128 of letters, digits, ._+/-"}],
+            )
+        return given
+    tag = (resolved.ref or "").removeprefix("refs/tags/")
+    if tag != (resolved.ref or "") and _VERSION.fullmatch(tag):
+        return tag
+    return resolved.commit[:12]
+
+
+def _moment(at: int | None, name: str, now: int) -> int | None:
+    if at is not None and at < now - 60 * _SECOND:
+        raise Invalid(
+            f"{name} is in the past; send a time to come or leave it out",
+            errors=[{"field": name, "message": "is in the past"}],
+        )
+    return at

@@ -1,0 +1,237 @@
+"""Lanes as callers see them: look, lock, unlock, freeze, thaw."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from pydantic import BaseModel
+
+from dg.core import events
+from dg.core.access.models import Action, Principal
+from dg.core.clock import to_datetime
+from dg.core.database import Tx
+from dg.core.deployments import lanes as rules
+from dg.core.deployments import lifecycle, store
+from dg.core.deployments.dispatcher import Dispatcher
+from dg.core.deployments.models import Freeze, Lane, Lock, LockLane, SetFreeze
+from dg.core.deployments.parts import Parts
+from dg.core.deployments.service import finding
+from dg.core.errors import Invalid, NotFound, Refused
+from dg.core.idempotency import Once, once
+from dg.core.types import Environment
+
+M = TypeVar("M", bound=BaseModel)
+
+_SECOND = 1_000_000
+
+
+class Thawed(BaseModel):
+    """The freezes that one request ended."""
+
+    freezes: tuple[Freeze, ...]
+
+
+class Lanes:
+    """The actions on lanes. Errors are those of `dg.core.errors`."""
+
+    def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
+        self._parts = parts
+        self._dispatcher = dispatcher
+
+    async def list(
+        self, principal: Principal, *, service: str | None = None, environment: str | None = None
+    ) -> tuple[Lane, ...]:
+        """The lanes of every registered service, used or not, that the caller may see."""
+        self._parts.access.require_somewhere(principal, Action.LANE_READ)
+        now = self._parts.clock.micros()
+
+        def work(tx: Tx) -> tuple[Lane, ...]:
+            services = [found.service for found in store.newest_pipelines(tx)]
+            return tuple(
+                _lane(lifecycle.facts(tx, name, tier.value, now))
+                for name in services
+                for tier in Environment
+                if service in (None, name)
+                and environment in (None, tier.value)
+                and principal.may(Action.LANE_READ, tier.value, name)
+            )
+
+        return await self._parts.db.read(work)
+
+    async def get(self, principal: Principal, service: str, environment: str) -> Lane:
+        """One lane. Raises NotFound."""
+        await self._check(principal, Action.LANE_READ, service, environment)
+        now = self._parts.clock.micros()
+        return await self._parts.db.read(lambda tx: _lane(lifecycle.facts(tx, service, environment, now)))
+
+    async def lock(
+        self,
+        principal: Principal,
+        service: str,
+        environment: str,
+        request: LockLane,
+        once: Once | None = None,
+    ) -> Lane:
+        """Close a lane until `request.until`. What runs goes on. Raises Refused when it is locked by hand."""
+        await self._check(principal, Action.LANE_LOCK, service, environment)
+        now = self._parts.clock.micros()
+        self._check_until(request.until, now, self._parts.settings.lanes.lock_max, "lanes.lock_max")
+
+        def effect(tx: Tx) -> Lane:
+            found = store.lock_of(store.lane(tx, service, environment))
+            if found and found.until > now and not found.automatic:
+                facts = lifecycle.facts(tx, service, environment, now)
+                raise Refused(rules.explain(facts), reason="lane_locked")
+            lock = Lock(
+                reason=request.reason, automatic=False, by=principal.name, since=now, until=request.until
+            )
+            store.set_lock(tx, service, environment, lock)
+            fact = events.LaneLocked(
+                service=service,
+                environment=environment,
+                reason=request.reason,
+                automatic=False,
+                until=request.until,
+            )
+            tx.append(fact, by=principal)
+            return _lane(lifecycle.facts(tx, service, environment, now))
+
+        return await self._write(principal, once, Lane, effect)
+
+    async def unlock(
+        self,
+        principal: Principal,
+        service: str,
+        environment: str,
+        reason: str | None = None,
+        once: Once | None = None,
+    ) -> Lane:
+        """Open a lane; one that is open stays so."""
+        await self._check(principal, Action.LANE_UNLOCK, service, environment)
+        now = self._parts.clock.micros()
+
+        def effect(tx: Tx) -> Lane:
+            if store.lock_of(store.lane(tx, service, environment)):
+                store.set_lock(tx, service, environment, None)
+                fact = events.LaneUnlocked(service=service, environment=environment, reason=reason)
+                tx.append(fact, by=principal)
+            return _lane(lifecycle.facts(tx, service, environment, now))
+
+        return await self._write(principal, once, Lane, effect)
+
+    async def freezes(self, principal: Principal) -> tuple[Freeze, ...]:
+        """The freezes in force that touch what the caller may see."""
+        self._parts.access.require_somewhere(principal, Action.LANE_READ)
+        now = self._parts.clock.micros()
+        found = await self._parts.db.read(store.freezes)
+        return tuple(freeze for freeze in found if freeze.until > now and _touches(principal, freeze))
+
+    async def freeze(self, principal: Principal, request: SetFreeze, once: Once | None = None) -> Freeze:
+        """Freeze lanes until `request.until`: new deployments are refused, waiting ones wait."""
+        service, environment = request.service, request.environment
+        self._parts.access.require(principal, Action.LANE_FREEZE, environment, service)
+        if service is not None:
+            await finding.service(self._parts, service)
+        now = self._parts.clock.micros()
+        self._check_until(request.until, now, self._parts.settings.lanes.freeze_max, "lanes.freeze_max")
+        freeze = Freeze(
+            id=self._parts.ids.new(), by=principal.name, since=now, **request.model_dump(mode="python")
+        )
+
+        def effect(tx: Tx) -> Freeze:
+            store.insert_freeze(tx, freeze)
+            fact = events.FreezeSet(
+                freeze=freeze.id,
+                reason=freeze.reason,
+                until=freeze.until,
+                service=service,
+                environment=environment.value if environment else None,
+            )
+            tx.append(fact, by=principal)
+            return freeze
+
+        return await self._write(principal, once, Freeze, effect)
+
+    async def thaw(
+        self,
+        principal: Principal,
+        id: str | None = None,  # noqa: A002 - the public word
+        once: Once | None = None,
+    ) -> tuple[Freeze, ...]:
+        """End one freeze, or without an id all that the caller may end; returns those that ended."""
+        self._parts.access.require_somewhere(principal, Action.LANE_THAW)
+
+        def effect(tx: Tx) -> Thawed:
+            chosen = [freeze for freeze in store.freezes(tx) if id in (None, freeze.id)]
+            if id is not None and not chosen:
+                raise NotFound(f"there is no freeze {id}; it may have ended by itself")
+            if id is not None:
+                self._parts.access.require(
+                    principal, Action.LANE_THAW, chosen[0].environment, chosen[0].service
+                )
+            lifted = [f for f in chosen if principal.may(Action.LANE_THAW, f.environment, f.service)]
+            for freeze in lifted:
+                store.delete_freeze(tx, freeze.id)
+                tx.append(_lifted(freeze), by=principal)
+            return Thawed(freezes=tuple(lifted))
+
+        return (await self._write(principal, once, Thawed, effect)).freezes
+
+    async def _write(
+        self, principal: Principal, key: Once | None, model: type[M], effect: Callable[[Tx], M]
+    ) -> M:
+        clock = self._parts.clock
+        changed = await self._parts.db.write(lambda tx: once(tx, principal, key, model, clock, effect))
+        self._dispatcher.wake()
+        return changed
+
+    async def _check(self, principal: Principal, action: Action, service: str, environment: str) -> None:
+        if environment not in set(Environment):
+            raise NotFound(f"there is no environment {environment}; there are {', '.join(Environment)}")
+        if not principal.may(Action.LANE_READ, environment, service):
+            raise NotFound(f"there is no service {service}")
+        await finding.service(self._parts, service)
+        self._parts.access.require(principal, action, environment, service)
+
+    def _check_until(self, until: int, now: int, longest: float, setting: str) -> None:
+        if until <= now:
+            raise Invalid(
+                "until: is not in the future", errors=[{"field": "until", "message": "must be in the future"}]
+            )
+        if until - now > longest * _SECOND:
+            latest = to_datetime(now + int(longest * _SECOND))
+            raise Invalid(
+                f"until: must be {latest:%Y-%m-%d %H:%M} UTC or earlier ({setting})",
+                errors=[{"field": "until", "message": f"is further away than {setting} allows"}],
+            )
+
+
+def _lane(facts: rules.Facts) -> Lane:
+    current = facts.current
+    return Lane(
+        service=facts.service,
+        environment=Environment(facts.environment),
+        state=rules.state(facts),
+        sentence=rules.explain(facts),
+        holder=facts.holder.id if facts.holder else None,
+        current=current.id if current else None,
+        current_version=current.version if current else None,
+        current_sha=current.commit_sha if current else None,
+        known=facts.known,
+        lock=facts.active_lock,
+        freeze=facts.active_freeze,
+        queue=tuple(deployment.id for deployment in facts.queue),
+    )
+
+
+def _touches(principal: Principal, freeze: Freeze) -> bool:
+    """True when the freeze closes a lane that the caller may see."""
+    tiers = [freeze.environment] if freeze.environment else list(Environment)
+    services = [freeze.service] if freeze.service else [grant.service for grant in principal.grants]
+    return any(principal.may(Action.LANE_READ, tier.value, service) for tier in tiers for service in services)
+
+
+def _lifted(freeze: Freeze) -> events.FreezeLifted:
+    environment = freeze.environment.value if freeze.environment else None
+    return events.FreezeLifted(freeze=freeze.id, service=freeze.service, environment=environment)

@@ -1,0 +1,138 @@
+"""Pipelines as callers see them: register, look, lint, plan."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from dg.core import events
+from dg.core.access.models import Action, Principal
+from dg.core.database import Tx
+from dg.core.deployments import lifecycle, pipeline, store
+from dg.core.deployments.models import Changes, Kind, Page, RegisteredPipeline
+from dg.core.deployments.parts import Parts
+from dg.core.deployments.service import finding
+from dg.core.errors import NotFound
+from dg.core.idempotency import Once, once
+from dg.core.types import Environment
+
+_MOST_COMMITS = 200
+
+
+class Plan(BaseModel):
+    """What a deployment would do: `steps` in order for `kind`, `changes` the commits it would bring."""
+
+    model_config = ConfigDict(frozen=True)
+
+    service: str
+    environment: Environment
+    kind: Kind
+    commit_sha: str
+    ref: str | None
+    changes: Changes
+    steps: tuple[pipeline.PlannedStep, ...]
+
+
+class Pipelines:
+    """The actions on pipelines. Errors are those of `dg.core.errors`."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    async def register(self, principal: Principal, text: str, once: Once | None = None) -> RegisteredPipeline:
+        """Register a service's pipeline, or a new revision of it; the same text again changes nothing.
+
+        The repository must answer. Raises Invalid listing every mistake, Unavailable.
+        """
+        parts = self._parts
+        parts.access.require_somewhere(principal, Action.PIPELINE_WRITE)
+        plan = pipeline.parse(text)
+        parts.access.require(principal, Action.PIPELINE_WRITE, None, plan.service)
+        await parts.git.resolve(plan.service, plan.source.git, plan.source.ref)
+        return await parts.db.write(lambda tx: self._register(tx, principal, plan.service, text, once))
+
+    def _register(
+        self, tx: Tx, principal: Principal, service: str, text: str, key: Once | None
+    ) -> RegisteredPipeline:
+        def effect(tx: Tx) -> RegisteredPipeline:
+            newest = store.newest_pipeline(tx, service)
+            sha256 = pipeline.sha256(text)
+            if newest is not None and newest.sha256 == sha256:
+                return newest
+            registered = RegisteredPipeline(
+                service=service,
+                revision=newest.revision + 1 if newest else 1,
+                sha256=sha256,
+                text=text,
+                registered_at=self._parts.clock.micros(),
+                registered_by=principal.name,
+            )
+            store.insert_pipeline(tx, registered)
+            fact = events.PipelineRegistered(service=service, revision=registered.revision, sha256=sha256)
+            tx.append(fact, by=principal)
+            return registered
+
+        return once(tx, principal, key, RegisteredPipeline, self._parts.clock, effect)
+
+    async def list(self, principal: Principal) -> tuple[RegisteredPipeline, ...]:
+        """The newest revision of every service's pipeline that the caller may see."""
+        self._parts.access.require_somewhere(principal, Action.PIPELINE_READ)
+        found = await self._parts.db.read(store.newest_pipelines)
+        return tuple(one for one in found if _may_read(principal, one.service))
+
+    async def get(self, principal: Principal, service: str) -> RegisteredPipeline:
+        """The newest revision of a service's pipeline. Raises NotFound."""
+        self._check_visible(principal, service)
+        return await finding.pipeline(self._parts, service)
+
+    async def history(
+        self, principal: Principal, service: str, *, cursor: str | None = None, limit: int = 50
+    ) -> Page[RegisteredPipeline]:
+        """The revisions of a service's pipeline, newest first."""
+        self._check_visible(principal, service)
+        before = finding.cursor(cursor) or (1 << 62)
+
+        def work(tx: Tx) -> Page[RegisteredPipeline]:
+            found = store.pipeline_history(tx, service, before, limit + 1)
+            more = str(found[limit - 1].revision) if len(found) > limit else None
+            return Page(items=tuple(found[:limit]), next_cursor=more)
+
+        return await self._parts.db.read(work)
+
+    async def lint(self, principal: Principal, text: str) -> tuple[pipeline.Finding, ...]:
+        """What is doubtful in a pipeline that can be read. Raises Invalid listing every mistake."""
+        self._parts.access.require_somewhere(principal, Action.PIPELINE_READ)
+        return tuple(pipeline.lint(pipeline.parse(text)))
+
+    async def plan(
+        self, principal: Principal, service: str, environment: str, ref: str | None = None
+    ) -> Plan:
+        """What deploying `ref` (the pipeline's own when None) to `environment` would do. Runs nothing."""
+        parts = self._parts
+        self._check_visible(principal, service)
+        tier = Environment(environment)
+        plan = pipeline.parse((await finding.pipeline(parts, service)).text)
+        resolved = await parts.git.resolve(service, plan.source.git, ref or plan.source.ref)
+        now = parts.clock.micros()
+        lane = await parts.db.read(lambda tx: lifecycle.facts(tx, service, tier.value, now))
+        current = lane.current
+        same = current is not None and current.commit_sha == resolved.commit
+        kind = Kind.REDEPLOY if same else Kind.DEPLOY
+        base = current.commit_sha if current else None
+        return Plan(
+            service=service,
+            environment=tier,
+            kind=kind,
+            commit_sha=resolved.commit,
+            ref=resolved.ref,
+            changes=await parts.git.commits(service, base, resolved.commit, _MOST_COMMITS),
+            steps=tuple(pipeline.explain(plan, tier, kind)),
+        )
+
+    def _check_visible(self, principal: Principal, service: str) -> None:
+        if not _may_read(principal, service):
+            raise NotFound(f"there is no service {service}", reason="unknown_service")
+
+
+def _may_read(principal: Principal, service: str) -> bool:
+    """A pipeline spans all environments: whoever may see the service in one of them may read it."""
+    return any(principal.may(Action.PIPELINE_READ, tier.value, service) for tier in Environment)

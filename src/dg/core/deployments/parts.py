@@ -37,6 +37,10 @@ class Git(Protocol):
 
     async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes: ...
 
+    async def drop_worktrees(self, service: str) -> None: ...
+
+    async def compact(self, service: str) -> None: ...
+
 
 class Run(Protocol):
     """One run and the process that does it (see `drivers.Run`)."""

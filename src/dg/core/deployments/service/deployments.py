@@ -116,17 +116,22 @@ class Deployments:
                     errors=[{"field": "commit_sha", "message": "is not what `ref` means now"}],
                 )
             resolved = other
-        trusted = plan.source.trust == "any" or not parts.protection.protected(request.environment)
-        if not trusted and not await parts.git.contains(service, plan.source.ref, resolved.commit):
-            # The mirror may be older than the branch: look once more before refusing.
-            await parts.git.fetch(service, plan.source.git)
-            if not await parts.git.contains(service, plan.source.ref, resolved.commit):
-                raise Refused(
-                    f"{resolved.commit[:12]} is not on `{plan.source.ref}`, and {request.environment} takes "
-                    "only what is; merge it first",
-                    reason="ref_not_protected",
-                )
+        if plan.source.trust == "protected" and parts.protection.protected(request.environment):
+            await self._check_protected(service, plan, resolved.commit, request.environment)
         return resolved
+
+    async def _check_protected(
+        self, service: str, plan: pipeline.Pipeline, commit: str, environment: Environment
+    ) -> None:
+        """Raise Refused unless `commit` is on the protected branch as it is now, not as it was last fetched."""
+        git = self._parts.git
+        await git.fetch(service, plan.source.git)
+        if not await git.contains(service, plan.source.ref, commit):
+            raise Refused(
+                f"{commit[:12]} is not on `{plan.source.ref}`, and {environment} takes only what is; "
+                "merge it first",
+                reason="ref_not_protected",
+            )
 
     async def _text_in_repository(self, service: str, plan: pipeline.Pipeline) -> str:
         """The pipeline on the protected branch: never the one in the commit that asks to be deployed."""

@@ -1,0 +1,93 @@
+"""Finds the operation that a method and a path mean, and tells an unknown path from a wrong method."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from dg.api.contract import ContractError, Operation
+from dg.api.errors import MethodNotAllowed
+from dg.core.errors import NotFound
+
+
+class Match(NamedTuple):
+    """An operation and the values that stand in its path."""
+
+    operation: Operation
+    values: Mapping[str, str]
+
+
+@dataclass
+class _Node:
+    """One segment of the paths: its fixed children by name, and the child that takes any text."""
+
+    children: dict[str, _Node] = field(default_factory=dict)
+    any: _Node | None = None
+    operations: dict[str, Operation] = field(default_factory=dict)
+
+
+class Router:
+    """The paths of operations, each below its prefix."""
+
+    def __init__(self, operations: Iterable[tuple[str, Operation]]) -> None:
+        self._root = _Node()
+        for prefix, operation in operations:
+            self._add(f"{prefix}{operation.path}", operation)
+
+    def _add(self, path: str, operation: Operation) -> None:
+        node = self._root
+        for segment in path.split("/")[1:]:
+            if segment.startswith("{"):
+                node.any = node.any or _Node()
+                node = node.any
+            else:
+                node = node.children.setdefault(segment, _Node())
+        if operation.method in node.operations:
+            raise ContractError(f"two operations answer {operation.method} {path}")
+        node.operations[operation.method] = operation
+
+    def find(self, method: str, path: bytes) -> Match:
+        """The operation for `method` and the percent-encoded `path`; HEAD finds GET's.
+
+        Raises NotFound for an unknown path, MethodNotAllowed with every method that the path has.
+        """
+        segments = [_decode(part) for part in path.split(b"/")[1:]]
+        nodes = list(_walk(self._root, segments, ()))
+        wanted = "GET" if method == "HEAD" else method
+        for node, values in nodes:
+            if operation := node.operations.get(wanted):
+                return Match(operation, dict(zip(_names(operation.path), values, strict=True)))
+        if not nodes:
+            raise NotFound("nothing is at this path; GET /v1/versions names the contracts", reason="no_path")
+        raise MethodNotAllowed(method, _allowed(nodes))
+
+
+def _walk(
+    node: _Node, segments: list[str], values: tuple[str, ...]
+) -> Iterator[tuple[_Node, tuple[str, ...]]]:
+    """Every node that the path leads to, the most literal first."""
+    if not segments:
+        if node.operations:
+            yield node, values
+        return
+    head, rest = segments[0], segments[1:]
+    if child := node.children.get(head):
+        yield from _walk(child, rest, values)
+    if node.any and head:
+        yield from _walk(node.any, rest, (*values, head))
+
+
+def _allowed(nodes: Iterable[tuple[_Node, tuple[str, ...]]]) -> tuple[str, ...]:
+    methods = {method for node, _ in nodes for method in node.operations}
+    return tuple(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+
+
+def _names(path: str) -> list[str]:
+    return [part[1:-1] for part in path.split("/") if part.startswith("{")]
+
+
+def _decode(segment: bytes) -> str:
+    """One segment as text. Decoded after the split, so that `%2F` stays inside its segment."""
+    return unquote_to_bytes(segment).decode("utf-8", "replace")

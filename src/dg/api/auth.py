@@ -1,0 +1,75 @@
+"""Turns the credential of a request into a principal."""
+
+from __future__ import annotations
+
+import base64
+import ipaddress
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Literal
+
+from dg.core.access.models import Grant, Principal, Role
+from dg.core.errors import Unauthenticated
+
+if TYPE_CHECKING:
+    from dg.core.app import Core
+
+MAX_CREDENTIAL = 8192
+FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
+"""A proxy on this machine speaks from loopback for somebody who is not."""
+
+NOBODY = Principal(id="anonymous", name="anonymous", kind="system", method="system")
+MONITOR = Principal(
+    id="loopback", name="this machine", kind="system", method="local", grants=(Grant(role=Role.VIEWER),)
+)
+"""Who reads metrics and diagnostics on the server's own machine without a token."""
+
+
+async def identify(
+    core: Core,
+    security: Literal["required", "optional", "none"],
+    headers: Mapping[str, str],
+    client: tuple[str, int] | None,
+) -> Principal:
+    """Who is asking. Raises Unauthenticated when the operation needs to know and cannot."""
+    if security == "none":
+        return NOBODY
+    if security == "optional" and "authorization" not in headers and is_local(headers, client):
+        return MONITOR
+    return await core.access.authenticate(bearer(headers.get("authorization", "")))
+
+
+def bearer(header: str) -> str:
+    """The credential in an Authorization header. Raises Unauthenticated."""
+    scheme, _, credential = header.partition(" ")
+    credential = credential.strip()
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthenticated("this needs a token: send it as `Authorization: Bearer <token>`")
+    return vetted(credential)
+
+
+def vetted(credential: str) -> str:
+    """`credential` when it can be a token at all; the expensive checks are not spent on anything else."""
+    if len(credential) > MAX_CREDENTIAL or not credential.isascii() or not credential.isprintable():
+        raise Unauthenticated("this token is not valid; get a new one with `dg token create`")
+    return credential
+
+
+def expiry(credential: str) -> float | None:
+    """When a JWT says that it ends, in seconds since the epoch: a hint for when to ask the core again."""
+    payload = credential.split(".")[1] if credential.count(".") == 2 else ""
+    try:
+        end = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))["exp"]
+        return float(end)
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return None
+
+
+def is_local(headers: Mapping[str, str], client: tuple[str, int] | None) -> bool:
+    """True when the other end is this machine itself, and not a proxy on it."""
+    if client is None or not FORWARDED.isdisjoint(headers):
+        return False
+    try:
+        return ipaddress.ip_address(client[0]).is_loopback
+    except ValueError:
+        return False

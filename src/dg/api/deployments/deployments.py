@@ -1,0 +1,150 @@
+"""Deployments: create, watch, change, cancel, roll back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp
+
+from dg.api import wire
+from dg.api.call import Call, Handler, answer, created
+from dg.core.deployments.models import (
+    CreateDeployment,
+    Deployment,
+    LogPage,
+    Progress,
+    RequestRollback,
+    Status,
+    UpdateDeployment,
+)
+from dg.core.types import Environment
+
+PAGE = 1000
+"""Lines that a download reads at a time."""
+
+
+async def list_deployments(call: Call) -> Response:
+    asked = call.arguments
+    page = await call.core.deployments.list(
+        call.principal,
+        filter=asked["filter"],
+        service=asked["service"],
+        environment=asked["environment"] and Environment(asked["environment"]),
+        status=asked["status"] and Status(asked["status"]),
+        cursor=asked["cursor"],
+        limit=asked["limit"],
+    )
+    return answer(page)
+
+
+async def create_deployment(call: Call) -> Response:
+    request = wire.read(CreateDeployment, call.body)
+    return _made(await call.core.deployments.create(call.principal, request, call.once))
+
+
+async def get_deployment(call: Call) -> Response:
+    return answer(await call.core.deployments.get(call.principal, _id(call)))
+
+
+async def update_deployment(call: Call) -> Response:
+    request = wire.read(UpdateDeployment, call.body)
+    return answer(await call.core.deployments.update(call.principal, _id(call), request, call.once))
+
+
+async def cancel_deployment(call: Call) -> Response:
+    deployment = await call.core.deployments.cancel(
+        call.principal,
+        _id(call),
+        then_rollback=call.body.get("then_rollback", False),
+        reason=call.body.get("reason"),
+        once=call.once,
+    )
+    return answer(deployment, 202)
+
+
+async def rollback_deployment(call: Call) -> Response:
+    request = wire.read(RequestRollback, call.body)
+    return _made(await call.core.deployments.rollback(call.principal, _id(call), request, call.once))
+
+
+async def get_deployment_changes(call: Call) -> Response:
+    return answer(await call.core.deployments.changes(call.principal, _id(call)))
+
+
+async def get_deployment_status(call: Call) -> Response:
+    return answer(progress(await call.core.deployments.status(call.principal, _id(call))))
+
+
+async def get_deployment_logs(call: Call) -> ASGIApp:
+    if call.wants("text/plain"):
+        first = await _lines(call, call.arguments["after"], PAGE)
+        return StreamingResponse(_text(call, first), media_type="text/plain; charset=utf-8")
+    page = await _lines(call, call.arguments["after"], call.arguments["limit"])
+    if call.arguments["wait"] and not page.items and not page.complete:
+        await _wait(call)
+        page = await _lines(call, call.arguments["after"], call.arguments["limit"])
+    return answer(page)
+
+
+def progress(found: Progress) -> Mapping[str, Any]:
+    """The specification's flat shape, and the deployment beside it."""
+    return {
+        "id": found.deployment.id,
+        "status": found.deployment.status,
+        "progress": found.progress,
+        "logs": found.logs,
+        "estimated_completion": found.estimated_completion and wire.timestamp(found.estimated_completion),
+        "steps": found.steps,
+        "deployment": found.deployment,
+    }
+
+
+async def _lines(call: Call, after: int, limit: int) -> LogPage:
+    return await call.core.deployments.logs(call.principal, _id(call), after=after, limit=limit)
+
+
+async def _wait(call: Call) -> None:
+    """Until there are lines, the deployment has ended, the caller's patience is over or the server stops."""
+    try:
+        async with call.lingering.wait():
+            await call.core.deployments.wait_for_logs(
+                _id(call), call.arguments["after"], call.arguments["wait"]
+            )
+    except TimeoutError:
+        return
+
+
+async def _text(call: Call, page: LogPage) -> AsyncIterator[bytes]:
+    """The log as text, page by page, with a line where the size limit left lines out."""
+    while True:
+        if page.left_out:
+            yield f"… {page.left_out} lines left out …\n".encode()
+        yield "".join(f"{line.text}\n" for line in page.items).encode()
+        if len(page.items) < PAGE:
+            return
+        page = await _lines(call, page.next_seq, PAGE)
+
+
+def _id(call: Call) -> str:
+    value: str = call.arguments["id"]
+    return value.lower()
+
+
+def _made(deployment: Deployment) -> Response:
+    return created(deployment, f"/deployments/{deployment.id}")
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "listDeployments": list_deployments,
+    "createDeployment": create_deployment,
+    "getDeployment": get_deployment,
+    "updateDeployment": update_deployment,
+    "deleteDeployment": cancel_deployment,
+    "getDeploymentStatus": get_deployment_status,
+    "getDeploymentLogs": get_deployment_logs,
+    "getDeploymentChanges": get_deployment_changes,
+    "cancelDeployment": cancel_deployment,
+    "rollbackDeployment": rollback_deployment,
+}

@@ -1,0 +1,1 @@
+"""What happened, as it happens: server-sent events, and the specification's WebSocket."""

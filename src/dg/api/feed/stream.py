@@ -1,0 +1,76 @@
+"""`GET /v1/events`: a page of facts, or a stream of server-sent events that a client can resume."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.responses import Response, StreamingResponse
+from starlette.types import ASGIApp
+
+from dg.api import json, wire
+from dg.api.call import Call, answer
+from dg.core.ledger import Entry
+from dg.core.tasks import open_tasks
+
+MEDIA_TYPE = "text/event-stream"
+HEARTBEAT = b": still here\n\n"
+
+
+async def list_events(call: Call) -> ASGIApp:
+    after = call.arguments["Last-Event-ID"]
+    after = call.arguments["after"] if after is None else after
+    if call.method == "GET" and call.wants(MEDIA_TYPE):
+        return await _stream(call, after)
+    return await _page(call, after or 0)
+
+
+async def _page(call: Call, after: int) -> Response:
+    entries = await call.core.feed.read(
+        call.principal, after=after, limit=call.arguments["limit"], filter=call.arguments["filter"]
+    )
+    return answer({"items": entries, "next_after": entries[-1].seq if entries else after})
+
+
+async def _stream(call: Call, after: int | None) -> StreamingResponse:
+    """A refusal is raised here, before the answer begins, and so is an ordinary error."""
+    start = (await call.core.feed.head(call.principal)).seq if after is None else after
+    entries = call.core.feed.stream(call.principal, after=start, filter=call.arguments["filter"])
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_events(call, start, entries), 200, headers, MEDIA_TYPE)
+
+
+async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
+    """The stream's bytes: where it stands, each fact, and a sign of life when nothing happens."""
+    yield f"id: {start}\n\n".encode()
+    async with open_tasks() as tasks:
+        while not call.lingering.stopping:
+            news = tasks.spawn("event stream", _next(entries))
+            while not await _arrived(call, news) and not call.lingering.stopping:
+                yield HEARTBEAT
+            if not news.done() or (entry := news.result()) is None:
+                return
+            yield event(entry)
+
+
+async def _next(entries: AsyncIterator[Entry]) -> Entry | None:
+    return await anext(entries, None)
+
+
+async def _arrived(call: Call, news: asyncio.Task[Entry | None]) -> bool:
+    """Wait for the next fact; False when it is time for a sign of life, or the server stops."""
+    try:
+        async with call.lingering.wait(call.settings.api.stream_heartbeat):
+            await asyncio.wait([news])
+    except TimeoutError:
+        return False
+    return True
+
+
+def event(entry: Entry) -> bytes:
+    """One fact as a server-sent event (HTML Standard 9.2.6); JSON never holds a raw line break."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (
+        entry.seq,
+        entry.type.encode(),
+        json.write(wire.plain(entry)),
+    )

@@ -1,0 +1,81 @@
+"""The server's own metrics in the Prometheus text format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
+
+from dg.api.feed.messages import moved_to
+from dg.core.deployments.models import Status
+from dg.core.ledger import Entry
+from dg.core.types import Environment
+
+CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
+SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+UNROUTED = "none"
+"""The operation of requests that meant none: their paths are a stranger's text and never become a label."""
+
+
+class Metrics:
+    """Counts requests as they end; what the core knows is read when somebody looks."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "dg_http_requests", "Requests answered.", ("operation", "status"), registry=self._registry
+        )
+        self._seconds = Histogram(
+            "dg_http_request_seconds",
+            "Time until a request was answered, streams and long polls included.",
+            ("operation",),
+            buckets=SECONDS,
+            registry=self._registry,
+        )
+        moves = Counter(
+            "dg_deployments",
+            "Deployments that came to a status since the server started.",
+            ("status", "environment"),
+            registry=self._registry,
+        )
+        self._deployments = {
+            (status, environment): moves.labels(status, environment)
+            for status in map(str, Status)
+            for environment in map(str, Environment)
+        }
+        self._runs = self._gauge("dg_active_runs", "Deployments that hold a lane now.")
+        self._seq = self._gauge("dg_ledger_seq", "The newest event.")
+        self._lag = self._gauge("dg_event_loop_lag_seconds", "How late the event loop last was.")
+        self.ws_clients = self._gauge("dg_websocket_clients", "WebSocket clients that are authenticated.")
+        self.ws_aborted = Counter(
+            "dg_websocket_aborted", "WebSocket clients cut off for being too slow.", registry=self._registry
+        )
+        self._counts: dict[tuple[str, int], Counter] = {}
+        self._times: dict[str, Histogram] = {}
+
+    def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
+        return Gauge(name, text, labels, registry=self._registry)
+
+    def observe(self, operation: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
+        count = self._counts.get((operation, status))
+        if count is None:
+            count = self._counts[operation, status] = self._requests.labels(operation, str(status))
+            self._times[operation] = self._seconds.labels(operation)
+        count.inc()
+        self._times[operation].observe(seconds)
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Count the deployments that facts move; called after each commit."""
+        for entry in entries:
+            if (status := moved_to(entry)) and entry.environment:
+                self._deployments[status, entry.environment].inc()
+
+    def text(self, diagnostics: Mapping[str, Any]) -> bytes:
+        """Everything in the text format, the core's figures as `System.diagnostics` gives them."""
+        self._runs.set(diagnostics["active_runs"])
+        self._seq.set(diagnostics["ledger"]["seq"])
+        self._lag.set(diagnostics["loop_lag"]["last"])
+        return generate_latest(self._registry)

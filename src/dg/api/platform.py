@@ -1,0 +1,91 @@
+"""What belongs to no domain: the chain of events, tokens, versions, health, metrics, diagnostics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from dg import __version__
+from dg.api import contract
+from dg.api.call import Call, Handler, answer, items
+from dg.api.feed.stream import list_events
+from dg.api.metrics import CONTENT_TYPE
+from dg.core.access.models import Role
+from dg.core.types import Environment
+
+CURRENT = "1.0.0"
+SUPPORTED = ("1", "1.0", CURRENT)
+
+
+async def verify_events(call: Call) -> Response:
+    return answer(await call.core.feed.verify(call.principal))
+
+
+async def list_tokens(call: Call) -> Response:
+    return items(await call.core.access.tokens(call.principal))
+
+
+async def create_token(call: Call) -> Response:
+    environment = call.body.get("environment")
+    issued = await call.core.access.create_token(
+        call.principal,
+        name=call.body["name"],
+        role=Role(call.body["role"]),
+        kind=call.body.get("kind", "service"),
+        environment=environment and Environment(environment),
+        service=call.body.get("service"),
+        ttl=call.body.get("ttl"),
+        once=call.once,
+    )
+    return answer(issued, 201)
+
+
+async def revoke_token(call: Call) -> Response:
+    return answer(await call.core.access.revoke_token(call.principal, call.arguments["id"].lower()))
+
+
+async def whoami(call: Call) -> Response:
+    return answer(call.principal)
+
+
+async def list_versions(call: Call) -> Response:
+    versions = {
+        "current": CURRENT,
+        "supported": SUPPORTED,
+        "server": __version__,
+        "contracts": contract.NAMES,
+    }
+    return answer(versions)
+
+
+async def get_contract(call: Call) -> Response:
+    return Response(contract.source(call.arguments["name"]), media_type="application/yaml")
+
+
+async def get_health(call: Call) -> Response:
+    return answer(await call.core.system.health())
+
+
+async def get_metrics(call: Call) -> Response:
+    text = call.metrics.text(await call.core.system.diagnostics(call.principal))
+    return Response(text, headers={"content-type": CONTENT_TYPE})
+
+
+async def get_diagnostics(call: Call) -> Response:
+    return answer(await call.core.system.diagnostics(call.principal))
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "listEvents": list_events,
+    "verifyEvents": verify_events,
+    "listTokens": list_tokens,
+    "createToken": create_token,
+    "revokeToken": revoke_token,
+    "whoami": whoami,
+    "listVersions": list_versions,
+    "getContract": get_contract,
+    "getHealth": get_health,
+    "getMetrics": get_metrics,
+    "getDiagnostics": get_diagnostics,
+}

@@ -1,0 +1,262 @@
+"""Runs an application on uvicorn with the bounds that uvicorn leaves out: deadlines, caps, and aborts.
+
+A peer that sends nothing, dribbles or stops reading costs a timer, never a task that waits for ever
+(research/http 2, reliability 0.8).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+import socket
+from asyncio.transports import BaseTransport
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+
+from dg.api import errors
+from dg.api.feed.socket import EXTENSION
+from dg.core.errors import Invalid, Problem, Refused, Unavailable
+from dg.core.tasks import open_tasks
+from dg.settings.tree import Server
+
+log = logging.getLogger(__name__)
+
+WS_MESSAGE_BYTES = 64 << 10
+WS_PING = 20.0
+CLOSE_GRACE = 2.0
+"""Seconds that a closed WebSocket may take to let its last bytes go."""
+
+BACKLOG = 2048
+SPARE_FILES = 128
+"""Descriptors kept for databases, logs and runners."""
+
+
+class Config(uvicorn.Config):
+    """uvicorn's configuration with ours beside it, for the protocols."""
+
+    def __init__(self, app: ASGIApp, limits: Server) -> None:
+        self.limits = limits
+        super().__init__(
+            app,
+            http=HttpProtocol,
+            ws=WebSocketProtocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            ws_per_message_deflate=False,
+            ws_max_size=WS_MESSAGE_BYTES,
+            ws_ping_interval=WS_PING,
+            ws_ping_timeout=WS_PING,
+            timeout_keep_alive=max(1, round(limits.idle_timeout)),
+            timeout_graceful_shutdown=max(1, round(limits.graceful_stop)),
+        )
+
+
+class Deadline:
+    """A timer that aborts a connection unless it is disarmed in time."""
+
+    def __init__(self, transport: asyncio.Transport, seconds: float) -> None:
+        self._transport = transport
+        self._seconds = seconds
+        self._handle: asyncio.TimerHandle | None = None
+
+    def arm(self) -> None:
+        """Start counting; no effect while it counts."""
+        if self._handle is None:
+            loop = asyncio.get_running_loop()
+            self._handle = loop.call_later(self._seconds, self._transport.abort)
+
+    def disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+
+class HttpProtocol(HttpToolsProtocol):
+    """HTTP/1.1 with a deadline for headers, one for a peer that does not read, and a cap of connections."""
+
+    config: Config
+    _headers: Deadline
+    _writing: Deadline
+    _refused = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        if len(self.connections) >= self.config.limits.max_connections:
+            self._refused = True
+            transport.write(_reply(Unavailable("too many connections are open; try again in a moment")))
+            transport.close()
+            return
+        super().connection_made(transport)
+        self._headers = Deadline(transport, self.config.limits.header_timeout)
+        self._writing = Deadline(transport, self.config.limits.body_timeout)
+        self._headers.arm()
+
+    def data_received(self, data: bytes) -> None:
+        if self._refused:
+            return
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:
+            self._headers.arm()
+        super().data_received(data)
+
+    def on_headers_complete(self) -> None:
+        self._headers.disarm()
+        super().on_headers_complete()
+
+    def pause_writing(self) -> None:
+        self._writing.arm()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing.disarm()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._refused:
+            return
+        self._headers.disarm()
+        self._writing.disarm()
+        super().connection_lost(exc)
+
+    def send_400_response(self, msg: str) -> None:
+        """The envelope instead of uvicorn's plain text."""
+        self.transport.write(
+            _reply(Invalid("this is not an HTTP request that dg can read", reason="bad_http"))
+        )
+        self.transport.close()
+
+
+class WebSocketProtocol(WebSocketsSansIOProtocol):
+    """WebSocket whose transport the hub may write to, and which ends even when its peer does not read."""
+
+    config: Config
+    _writing: Deadline
+    _closing: Deadline
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        super().connection_made(transport)
+        self._writing = Deadline(self.transport, self.config.limits.body_timeout)
+        self._closing = Deadline(self.transport, CLOSE_GRACE)
+
+    async def run_asgi(self) -> None:
+        extensions: dict[str, Any] = self.scope["extensions"]
+        extensions[EXTENSION] = self.transport
+        try:
+            await super().run_asgi()
+        finally:
+            self._closing.arm()
+
+    def pause_writing(self) -> None:
+        self._writing.arm()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._writing.disarm()
+        super().resume_writing()
+
+    def keepalive_timeout(self) -> None:
+        super().keepalive_timeout()
+        self._closing.arm()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._closing.arm()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._writing.disarm()
+        self._closing.disarm()
+        super().connection_lost(exc)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: the process's life is the caller's."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+@dataclass(frozen=True)
+class Listening:
+    """A server that accepts requests."""
+
+    url: str
+    port: int
+
+
+@asynccontextmanager
+async def listen(app: ASGIApp, settings: Server) -> AsyncIterator[Listening]:
+    """Serve `app` while the block runs; leaving it waits up to `graceful_stop` for open requests.
+
+    Raises Refused when the address is taken or not this machine's.
+    """
+    raise_file_limit(settings.max_connections)
+    with bind(settings.host, settings.port) as listener:
+        server = _Server(Config(app, settings))
+        async with open_tasks() as tasks:
+            serving = tasks.spawn("http server", server.serve(sockets=[listener]))
+            while not server.started and not serving.done():
+                await asyncio.wait([serving], timeout=0.005)
+            port = listener.getsockname()[1]
+            try:
+                yield Listening(address(settings.host, port), port)
+            finally:
+                server.should_exit = True
+                await serving
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket; port 0 takes any free one. Raises Refused."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Refused(
+            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --host and --port",
+            reason="address_unavailable",
+        ) from None
+
+
+def address(host: str, port: int) -> str:
+    """The URL under which this machine reaches the server; a wildcard is reached by loopback."""
+    reached = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{reached}]:{port}" if ":" in reached else f"http://{reached}:{port}"
+
+
+def raise_file_limit(connections: int) -> None:
+    """Ask for as many descriptors as the connections need, and say so when the machine gives fewer."""
+    wanted = connections + SPARE_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    if wanted < connections + SPARE_FILES:
+        log.warning(
+            "only %d files may be open, too few for server.max_connections = %d: raise the limit (ulimit -n)",
+            wanted,
+            connections,
+        )
+
+
+def _reply(problem: Problem) -> bytes:
+    """A whole HTTP answer for a peer whose request is not read."""
+    body = errors.envelope(problem, "-")
+    head = [
+        f"HTTP/1.1 {problem.status} {'Bad Request' if problem.status == 400 else 'Service Unavailable'}",
+        "content-type: application/json",
+        f"content-length: {len(body)}",
+        *(f"{name}: {value}" for name, value in errors.headers(problem).items()),
+        "connection: close",
+    ]
+    return "\r\n".join([*head, "", ""]).encode() + body

@@ -1,0 +1,108 @@
+"""Core models as they stand in JSON, and the times and durations of requests as the core wants them.
+
+Times leave as RFC 3339 in UTC and are integer microseconds inside; a field without a value is left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from dg.core.clock import to_datetime, to_micros
+from dg.core.errors import Invalid
+from dg.settings.units import parse_duration
+
+M = TypeVar("M", bound=BaseModel)
+
+TIMES = frozenset({"at", "since", "until", "not_before", "estimated_completion"})
+"""Fields of core models that hold microseconds since the epoch; those that end in `_at` do too."""
+
+INTERNAL = frozenset({"epoch", "spool_seq"})
+"""Fields that only the dispatcher reads."""
+
+VERBATIM = frozenset({"payload", "outputs", "checks"})
+"""Fields whose content is not the API's to read: it leaves as it is."""
+
+
+def timestamp(micros: int) -> str:
+    """Microseconds since the epoch as RFC 3339 with `Z`."""
+    return to_datetime(micros).isoformat().replace("+00:00", "Z")
+
+
+def plain(value: Any) -> Any:
+    """A core model, or anything made of them, as JSON values."""
+    if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
+        plan = _plan(type(value))
+        return {name: convert(item) for name, convert in plan if (item := getattr(value, name)) is not None}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if item is not None}
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return [plain(item) for item in value]
+    return value
+
+
+def _is_time(name: str) -> bool:
+    return name in TIMES or name.endswith("_at")
+
+
+def _itself(value: Any) -> Any:
+    return value
+
+
+@cache
+def _plan(model: type) -> tuple[tuple[str, Callable[[Any], Any]], ...]:
+    """How each field of a model leaves, worked out once per class."""
+    names = tuple(model.model_fields) if issubclass(model, BaseModel) else _names(model)
+    return tuple((name, _conversion(name)) for name in names if name not in INTERNAL)
+
+
+def _names(model: Any) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(model))
+
+
+def _conversion(name: str) -> Callable[[Any], Any]:
+    if _is_time(name):
+        return timestamp
+    return _itself if name in VERBATIM else plain
+
+
+def read(model: type[M], body: Mapping[str, Any]) -> M:
+    """A checked body as the core's request model. Raises Invalid for what only the model refuses."""
+    values = {name: moment(name, value) if _is_time(name) else value for name, value in body.items()}
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = [
+            {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise Invalid(f"{wrong[0]['field'] or 'the body'}: {wrong[0]['message']}", errors=wrong) from None
+
+
+def moment(field: str, text: str) -> int:
+    """An RFC 3339 time as microseconds. Raises Invalid for one that no calendar of ours has."""
+    try:
+        return to_micros(datetime.fromisoformat(_without_nanos(text).upper()))
+    except (ValueError, OverflowError):
+        raise Invalid(f"{field} must be a time such as 2026-01-31T09:30:00Z", field=field) from None
+
+
+def _without_nanos(text: str) -> str:
+    return re.sub(r"(\.\d{6})\d+", r"\1", text)
+
+
+def timespan(field: str, text: str) -> float:
+    """A duration such as `2h` in seconds, above zero. Raises Invalid."""
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise Invalid(f"{field}: {error}", field=field) from None
+    if not isinstance(seconds, float | int) or seconds <= 0:
+        raise Invalid(f"{field} must be longer than nothing", field=field)
+    return float(seconds)

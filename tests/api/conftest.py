@@ -1,0 +1,100 @@
+"""The API over a real core in a folder of its own, with a real git repository to deploy from."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.api.checked import CheckedTransport
+
+from dg.api.app import App, create_app
+from dg.core.access.models import SYSTEM, Role
+from dg.core.app import Core, open_core
+from dg.core.types import Environment
+from dg.settings import Settings
+
+URL = "http://127.0.0.1"
+
+PIPELINE = """\
+version = 1
+service = "{service}"
+
+[source]
+git = "{url}"
+ref = "main"
+
+[[step]]
+name = "release"
+phase = "deploy"
+run = ["sh", "-c", "{command}"]
+"""
+
+
+@dataclass(frozen=True)
+class Api:
+    """A core, the application over it, and callers of it whose every answer is held against the contract."""
+
+    core: Core
+    app: App
+    repository: Path
+
+    async def token(self, role: str, environment: str | None = None, service: str | None = None) -> str:
+        """A fresh token with this role."""
+        issued = await self.core.access.create_token(
+            SYSTEM,
+            name=f"{role} of a test",
+            role=Role(role),
+            environment=environment and Environment(environment),
+            service=service,
+        )
+        return issued.secret
+
+    @asynccontextmanager
+    async def caller(self, role: str | None = None, **narrowed: str) -> AsyncIterator[httpx.AsyncClient]:
+        """Somebody with a token of this role, or without one."""
+        headers = {"authorization": f"Bearer {await self.token(role, **narrowed)}"} if role else {}
+        transport = CheckedTransport(self.app)
+        async with httpx.AsyncClient(transport=transport, base_url=URL, headers=headers) as client:
+            yield client
+
+    def pipeline(self, service: str = "shop", command: str = "true") -> str:
+        """A pipeline of one deploy step that runs `command` in a shell."""
+        return PIPELINE.format(service=service, url=self.repository, command=command)
+
+
+@pytest.fixture(scope="session")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of two commits on `main`."""
+    path = tmp_path_factory.mktemp("repository")
+    git = ["git", "-C", str(path), "-c", "user.name=Ada", "-c", "user.email=ada@example.com"]
+    subprocess.run([*git, "init", "-q", "-b", "main"], check=True)
+    for number in (1, 2):
+        (path / "release").write_text(f"{number}\n")
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", f"Release {number}"], check=True)
+    return path
+
+
+@pytest.fixture
+async def api(tmp_path: Path, repository: Path) -> AsyncIterator[Api]:
+    settings = Settings.model_validate(
+        {"home": tmp_path / "home", "api": {"stream_heartbeat": 0.2, "ws_auth_timeout": 0.3}}
+    )
+    async with open_core(settings) as core:
+        app = create_app(core, settings)
+        yield Api(core, app, repository)
+        app.stop()
+        await _settle(core)
+
+
+async def _settle(core: Core) -> None:
+    """Leave no runner behind."""
+    page = await core.deployments.list(SYSTEM, limit=200)
+    for deployment in page.items:
+        if deployment.completed_at is None:
+            await core.deployments.cancel(SYSTEM, deployment.id)

@@ -123,7 +123,7 @@ class Deployments:
     async def _check_protected(
         self, service: str, plan: pipeline.Pipeline, commit: str, environment: Environment
     ) -> None:
-        """Raise Refused unless `commit` is on the protected branch as it is now, not as it was last fetched."""
+        """Raise Refused unless `commit` is on the protected branch as it is now, not as last fetched."""
         git = self._parts.git
         await git.fetch(service, plan.source.git)
         if not await git.contains(service, plan.source.ref, commit):

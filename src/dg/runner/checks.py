@@ -16,11 +16,11 @@ _OUTPUT_BYTES = 65_536
 
 
 class Attempt(NamedTuple):
-    """One try; `printed` is what a command printed, for the log."""
+    """One try; `stopped` is why it did not finish, `printed` what a command printed, for the log."""
 
     good: bool
     sentence: str
-    cancelled: bool = False
+    stopped: str | None = None
     left: int = 0
     printed: bytes = b""
 
@@ -65,25 +65,27 @@ class Watch:
 
     def run(self) -> Outcome:
         """Blocks until the check passed, failed for good or was cancelled."""
-        reported = None
+        last: Attempt | None = None
         while True:
-            last = self._try()
-            if (last.good, last.sentence) != reported:
+            before, last = last, self._next(last)
+            if before is None or (last.good, last.sentence) != (before.good, before.sentence):
                 self._report(last)
-                reported = (last.good, last.sentence)
             end = self._judge(last)
             if end:
                 return end._replace(left=last.left)
             self._sleep()
 
-    def _try(self) -> Attempt:
+    def _next(self, before: Attempt | None) -> Attempt:
+        """Another attempt. One that the end of the step cut short says nothing new."""
         self._attempts += 1
         left = self._deadline - time.monotonic()
-        return self._attempt(max(0.05, min(self._check.timeout, left)))
+        tried = self._attempt(max(0.05, min(self._check.timeout, left)))
+        cut_short = tried.stopped == "timeout" and time.monotonic() >= self._deadline
+        return before if before and cut_short and not tried.left else tried
 
     def _judge(self, last: Attempt) -> Outcome | None:
         now = time.monotonic()
-        if last.cancelled or self._cancelled():
+        if last.stopped == "cancelled" or self._cancelled():
             return failure(
                 self._step, "cancelled", f"step `{self._step.name}` was cancelled; last: {last.sentence}"
             )

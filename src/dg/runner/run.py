@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
-import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,7 @@ from dg.runner.supervise import Supervisor, Terms
 from dg.runner.ticket import Step, Ticket
 
 EXIT_BAD_TICKET = 65
+EXIT_DISK_FULL = 73
 EXIT_NO_HANDOVER = 74
 EXIT_REFUSED = 75
 _LEASE_SECONDS = 5.0
@@ -29,7 +30,7 @@ _LEASE_SECONDS = 5.0
 def main(argv: list[str]) -> int:
     """Run RUN_DIR as EPOCH. Returns 0 when the run came to an end of any kind, else why it did not begin:
     74 the secrets did not arrive whole; 75 the lease is held, or the ticket void or another epoch's; 65 the
-    ticket is malformed."""
+    ticket is malformed; 73 the disk has no room to record the run."""
     run_dir, epoch = argv[0], int(argv[1])
     doorbell = Doorbell()  # first of all: from here on a signal does not kill
     secrets = handover.read(0)
@@ -46,9 +47,12 @@ def main(argv: list[str]) -> int:
         return _refuse(EXIT_BAD_TICKET, str(error))
     if order is None:
         return _refuse(EXIT_REFUSED, "the ticket is void, another epoch's or used")
+    reserve = Reserve(run_dir)
+    if not reserve.held:
+        return _refuse(EXIT_DISK_FULL, "the disk has no room to record the run")
     pid = os.getpid()
     lease.sign(lease_fd, lease.Holder(order.deployment, pid, processes.start_time(pid), epoch))
-    Run(run_dir, order, secrets, lease_fd, doorbell, missing).execute()
+    Run(run_dir, order, secrets, lease_fd, reserve, doorbell, missing).execute()
     return 0
 
 
@@ -76,6 +80,7 @@ class Run:
         order: Ticket,
         secrets: Mapping[str, str],
         lease_fd: int,
+        reserve: Reserve,
         doorbell: Doorbell,
         missing: list[str],
     ) -> None:
@@ -86,7 +91,6 @@ class Run:
             self._group = None
             missing.append("cgroup2")
         self._missing = missing
-        reserve = Reserve(run_dir)
         self._journal = Journal(run_dir, reserve)
         self._log = LogWriter(run_dir, order.limits, reserve)
         self._cancel = Cancel(run_dir, on_request=lambda: self._journal.append("cancelling"))
@@ -258,5 +262,6 @@ def _read_ticket(run_dir: str, epoch: int, secrets: Mapping[str, str]) -> Ticket
 
 
 def _refuse(code: int, why: str) -> int:
-    sys.stderr.write(f"dg runner: {why}\n")
+    with contextlib.suppress(OSError):  # whoever reads it, on whatever full disk
+        os.write(2, f"dg runner: {why}\n".encode())
     return code

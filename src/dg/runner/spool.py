@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ EVENTS = "events.jsonl"
 END = "end.json"
 LOG = "log"
 CHECKOUT_STEP = 999
+_LOG_NAME = re.compile(r"[0-9]{12}-[0-9]{3}")
 
 
 class LogChunk(NamedTuple):
@@ -98,7 +100,7 @@ def list_log(run_dir: str) -> list[LogFile]:
     """The files of the log in order."""
     folder = os.path.join(run_dir, LOG)
     try:
-        names = sorted(os.listdir(folder))
+        names = sorted(filter(_LOG_NAME.fullmatch, os.listdir(folder)))
     except FileNotFoundError:
         return []
     return [LogFile(int(name[:12]), int(name[13:]), os.path.join(folder, name)) for name in names]

@@ -165,12 +165,13 @@ class Steps:
             text = f"{subject} {ended(result)}" + (f": {said}" if said else "")
         good = result.stopped is None and result.code == 0
         printed = b"" if check.command is None else tail.data
-        return Attempt(good, text, result.stopped == "cancelled", result.left, printed)
+        return Attempt(good, text, result.stopped, result.left, printed)
 
     def _report(self, attempt: Attempt) -> None:
         self._output.write(attempt.printed)
         self._output.end()
         self._output.note(attempt.sentence)
+        self._output.flush()
 
 
 def _filled(step: Step, known: Mapping[str, str]) -> Step:

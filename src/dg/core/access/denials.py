@@ -64,8 +64,15 @@ class Denials:
         self._tallies.setdefault(denial, _Tally(0.0)).waiting += count
 
     def take(self, now: float) -> list[tuple[Denial, int]]:
-        """The repeats of every minute that is over; forgets what was not repeated."""
-        due = [(denial, tally) for denial, tally in self._tallies.items() if now - tally.since >= MINUTE]
-        for denial, _ in due:
+        """The repeats since the last call; forgets what was not repeated for a minute."""
+        taken = [(denial, tally.waiting) for denial, tally in self._tallies.items() if tally.waiting]
+        over = [
+            denial
+            for denial, tally in self._tallies.items()
+            if not tally.waiting and now - tally.since >= MINUTE
+        ]
+        for denial in over:
             del self._tallies[denial]
-        return [(denial, tally.waiting) for denial, tally in due if tally.waiting]
+        for denial, _ in taken:
+            self._tallies[denial].waiting = 0
+        return taken

@@ -21,7 +21,7 @@ from dg.core.clock import Clock, Ids
 from dg.core.database import Database, SqliteFile, open_database, prepare
 from dg.core.home import Home
 from dg.core.ledger import Ledger
-from dg.core.migrations import migrate
+from dg.core.migrations.upgrade import migrate
 from dg.core.tasks import Tasks, open_tasks
 from dg.core.types import Environment
 

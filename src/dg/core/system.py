@@ -1,0 +1,194 @@
+"""How the server itself is: the open health, the diagnostics, and how late the event loop runs."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import resource
+import shutil
+import sqlite3
+import statistics
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any, Literal
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from dg import __version__
+from dg.core import ledger, schema
+from dg.core.access.models import Action, Principal
+from dg.core.access.service import Access
+from dg.core.clock import Clock
+from dg.core.database import Database, Statement, Tx
+from dg.core.errors import Problem
+from dg.core.home import Home
+
+Gauge = Callable[[], Any]
+"""A figure that another part of the server keeps, as a JSON value; cheap."""
+
+_DISK_LOW = 100 << 20
+"""Bytes left on the home's disk below which the server counts as degraded."""
+_STALLED = 5.0
+"""Seconds for one commit from which the writer counts as stuck."""
+_ANSWER = 2.0
+"""Seconds within which the database must answer."""
+
+_COUNTED = (schema.deployments, schema.tokens, schema.idempotency, schema.ticks, schema.snapshots)
+_COUNTS = {
+    table.name: Statement(sa.select(sa.func.count().label("n")).select_from(table)) for table in _COUNTED
+}
+_m = schema.meta
+_TOUCH = Statement(_m.update().where(_m.c.key == "home_id").values(value=_m.c.value))
+_READ = Statement(sa.select(_m.c.value).where(_m.c.key == bindparam("name")))
+
+
+@dataclass(frozen=True)
+class Health:
+    """Whether the server works: each check is "ok" or says what is wrong in a few words."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    checks: dict[str, str]
+
+
+class LoopLag:
+    """Measures how much later than asked the event loop wakes; holds the last minute."""
+
+    INTERVAL = 0.5
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._seen: deque[float] = deque([0.0], maxlen=round(60 / self.INTERVAL))
+
+    async def measure(self) -> None:
+        """Run until cancelled."""
+        while True:
+            asked = self._clock.monotonic() + self.INTERVAL
+            await self._clock.sleep(self.INTERVAL)
+            self._seen.append(max(0.0, self._clock.monotonic() - asked))
+
+    @property
+    def last(self) -> float:
+        """Seconds, as measured last."""
+        return self._seen[-1]
+
+    @property
+    def median(self) -> float:
+        """Seconds, over the last minute."""
+        return statistics.median(self._seen)
+
+    @property
+    def worst(self) -> float:
+        """Seconds, over the last minute."""
+        return max(self._seen)
+
+
+class System:
+    """The server's own state. `gauges` are figures that other parts keep, by their names."""
+
+    def __init__(
+        self,
+        *,
+        state: Database,
+        logs: Database,
+        home: Home,
+        clock: Clock,
+        access: Access,
+        lag: LoopLag,
+        gauges: Mapping[str, Gauge],
+    ) -> None:
+        self._databases = {"state": state, "logs": logs}
+        self._state = state
+        self._home = home
+        self._clock = clock
+        self._access = access
+        self._gauges = gauges
+        self.lag = lag
+        self._started = clock.monotonic()
+        self._tried = clock.monotonic()
+
+    async def health(self) -> Health:
+        """For anybody: no secrets, no paths, and cheap however often it is asked."""
+        checks = {"database": await self._reads(), "disk": self._disk()}
+        for name, database in self._databases.items():
+            checks[f"writes_{name}"] = await self._writes(name, database)
+        good = all(value == "ok" for value in checks.values())
+        return Health("ok" if good else "degraded", __version__, checks)
+
+    async def _reads(self) -> str:
+        try:
+            async with asyncio.timeout(_ANSWER):
+                await self._state.read(lambda tx: tx.one(_READ, name="home_id"))
+        except (Problem, TimeoutError):
+            return "does not answer"
+        return "ok"
+
+    async def _writes(self, name: str, database: Database) -> str:
+        if database.stalled > _STALLED:
+            return "stuck"
+        if name == "state" and database.trouble is not None:
+            await self._try_again()
+        return "refused" if database.trouble else "ok"
+
+    async def _try_again(self) -> None:
+        """Find out whether writing works again: without this nobody would until the next change."""
+        now = self._clock.monotonic()
+        if now - self._tried < 1.0:
+            return
+        self._tried = now
+        with suppress(Problem, TimeoutError):
+            async with asyncio.timeout(_ANSWER):
+                await self._state.write(lambda tx: tx.run(_TOUCH))
+
+    def _disk(self) -> str:
+        return "ok" if shutil.disk_usage(self._home.path).free >= _DISK_LOW else "low"
+
+    async def diagnostics(self, principal: Principal) -> dict[str, Any]:
+        """Everything an administrator asks first, as JSON values. Times are seconds, sizes bytes."""
+        self._access.require(principal, Action.SYSTEM_READ)
+        rows, head = await self._state.read(_count)
+        usage = shutil.disk_usage(self._home.path)
+        return {
+            "versions": _versions(),
+            "uptime": round(self._clock.monotonic() - self._started, 3),
+            "databases": {name: _database(database) for name, database in self._databases.items()},
+            "rows": rows,
+            "ledger": {"seq": head.seq, "hash": head.hash},
+            "disk": {"free": usage.free, "total": usage.total},
+            "loop_lag": {"last": self.lag.last, "median": self.lag.median, "worst": self.lag.worst},
+            "process": {
+                "memory_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+                "threads": threading.active_count(),
+            },
+            **{name: gauge() for name, gauge in self._gauges.items()},
+        }
+
+
+def _count(tx: Tx) -> tuple[dict[str, int], ledger.Head]:
+    rows = {name: int((tx.one(statement) or {"n": 0})["n"]) for name, statement in _COUNTS.items()}
+    return rows, ledger.head(tx)
+
+
+def _database(database: Database) -> dict[str, Any]:
+    return {
+        **database.sizes(),
+        "waiting": database.waiting,
+        "stalled": round(database.stalled, 3),
+        "trouble": database.trouble,
+    }
+
+
+def _versions() -> dict[str, str]:
+    names = ("aiosqlite", "apscheduler", "pydantic", "sqlalchemy", "starlette", "uvicorn")
+    return {
+        "dg": __version__,
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "system": platform.platform(),
+        **{name: version(name) for name in names},
+    }

@@ -184,7 +184,7 @@ def test_status_shows_every_lane_and_what_is_under_way(api: ScriptedApi, capsys:
     said = capsys.readouterr().out
     assert "1.4.2 (9f1c2ab)" in said
     assert "● open" in said
-    assert "▲ locked  web/staging is locked until 09:00 UTC" in said
+    assert "▲ web/staging is locked until 09:00 UTC" in said
     assert "not known" in said
     assert "· pending" in said
     assert api.requests("GET /lanes")[0].query == {"service": "web", "environment": "production"}

@@ -157,8 +157,10 @@ def test_plan_shows_what_would_run_and_what_it_brings(api: ScriptedApi, capsys: 
         "timeout": 90.0,
     }
     plan = {
-        "commit": samples.SHA,
-        "version": "9f1c2ab",
+        "service": "web",
+        "environment": "staging",
+        "kind": "deploy",
+        "commit_sha": samples.SHA,
         "steps": [
             {**step, "secrets": ["database_url"], "reversible": False},
             {"name": "smoke", "phase": "verify"},

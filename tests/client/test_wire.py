@@ -92,9 +92,21 @@ def test_an_events_payload_keeps_its_times_and_loses_its_escapes() -> None:
     assert fact.payload == {"until": "2026-11-26T07:00:00Z", "␛[2J": ["�31m"]}
 
 
-def test_tabs_of_log_lines_are_kept() -> None:
-    line = decode(LogLine, {"seq": 0, "at": "2026-11-26T07:00:00Z", "step": None, "text": "a\tb\x1b[0m"})
-    assert line.text == "a\tb␛[0m"
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("a\tb", "a\tb"),
+        ("\x1b[1;38;5;208mred\x1b[0m", "red"),
+        ("\x1b[8mhidden\x1b[2J", "hidden"),
+        ("\x1b]0;title\x07", "␛]0;title␇"),
+        ("\x1b[\x1b[0m31m", "␛[31m"),
+        ("cut \x1b[31", "cut ␛[31"),
+        ("\x9b31m", "�31m"),
+    ],
+)
+def test_log_lines_keep_tabs_and_lose_colours(text: str, shown: str) -> None:
+    line = decode(LogLine, {"seq": 0, "at": "2026-11-26T07:00:00Z", "step": None, "text": text})
+    assert line.text == shown
 
 
 @given(

@@ -39,20 +39,21 @@ async def gather(client: Client, service: str | None, environment: Environment |
 
 
 def board(seen: Seen, output: Output, now: int) -> list[list[Text]]:
-    """Rows for service, environment, what runs, its age, the lane's state, and its sentence when closed."""
+    """Rows for service, environment, what runs, its age, and the lane's state."""
     return [_lane(lane, seen.current.get(lane.current or ""), output, now) for lane in seen.lanes]
 
 
 def _lane(lane: Lane, current: Deployment | None, output: Output, now: int) -> list[Text]:
     age = ago(current.completed_at, now) if current else ""
-    closed = lane.state.value != "open" or not lane.known
+    return [lane.service, lane.environment.value, running(lane), age, output.status(lane.state.value)]
+
+
+def sentences(seen: Seen, output: Output) -> list[list[Text]]:
+    """A row for each lane that is not simply open: its sentence, which says the way out."""
     return [
-        lane.service,
-        lane.environment.value,
-        running(lane),
-        age,
-        output.status(lane.state.value),
-        (lane.sentence, Meaning.DIM) if closed else "",
+        [output.glyph(lane.state.value), lane.sentence]
+        for lane in seen.lanes
+        if lane.state.value != "open" or not lane.known
     ]
 
 

@@ -97,7 +97,7 @@ def _carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool)
 @pass_invocation
 def status(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
     """Show what runs where, what is under way, and which lanes are closed."""
-    from dg.cli.board import board, gather, under_way
+    from dg.cli.board import board, gather, sentences, under_way
     from dg.cli.remote import now, record, server
 
     with server(invocation) as dg:
@@ -110,7 +110,11 @@ def status(invocation: Invocation, service: str | None, environment: Environment
     if not seen.lanes:
         output.line("nothing is registered here yet:", ("dg init", Meaning.STRONG), "writes a first pipeline")
         return
-    output.table(board(seen, output, now()), header=("SERVICE", "ENVIRONMENT", "RUNS", "AGE", "LANE", ""))
+    output.table(board(seen, output, now()), header=("SERVICE", "ENVIRONMENT", "RUNS", "AGE", "LANE"))
+    if told := sentences(seen, output):
+        output.line()
+        for row in told:
+            output.line(*row)
     if seen.active:
         output.line()
         output.table(

@@ -55,7 +55,7 @@ def words(event: Event) -> list[Text]:
     from dg.cli.words import moment
 
     where = "/".join(filter(None, (event.service, event.environment)))
-    rest = " ".join(f"{key}={value}" for key, value in event.payload.items() if key not in QUIET)
+    rest = " ".join(f"{key}={_said(key, value)}" for key, value in event.payload.items() if key not in QUIET)
     return [
         (f"{event.seq:>6}", Meaning.DIM),
         moment(event.at),
@@ -64,6 +64,14 @@ def words(event: Event) -> list[Text]:
         (f"by {event.actor}", Meaning.DIM),
         *([(rest, Meaning.DIM)] if rest else []),
     ]
+
+
+def _said(key: str, value: object) -> str:
+    """One value of a payload, in which moments are microseconds."""
+    from dg.cli.words import moment
+    from dg.client.wire import is_time
+
+    return moment(value) if isinstance(value, int) and is_time(key) else str(value)
 
 
 @click.command(cls=Group)
@@ -85,7 +93,7 @@ def verify(invocation: Invocation) -> int:
     if output.json:
         record(output, verdict)
     else:
-        output.line(output.status("ok" if verdict.ok else "fail"), verdict.message)
+        output.line(output.glyph("ok" if verdict.ok else "fail"), verdict.message)
         output.line(("  head:", Meaning.DIM), f"{verdict.head_seq} {verdict.head_hash}")
     return ExitCode.OK if verdict.ok else ExitCode.FAILED
 

@@ -51,7 +51,7 @@ def init(invocation: Invocation, service: str | None, yes: bool, force: bool) ->
         output.record({"file": str(file), "service": service, "ref": ref})
         return
     output.line(
-        output.status("ok"), f"{file} says how {service} is deployed: read it, set the addresses, then"
+        output.glyph("ok"), f"{file} says how {service} is deployed: read it, set the addresses, then"
     )
     for command in (
         "dg pipeline lint",

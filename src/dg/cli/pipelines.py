@@ -48,12 +48,12 @@ def lint(invocation: Invocation, file: Path) -> int:
             output.record({"level": finding.level, "field": finding.field, "message": finding.message})
         else:
             output.line(
-                output.status("fail" if finding.level == "error" else "warn"),
+                output.glyph("fail" if finding.level == "error" else "warn"),
                 (finding.field or str(file), Meaning.STRONG),
                 finding.message,
             )
     if not found and not output.json:
-        output.line(output.status("ok"), f"{file} is fine")
+        output.line(output.glyph("ok"), f"{file} is fine")
     return ExitCode.USAGE if any(finding.level == "error" for finding in found) else ExitCode.OK
 
 
@@ -77,7 +77,8 @@ def plan(invocation: Invocation, service: str, environment: Environment, ref: st
 def _print_plan(plan: Plan, output: Output) -> None:
     from dg.cli.words import commits
 
-    output.line((plan.version, Meaning.STRONG), (plan.commit, Meaning.DIM))
+    name = (f"{plan.kind.value} {plan.service} {plan.commit_sha[:7]}", Meaning.STRONG)
+    output.line(name, "→", (plan.environment.value, Meaning.STRONG), (plan.ref or "", Meaning.DIM))
     output.line()
     rows: list[list[Text]] = [
         [
@@ -113,7 +114,7 @@ def register(invocation: Invocation, file: Path) -> None:
     if output.json:
         record(output, made)
     else:
-        output.line(output.status("ok"), f"{made.service} is at revision {made.revision}")
+        output.line(output.glyph("ok"), f"{made.service} is at revision {made.revision}")
         output.line(("  try it:", Meaning.DIM), f"dg pipeline plan {made.service} --env development")
 
 

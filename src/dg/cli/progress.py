@@ -132,26 +132,23 @@ def _left(progress: Progress, now: int) -> Row:
 
 
 def news(before: Progress | None, after: Progress, output: Output) -> Iterator[Row]:
-    """What happened between two looks, one row for each fact."""
+    """What happened between two looks, one row for each fact: what ended, where it stands, what began."""
     deployment, old = after.deployment, before.deployment if before else None
+    known = {step.index: step.status for step in before.steps} if before else {}
+    fresh = [step for step in after.steps if known.get(step.index, step.status.PENDING) != step.status]
     if old is None:
         yield title(after)
-    changed = old is None or (old.status, old.hold) != (deployment.status, deployment.hold)
-    state: Row = [output.status(deployment.status.value), *([deployment.hold] if deployment.hold else [])]
-    if changed and deployment.status.value in {"pending", "building", "deploying"}:
-        yield state
-    known = {step.index: step.status for step in before.steps} if before else {}
-    for step in after.steps:
-        if known.get(step.index) != step.status and step.status.value != "pending":
-            glyph, meaning = output.glyph(step.status.value)
-            said = [] if step.seconds is None else [duration(step.seconds)]
-            yield [
-                (glyph, meaning),
-                step.name,
-                step.status.value,
-                *said,
-                *([step.detail] if step.detail else []),
-            ]
+    yield from (_told(step, output) for step in fresh if step.status.value != "running")
+    moved = old is None or (old.status, old.hold) != (deployment.status, deployment.hold)
+    if moved and deployment.status.value in {"pending", "building", "deploying"}:
+        yield [output.status(deployment.status.value), *([deployment.hold] if deployment.hold else [])]
+    yield from (_told(step, output) for step in fresh if step.status.value == "running")
+
+
+def _told(step: Step, output: Output) -> Row:
+    took = [] if step.seconds is None else [duration(step.seconds)]
+    said = [step.detail] if step.detail else []
+    return [output.glyph(step.status.value), step.name, step.status.value, *took, *said]
 
 
 def fit(row: Row, columns: int) -> Row:

@@ -112,7 +112,9 @@ def log_to_stderr(level: str) -> None:
 class PlainFormatter(logging.Formatter):
     """Makes what others wrote into a message harmless; only a traceback has several lines. Times are UTC."""
 
-    converter = time.gmtime
+    @staticmethod
+    def converter(seconds: float | None) -> time.struct_time:
+        return time.gmtime(seconds)
 
     def format(self, record: logging.LogRecord) -> str:
         from dg.core.text import plain

@@ -93,7 +93,7 @@ def _print_issued(issued: IssuedToken, output: Output) -> None:
     words = output.to(sys.stderr)
     made = issued.token
     words.line(
-        words.status("ok"),
+        words.glyph("ok"),
         f"token {made.name}",
         (_reach(made.grant), Meaning.DIM),
         f"until {moment(made.expires_at)}",

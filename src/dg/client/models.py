@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dg.core.deployments.models import Changes
+from dg.core.deployments.models import Changes, Kind
+from dg.core.types import Environment
 
 
 class _Model(BaseModel):
@@ -73,7 +74,10 @@ class PlannedStep(_Model):
 class Plan(_Model):
     """What a deployment would do: its steps in order, and the commits it would bring."""
 
-    commit: str
-    version: str
+    service: str
+    environment: Environment
+    commit_sha: str
     steps: tuple[PlannedStep, ...]
     changes: Changes
+    kind: Kind = Kind.DEPLOY
+    ref: str | None = None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar
@@ -23,7 +25,10 @@ OPAQUE = frozenset({"payload", "outputs", "details"})
 """Fields whose keys are not ours: what looks like a moment in there stays text."""
 
 MULTILINE = frozenset({"text", "logs"})
-"""Fields that may hold line breaks and tabs."""
+"""Fields that may hold line breaks and tabs, and the colours of a step's output, which are left out."""
+
+SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
+"""A control sequence of a terminal that is whole (ECMA-48 5.4): it shows nothing itself."""
 
 
 def is_time(name: str) -> bool:
@@ -44,8 +49,10 @@ def clean(value: JSON, name: str = "", *, opaque: bool = False) -> JSON:
     match value:
         case str() if not opaque and is_time(name):
             return to_micros(datetime.fromisoformat(value))
+        case str() if name in MULTILINE:
+            return plain(SEQUENCE.sub("", value), multiline=True)
         case str():
-            return plain(value, multiline=name in MULTILINE)
+            return plain(value)
         case list():
             return [clean(item, name, opaque=opaque) for item in value]
         case dict():
@@ -53,6 +60,9 @@ def clean(value: JSON, name: str = "", *, opaque: bool = False) -> JSON:
             return {plain(key): clean(item, key, opaque=inside) for key, item in value.items()}
         case _:
             return value
+
+
+_reader: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def decode(kind: type[T], value: JSON) -> T:
@@ -67,11 +77,6 @@ def decode(kind: type[T], value: JSON) -> T:
             f"the server's answer is not a {kind.__name__} that this dg understands"
         ) from error
     return read
-
-
-@cache
-def _reader(kind: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(kind)
 
 
 def encode(model: BaseModel, *, only_set: bool = False) -> dict[str, JSON]:

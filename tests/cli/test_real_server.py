@@ -1,0 +1,198 @@
+"""The command line against a real server, which it finds by itself, and on a home without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from tests.client.servers import PIPELINE, Server, make_repository, serving
+
+from dg.cli.errors import ExitCode
+from dg.cli.main import run
+
+Captured = pytest.CaptureFixture[str]
+DG = [sys.executable, "-m", "dg"]
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_repository(tmp_path_factory.mktemp("git") / "web")
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("server") / "home"
+
+
+@pytest.fixture(scope="module")
+def server(home: Path, repository: Path) -> Iterator[Server]:
+    with serving(home) as server:
+        pipeline = repository.parent / "dg.toml"
+        pipeline.write_text(PIPELINE.format(repository=repository))
+        with pytest.MonkeyPatch.context() as patch:
+            for name in ("DG_URL", "DG_TOKEN"):
+                patch.delenv(name, raising=False)
+            assert run(["--home", str(home), "pipeline", "register", str(pipeline)]) == ExitCode.OK
+        yield server
+
+
+@pytest.fixture
+def dg(server: Server, home: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs a command line on the server's machine, without being told where the server is."""
+    for name in ("DG_URL", "DG_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DG_HOME", str(home))
+    return lambda *arguments: run(arguments)
+
+
+def wait_for(holds: Callable[[], bool], within: float = 20.0) -> None:
+    end = time.monotonic() + within
+    while not holds():
+        assert time.monotonic() < end, "it did not come about in time"
+        time.sleep(0.02)
+
+
+def test_the_ready_line_says_where_it_is(server: Server, home: Path) -> None:
+    assert server.ready.startswith("dg 0.1.0 ready on http://127.0.0.1:")
+    assert str(home) in server.ready
+    assert "dg token create" in server.ready
+    assert (home / "server.json").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_server_on_the_home_is_refused_with_a_sentence(server: Server, home: Path) -> None:
+    done = subprocess.run(
+        [*DG, "serve", "--home", home, "--port", "0"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (ExitCode.REFUSED, "")
+    assert f"another dg server holds the home {home} (pid {server.process.pid}, {server.url})" in done.stderr
+
+
+@pytest.mark.long
+def test_an_address_that_is_taken_is_refused_with_a_sentence(server: Server, tmp_path: Path) -> None:
+    port = server.url.rpartition(":")[2]
+    command = [*DG, "serve", "--home", str(tmp_path / "other"), "--port", port]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (ExitCode.REFUSED, "")
+    assert "choose another with --host and --port" in done.stderr
+
+
+def test_a_story_from_plan_to_rollback(dg: Callable[..., int], capsys: Captured) -> None:
+    assert dg("pipeline", "plan", "web", "--env", "development", "--ref", "good") == ExitCode.OK
+    assert "release" in capsys.readouterr().out
+    assert dg("deploy", "web", "good", "--env", "development", "--version", "v1", "--wait") == ExitCode.OK
+    assert "web v1 runs in development" in capsys.readouterr().out
+    assert dg("deploy", "web", "bad", "--env", "development", "--version", "v2", "--wait") == ExitCode.FAILED
+    said = capsys.readouterr().out
+    assert "↩ web v2 failed in development" in said
+    assert "✓ web v1 runs again in development" in said
+    assert dg("deploy", "web", "good", "--env", "development", "--wait") == ExitCode.REFUSED
+    assert "dg lane unlock web development" in capsys.readouterr().err
+    assert dg("lane", "unlock", "web", "development") == ExitCode.OK
+    assert dg("status", "web") == ExitCode.OK
+    assert dg("show", "latest") == ExitCode.OK
+    assert dg("logs", "latest") == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "rollback of" in said
+    assert "released" in said
+    assert dg("events", "--json", "--filter", "type=deployment.finished") == ExitCode.OK
+    statuses = [json.loads(line)["payload"]["status"] for line in capsys.readouterr().out.splitlines()]
+    assert statuses == ["success", "failed", "success"]
+    assert dg("audit", "verify") == ExitCode.OK
+
+
+def test_a_token_from_the_command_line_opens_what_its_role_opens(
+    dg: Callable[..., int], monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    assert (
+        dg("token", "create", "--name", "watcher", "--role", "viewer", "--env", "staging", "--ttl", "1h")
+        == ExitCode.OK
+    )
+    monkeypatch.setenv("DG_TOKEN", capsys.readouterr().out.strip())
+    assert dg("status") == ExitCode.OK
+    assert dg("deploy", "web", "good", "--env", "staging") == ExitCode.REFUSED
+    assert "viewer" in capsys.readouterr().err
+
+
+def test_ctrl_c_leaves_the_deployment_running_and_says_how_to_stop_it(
+    dg: Callable[..., int], home: Path, capsys: Captured
+) -> None:
+    command = [*DG, "deploy", "web", "slow", "--env", "staging", "--wait"]
+    watching = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    assert watching.stdout is not None
+    for line in watching.stdout:
+        if "release running" in line:
+            break
+    watching.send_signal(signal.SIGINT)
+    _, said = watching.communicate(timeout=20)
+    assert watching.returncode == ExitCode.INTERRUPTED
+    assert "goes on" in said
+    deployment = said.split()[-1]
+    capsys.readouterr()
+    assert dg("show", deployment, "--json") == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["status"] == "deploying"
+    assert dg("cancel", deployment, "--reason", "enough") == ExitCode.OK
+    assert dg("logs", deployment, "-f") == ExitCode.OK
+    capsys.readouterr()
+    assert dg("show", deployment, "--json") == ExitCode.OK
+    ended = json.loads(capsys.readouterr().out)
+    assert (ended["status"], ended["reason"]) == ("failed", "cancelled")
+
+
+def test_without_a_server_tokens_and_audit_work_on_the_home_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for name in ("DG_URL", "DG_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    home = tmp_path / "home"
+    assert run(["--home", str(home), "audit", "verify"]) == ExitCode.REFUSED
+    assert not home.exists()
+    assert run(["--home", str(home), "token", "create", "--name", "first", "--role", "admin"]) == ExitCode.OK
+    token = capsys.readouterr().out.strip()
+    assert run(["--home", str(home), "audit", "verify"]) == ExitCode.OK
+    assert run(["--home", str(home), "status"]) == ExitCode.UNREACHABLE
+    assert "dg serve" in capsys.readouterr().err
+    with serving(home) as server:
+        assert "first token" not in server.ready
+        monkeypatch.setenv("DG_TOKEN", token)
+        assert run(["--url", server.url, "token", "list"]) == ExitCode.OK
+        assert "first" in capsys.readouterr().out
+        assert server.stop() == 0
+    assert not (home / "server.json").exists()
+
+
+@pytest.mark.long
+def test_watching_goes_on_when_the_server_is_killed_and_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    repository = make_repository(tmp_path / "web")
+    home = tmp_path / "home"
+    monkeypatch.setenv("DG_HOME", str(home))
+    for name in ("DG_URL", "DG_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "dg.toml").write_text(PIPELINE.format(repository=repository))
+    with serving(home) as first:
+        port = int(first.url.rpartition(":")[2])
+        assert run(["pipeline", "register", str(tmp_path / "dg.toml")]) == ExitCode.OK
+        watching = subprocess.Popen(
+            [*DG, "deploy", "web", "slow", "--env", "production", "--wait"], stdout=subprocess.PIPE, text=True
+        )
+        assert watching.stdout is not None
+        said = iter(watching.stdout.readline, "")
+        assert any("release running" in line for line in said)
+        first.stop(signal.SIGKILL)
+    with serving(home, port):
+        threading.Timer(0.5, (repository / "go").touch).start()
+        rest = watching.stdout.read()
+        watching.stdout.close()
+        assert watching.wait(30) == ExitCode.OK
+    assert "runs in production" in rest

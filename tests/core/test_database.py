@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import closing, suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import closing
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 from sqlalchemy import bindparam
+from tests.core.disk import SmallDisk
 
 from dg.core import ledger, schema
 from dg.core.access.models import SYSTEM
@@ -271,36 +271,16 @@ async def test_another_process_that_writes_costs_a_sentence_not_a_hang(tmp_path:
         assert not db.trouble
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A disk of 1 MiB, where that can be had."""
-    path = tmp_path / "disk"
-    path.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(path)]
-    if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("needs the right to mount")
-    yield path
-    subprocess.run(["umount", "-l", str(path)], check=True)
-
-
-def fill(ballast: Path) -> None:
-    """Write to `ballast` until nothing more fits."""
-    with ballast.open("wb", buffering=0) as file, suppress(OSError):
-        while file.write(b"x" * 1024):
-            pass
-
-
-async def test_a_full_disk_refuses_writes_answers_reads_and_heals(small_disk: Path) -> None:
-    async with open_ground(small_disk, SystemClock()) as ground:
+async def test_a_full_disk_refuses_writes_answers_reads_and_heals(small_disk: SmallDisk) -> None:
+    async with open_ground(small_disk.path, SystemClock()) as ground:
         await ground.db.write(put("kept"))
-        ballast = small_disk / "ballast"
-        fill(ballast)
+        small_disk.fill()
         with pytest.raises(Unavailable) as caught:
             await ground.db.write(put("much", "x" * 500_000))
         assert caught.value.reason == "database"
         assert ground.db.trouble
         assert await keys(ground.db) == ["kept"]
-        ballast.unlink()
+        small_disk.free()
         await ground.db.write(put("healed"))
         assert not ground.db.trouble
     with closing(sqlite3.connect(ground.home.state)) as check:

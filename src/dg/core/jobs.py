@@ -60,7 +60,11 @@ class Every:
 
 @dataclass(frozen=True)
 class Cron:
-    """At calendar times: five fields as in crontab, in a time zone of the IANA database."""
+    """At calendar times: five fields as in crontab, in a time zone of the IANA database.
+
+    When clocks are set back, a time of day in the repeated hour comes once; when they are set forward, one in
+    the hour that is left out comes an hour later. A time that passed while no server ran is made up for once.
+    """
 
     expression: str
     timezone: str = "UTC"
@@ -115,6 +119,7 @@ class _Calendar:
     def __init__(self, trigger: Cron, clock: Clock, last: int | None) -> None:
         zone = UTC if trigger.timezone == "UTC" else ZoneInfo(trigger.timezone)
         self._trigger = CronTrigger.from_crontab(trigger.expression, timezone=zone)
+        self._every_hour = trigger.expression.split()[1].startswith("*")
         self._clock = clock
         self._seen = clock.micros() if last is None else last
         self._tick = 0
@@ -123,9 +128,16 @@ class _Calendar:
         now = self._clock.micros()
         # After the wall clock was set back, begin again there; what ran already is claimed.
         self._seen = min(self._seen, now)
-        following = self._trigger.get_next_fire_time(None, to_datetime(self._seen + 1))
+        following = self._after(to_datetime(self._seen + 1))
         self._tick = to_micros(following) if following else now + 1
         return self._tick <= now
+
+    def _after(self, moment: datetime) -> datetime | None:
+        following: datetime | None = self._trigger.get_next_fire_time(None, moment)
+        if following and following.fold and not self._every_hour:
+            # The hour that the end of summer time repeats: 02:30 was there already.
+            return self._after(following.astimezone(UTC) + timedelta(minutes=1))
+        return following
 
     def passed(self) -> None:
         self._seen = self._clock.micros()

@@ -66,7 +66,7 @@ class ManualClock:
         end = self._monotonic + seconds
         while self._sleepers and self._sleepers[0][0] <= end:
             moment, _, event = heapq.heappop(self._sleepers)
-            self._pass(moment - self._monotonic)
+            self._pass(max(0.0, moment - self._monotonic))
             event.set()
             await settle()
         self._pass(end - self._monotonic)
@@ -75,6 +75,10 @@ class ManualClock:
     def jump(self, seconds: float) -> None:
         """Set the wall clock by `seconds`, as an operator does; durations do not notice."""
         self._micros += round(seconds * 1_000_000)
+
+    def hold_up(self, seconds: float) -> None:
+        """Let `seconds` pass in which nobody could wake, as under a busy loop."""
+        self._pass(seconds)
 
     def _pass(self, seconds: float) -> None:
         self._monotonic += seconds

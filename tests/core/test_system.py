@@ -1,0 +1,161 @@
+"""Health and diagnostics: true when all is well, and true when it is not."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+from tests.core.disk import SmallDisk
+
+from dg import __version__
+from dg.core import schema, system
+from dg.core.access.models import SYSTEM
+from dg.core.access.service import open_access
+from dg.core.clock import Clock, SystemClock
+from dg.core.database import SqliteFile, Statement, open_database
+from dg.core.errors import Forbidden, Unavailable
+from dg.core.events import ServerStarted
+from dg.core.system import LoopLag, System
+from dg.core.testing import Ground, ManualClock, eventually, open_ground, person, settle
+from dg.settings.tree import Access as AccessSettings
+
+INSERT = Statement(schema.meta.insert())
+
+
+@asynccontextmanager
+async def opened(path: Path, clock: Clock | None = None) -> AsyncIterator[tuple[Ground, System]]:
+    """A system over an open home with both databases."""
+    async with open_ground(path, clock or SystemClock()) as ground:
+        access = await open_access(
+            ground.db,
+            bus=ground.bus,
+            clock=ground.clock,
+            ids=ground.ids,
+            tasks=ground.tasks,
+            home=ground.home,
+            settings=AccessSettings(),
+        )
+        file = SqliteFile(ground.home.logs, durable=False, busy_timeout=0.1)
+        async with open_database(file, clock=ground.clock, tasks=ground.tasks) as logs:
+            yield (
+                ground,
+                System(
+                    state=ground.db,
+                    logs=logs,
+                    home=ground.home,
+                    clock=ground.clock,
+                    access=access,
+                    lag=LoopLag(ground.clock),
+                    gauges={"active_runs": lambda: 3},
+                ),
+            )
+
+
+async def test_all_is_well(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, made):
+        health = await made.health()
+    assert (health.status, health.version) == ("ok", __version__)
+    assert set(health.checks) == {"database", "disk", "writes_state", "writes_logs"}
+    assert set(health.checks.values()) == {"ok"}
+
+
+async def test_health_says_nothing_about_the_machine(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (ground, made):
+        with closing(sqlite3.connect(ground.home.state, isolation_level=None)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            health = await made.health()
+    assert str(tmp_path) not in json.dumps(health.checks)
+
+
+async def test_a_writer_that_is_stuck_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_STALLED", 0.05)
+    release = threading.Event()
+    async with opened(tmp_path) as (ground, made):
+        slow = asyncio.ensure_future(ground.db.write(lambda _: release.wait(10)))
+        await eventually(lambda: ground.db.stalled > 0.05)
+        health = await made.health()
+        release.set()
+        await slow
+        assert (health.status, health.checks["writes_state"]) == ("degraded", "stuck")
+        assert (await made.health()).status == "ok"
+
+
+async def test_readers_that_all_hang_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_ANSWER", 0.05)
+    release = threading.Event()
+    async with opened(tmp_path) as (ground, made):
+        hung = [
+            asyncio.ensure_future(ground.db.read(lambda _: release.wait(10)))
+            for _ in range(ground.db.file.readers)
+        ]
+        await settle()
+        health = await made.health()
+        release.set()
+        await asyncio.gather(*hung)
+        assert (health.status, health.checks["database"]) == ("degraded", "does not answer")
+
+
+async def test_little_space_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(system, "_DISK_LOW", 1 << 60)
+    async with opened(tmp_path) as (_, made):
+        assert (await made.health()).checks["disk"] == "low"
+
+
+async def test_a_full_disk_is_said_and_so_is_that_it_healed(
+    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(system, "_DISK_LOW", 0)
+    clock = SystemClock()
+    async with opened(small_disk.path, clock) as (ground, made):
+        small_disk.fill()
+        with pytest.raises(Unavailable):
+            await ground.db.write(lambda tx: tx.run(INSERT, key="much", value="x" * 500_000))
+        assert (await made.health()).checks["writes_state"] == "refused"
+        small_disk.free()
+
+        async def well() -> bool:
+            return (await made.health()).status == "ok"
+
+        await eventually(well)
+
+
+async def test_diagnostics_are_not_for_everybody(tmp_path: Path) -> None:
+    async with opened(tmp_path) as (_, made):
+        with pytest.raises(Forbidden):
+            await made.diagnostics(person("viewer", environment="staging"))
+
+
+async def test_diagnostics_are_true_json(tmp_path: Path) -> None:
+    async with opened(tmp_path, ManualClock()) as (ground, made):
+        await ground.db.write(lambda tx: tx.append(ServerStarted(version="1"), SYSTEM))
+        assert isinstance(ground.clock, ManualClock)
+        await ground.clock.advance(90)
+        shown = await made.diagnostics(person("viewer"))
+        assert shown["databases"]["state"]["bytes"] == ground.home.state.stat().st_size
+    assert json.loads(json.dumps(shown)) == shown
+    assert shown["versions"]["dg"] == __version__
+    assert (shown["uptime"], shown["active_runs"], shown["ledger"]["seq"]) == (90, 3, 1)
+    assert shown["rows"] == {"deployments": 0, "tokens": 0, "idempotency": 0, "ticks": 0, "snapshots": 0}
+
+
+async def test_the_lag_of_the_loop_is_what_it_came_late() -> None:
+    clock = ManualClock()
+    lag = LoopLag(clock)
+    measuring = asyncio.ensure_future(lag.measure())
+    await settle()
+    await clock.advance(LoopLag.INTERVAL)
+    assert lag.last == pytest.approx(0)
+    clock.hold_up(LoopLag.INTERVAL + 0.2)
+    await clock.advance(0)
+    assert lag.last == lag.worst == pytest.approx(0.2)
+    for _ in range(200):
+        await clock.advance(LoopLag.INTERVAL)
+    assert lag.worst == pytest.approx(0)
+    assert lag.median == pytest.approx(0)
+    measuring.cancel()

@@ -208,7 +208,7 @@ def test_version_is_only_a_label(host: Subject, version: str) -> None:
 )
 def test_archive_that_is_no_release_is_refused(host: Subject, content: bytes) -> None:
     assert host.put(content)[0] == 400
-    assert not [path for path in (host.folder / "releases").iterdir() if path.name.startswith(".")]
+    assert not [path for path in host.folder.iterdir() if path.name.startswith(".")]
 
 
 def special(kind: bytes, name: str = "link", target: str = "/etc/passwd") -> bytes:

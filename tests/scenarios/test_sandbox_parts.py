@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from dg.core.clock import SystemClock
+from dg.core.deployments.pipeline import lint, parse
 from dg.core.errors import Refused, Unavailable
 from dg.core.types import Environment
 from dg.sandbox.home import SandboxHome, open_home
@@ -24,7 +25,11 @@ from dg.sandbox.server import environ
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
     home = SandboxHome(tmp_path_factory.mktemp("sandbox"), passing=False)
     hosts = {name: HostAddress(1, f"http://{name}:1", f"http://{name}:2", "secret") for name in Environment}
-    return make_repository(home.path / "shop", placeholders(hosts, home))
+    return make_repository(home.path / 'a "quoted" {place}', placeholders(hosts, home))
+
+
+def test_pipeline_has_nothing_to_find_fault_with(repository: Repository) -> None:
+    assert lint(parse(repository.pipeline)) == []
 
 
 def git(repository: Repository, *arguments: str) -> str:
@@ -97,7 +102,7 @@ def test_home_of_an_earlier_sandbox_is_emptied(tmp_path: Path) -> None:
         (home.own / "shop").mkdir()
     with open_home(tmp_path / "home", keep=False) as home:
         assert sorted(path.name for path in home.path.iterdir()) == ["sandbox"]
-        assert sorted(path.name for path in home.own.iterdir()) == ["hosts", "lock", "releases"]
+        assert sorted(path.name for path in home.own.iterdir()) == ["lock", "releases"]
     assert (outside / "precious").exists()
 
 
@@ -130,7 +135,7 @@ async def test_owned_process_says_its_line_and_ends_with_the_block(tmp_path: Pat
 async def test_owned_process_that_fails_is_reported_with_its_last_words(tmp_path: Path) -> None:
     command = (sys.executable, "-c", "raise SystemExit('port 80 is taken')")
     async with owned(command, tmp_path / "server.log", {}, SystemClock()) as process:
-        with pytest.raises(Unavailable, match=r"server ended with exit code 1\nport 80 is taken"):
+        with pytest.raises(Unavailable, match="server ended with exit code 1: port 80 is taken"):
             await process.says("ready", 20)
 
 

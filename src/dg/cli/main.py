@@ -20,6 +20,7 @@ from dg.core.errors import Invalid, Problem
 
 COMMANDS = {
     "First steps": {
+        "sandbox": "dg.cli.sandbox:sandbox",
         "init": "dg.cli.init:init",
     },
     "Deployments": {

@@ -36,7 +36,7 @@ class SandboxHome:
         return self.own / "releases"
 
     def host(self, environment: str) -> Path:
-        return self.own / "hosts" / environment
+        return self.own / environment
 
     def log(self, name: str) -> Path:
         return self.own / f"{name}.log"
@@ -54,8 +54,7 @@ def open_home(given: Path | None, *, keep: bool) -> Iterator[SandboxHome]:
     try:
         with _marked(home):
             _clear(home)
-            for folder in (home.releases, home.own / "hosts"):
-                folder.mkdir(mode=0o700)
+            home.releases.mkdir(mode=0o700)
             yield home
     finally:
         if home.passing:

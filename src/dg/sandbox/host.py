@@ -67,12 +67,11 @@ class Release:
 
 
 class Host:
-    """Keeps releases in `folder/releases`, runs one of them and knows which."""
+    """Keeps releases in `folder`, runs one of them and knows which."""
 
     def __init__(self, folder: Path, name: str, token: str, environ: dict[str, str]) -> None:
         self.name = name
-        self._releases = folder / "releases"
-        self._releases.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
         self._token = token
         self._environ = environ
         self._switching = threading.Lock()
@@ -120,9 +119,9 @@ class Host:
                 self._end(process)
 
     def _unpacked(self, digest: str, archive: bytes) -> Path:
-        folder = self._releases / digest[:16]
+        folder = self._folder / digest[:16]
         if not folder.exists():
-            draft = self._releases / f".{folder.name}"
+            draft = self._folder / f".{folder.name}"
             shutil.rmtree(draft, ignore_errors=True)
             try:
                 unpack(archive, draft)
@@ -137,7 +136,7 @@ class Host:
         except (OSError, ValueError, KeyError, TypeError):
             raise bad("release.json with a version is missing") from None
         port = free_port()
-        log = self._releases.parent / f"{version_label(version)}.log"
+        log = self._folder / f"{version_label(version)}.log"
         environ = {**self._environ, "PATH": os.environ.get("PATH", os.defpath), "PORT": str(port)}
         with log.open("ab") as output:
             process = subprocess.Popen(

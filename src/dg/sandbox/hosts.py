@@ -35,6 +35,11 @@ class HostAddress:
     agent: str
     token: str = field(repr=False)
 
+    @property
+    def port(self) -> str:
+        """The site's."""
+        return self.site.rpartition(":")[2]
+
 
 Hosts = Mapping[Environment, HostAddress]
 

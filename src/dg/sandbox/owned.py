@@ -15,7 +15,6 @@ from dg.core.errors import Unavailable
 
 POLL = 0.02
 STOP_SECONDS = 10.0
-LAST_LINES = 5
 
 
 class Owned:
@@ -48,11 +47,9 @@ class Owned:
             await self._clock.sleep(POLL)
 
     async def end(self) -> None:
-        """TERM, and KILL for it and its process group when it takes too long."""
+        """Close its input and give it time to end by itself; KILL what is left of its process group."""
         assert self._process.stdin  # noqa: S101  it was started with one
         self._process.stdin.close()
-        with suppress(ProcessLookupError):
-            self._process.terminate()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()
@@ -63,8 +60,9 @@ class Owned:
     def _failure(self, seconds: float) -> str:
         code = self._process.returncode
         how = f"was not ready within {seconds:g} s" if code is None else f"ended with exit code {code}"
-        last = self._log.read_text("utf-8", "replace").splitlines()[-LAST_LINES:]
-        return "\n".join((how, *last))
+        said = self._log.read_text("utf-8", "replace").split("\n")
+        last = next((line for line in reversed(said) if line.strip()), "it said nothing")
+        return f"{how}: {last}"
 
 
 @asynccontextmanager

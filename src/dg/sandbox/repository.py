@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -42,7 +43,7 @@ def make_repository(path: Path, addresses: Mapping[str, str]) -> Repository:
     path.mkdir(mode=0o700)
     _git(path, "init", "--quiet", "--initial-branch=main")
     for commit in history:
-        _lay(SHOP / commit["files"], path, {**addresses, "repository": str(path)})
+        _lay(SHOP / commit["files"], path, {**addresses, "repository": path.as_uri()})
         date = commit["date"].isoformat()
         _git(path, "add", "--all")
         _git(path, "commit", "--quiet", "--message", commit["message"], date=date)
@@ -56,7 +57,9 @@ def _lay(files: Path, target: Path, values: Mapping[str, str]) -> None:
     shutil.copytree(files, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     if (files / PIPELINE).exists():
         text = Template((files / PIPELINE).read_text("utf-8"))
-        (target / PIPELINE).write_text(text.substitute(values), "utf-8")
+        # Quotes and backslashes are written alike in JSON and in TOML.
+        quoted = {name: json.dumps(value, ensure_ascii=False)[1:-1] for name, value in values.items()}
+        (target / PIPELINE).write_text(text.substitute(quoted), "utf-8")
 
 
 def _git(path: Path, *arguments: str, date: str = "") -> None:

@@ -1,0 +1,115 @@
+"""Puts the sandbox together, tells the story in it and takes it down again: what `dg sandbox` runs."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from dg import __version__
+from dg.core.clock import Clock
+from dg.core.home import write_private
+from dg.sandbox.home import SandboxHome, open_home
+from dg.sandbox.hosts import open_hosts, placeholders, secrets_toml
+from dg.sandbox.repository import make_repository
+from dg.sandbox.server import open_server
+from dg.sandbox.story import Differs, Fact, Scene, Teller, tell_story
+
+
+@dataclass(frozen=True)
+class Options:
+    """`home` None is a folder of its own; `port` 0 is a free one; `keep` stays up after the story."""
+
+    home: Path | None = None
+    port: int = 0
+    keep: bool = False
+
+
+class Narrator(Teller, Protocol):
+    """Who shows the story and what is around it."""
+
+    def begin(self, home: SandboxHome) -> None: ...
+
+    def differ(self, message: str) -> None:
+        """The story went differently."""
+        ...
+
+    def invite(self, scene: Scene) -> None:
+        """The sandbox stays up: say how to look around."""
+        ...
+
+
+async def run(options: Options, narrator: Narrator, clock: Clock) -> bool:
+    """True when all went as the story has it. Everything it started has ended when this returns or raises.
+
+    INT, TERM and HUP end it early: by CancelledError, or after the story by returning.
+    """
+    stop_on_signals()
+    async with open_scene(options, narrator, clock) as scene:
+        try:
+            await tell_story(scene)
+        except Differs as difference:
+            narrator.differ(str(difference))
+            well = False
+        else:
+            well = True
+        if options.keep:
+            narrator.invite(scene)
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+    return well
+
+
+def stop_on_signals() -> None:
+    """Cancel this task when the process is told to end, so that every block is left in order."""
+    task = asyncio.current_task()
+    assert task  # noqa: S101  only a task runs this
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+
+
+@asynccontextmanager
+async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> AsyncIterator[Scene]:
+    """Hosts, repository and server with the pipeline registered; all is gone after the block."""
+    parts = Preparation(narrator, clock)
+    with open_home(options.home, keep=options.keep) as home:
+        narrator.begin(home)
+        parts.begin("hosts")
+        async with open_hosts(home, clock) as hosts:
+            ports = ", ".join(f"{name} on {address.port}" for name, address in hosts.items())
+            parts.end(ports, pids=[address.pid for address in hosts.values()])
+            parts.begin("repository")
+            repository = await asyncio.to_thread(make_repository, home.repository, placeholders(hosts, home))
+            text = f"{repository.commits} commits of a small web shop: {', '.join(repository.tags)}"
+            parts.end(text, path=str(repository.path))
+            parts.begin("server")
+            write_private(home.path / "secrets.toml", secrets_toml(hosts))
+            async with open_server(home, options.port, clock) as server:
+                parts.end(f"dg {__version__} at {server.url}", pid=server.pid, url=server.url)
+                parts.begin("pipeline")
+                pipeline = await server.client.pipelines.register(repository.pipeline)
+                parts.end("the shop's own dg.toml, registered", sha256=pipeline.sha256)
+                yield Scene(home, hosts, repository, server.client, clock, narrator, parts.started)
+
+
+class Preparation:
+    """Tells what is made before the story, and how long each part took."""
+
+    def __init__(self, narrator: Narrator, clock: Clock) -> None:
+        self.started = clock.monotonic()
+        self._narrator = narrator
+        self._clock = clock
+        self._part, self._since = "", self.started
+
+    def begin(self, part: str) -> None:
+        self._part, self._since = part, self._clock.monotonic()
+        self._narrator.busy(part, "starting", self._since - self.started)
+
+    def end(self, text: str, **details: object) -> None:
+        now = self._clock.monotonic()
+        at, seconds = now - self.started, now - self._since
+        self._narrator.tell(Fact("ready", at, text, self._part, seconds=seconds, details=details))

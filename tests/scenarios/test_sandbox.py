@@ -1,0 +1,194 @@
+"""`dg sandbox` as a stranger runs it: the whole story in real processes, nothing of which is left."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Said = dict[str, Any]
+
+
+@dataclass
+class Sandbox:
+    """A running `dg sandbox --json` and what it said so far."""
+
+    process: subprocess.Popen[str]
+    said: list[Said] = field(default_factory=list)
+
+    def until(self, fact: str, where: str = "", **details: object) -> Said:
+        """Read on to the first fact like this one."""
+        assert self.process.stdout
+        for line in self.process.stdout:
+            said: Said = json.loads(line)
+            self.said.append(said)
+            if said["fact"] == fact and where in ("", said.get("where")) and details.items() <= said.items():
+                return said
+        raise AssertionError(f"it ended without {fact!r}: {self.said[-3:]}")
+
+    def facts(self, name: str) -> list[Said]:
+        return [said for said in self.said if said["fact"] == name]
+
+    @property
+    def home(self) -> Path:
+        return Path(self.facts("home")[0]["path"])
+
+    @property
+    def pids(self) -> list[int]:
+        """Of what it started."""
+        ready = {said["where"]: said for said in self.facts("ready")}
+        return [*ready["hosts"]["pids"], ready["server"]["pid"]]
+
+    def stop(self, order: signal.Signals) -> int:
+        self.process.send_signal(order)
+        assert self.process.stdout
+        self.said += [json.loads(line) for line in self.process.stdout]
+        return self.process.wait(30)
+
+
+def dg(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        (sys.executable, "-m", "dg", *arguments), capture_output=True, text=True, env=environ()
+    )
+
+
+def environ() -> dict[str, str]:
+    """Without what would point a `dg` to another server."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("DG_")}
+
+
+@contextmanager
+def started(*arguments: str) -> Iterator[Sandbox]:
+    command = (sys.executable, "-m", "dg", "sandbox", "--json", *arguments)
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environ()) as process:
+        try:
+            yield Sandbox(process)
+        finally:
+            process.terminate()
+
+
+def processes(home: Path) -> list[str]:
+    """Command lines on this machine that name the home: hosts, server, runners and steps all do."""
+    listed = subprocess.run(("ps", "-eo", "pid=,args="), capture_output=True, text=True, check=True)
+    own = str(os.getpid())
+    return [line for line in listed.stdout.splitlines() if str(home) in line and line.split()[0] != own]
+
+
+def alive(pids: Sequence[int]) -> list[int]:
+    listed = subprocess.run(("ps", "-eo", "pid=,stat="), capture_output=True, text=True, check=True)
+    running = {int(pid) for pid, state in map(str.split, listed.stdout.splitlines()) if state[0] != "Z"}
+    return [pid for pid in pids if pid in running]
+
+
+def assert_nothing_is_left(home: Path, pids: Sequence[int], seconds: float = 0) -> None:
+    deadline = time.monotonic() + seconds
+    while (left := (alive(pids), processes(home))) != ([], []):
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def test_stranger_watches_two_good_releases_and_a_bad_one(tmp_path: Path) -> None:
+    """One story for all that can be seen in it: its facts, their words, and the sandbox that stays up."""
+    with started("--keep", "--home", str(tmp_path / "home")) as sandbox:
+        sandbox.until("kept")
+        assert_outline(sandbox)
+        assert_words(sandbox)
+        assert_printed_commands_work(sandbox)
+        assert_refused(dg("sandbox", "--home", str(sandbox.home)), 3, "another sandbox uses")
+        port = sandbox.facts("kept")[0]["url"].rpartition(":")[2]
+        assert_refused(dg("sandbox", "--port", port), 4, "server ended")
+        assert sandbox.stop(signal.SIGINT) == 0
+    assert_nothing_is_left(sandbox.home, sandbox.pids)
+    assert sandbox.home.exists()
+
+
+def assert_outline(sandbox: Sandbox) -> None:
+    names = ("deployed", "failed", "rolled_back", "answers", "locked", "refused", "end")
+    told = [
+        (said["fact"], said["where"], said.get("version")) for said in sandbox.said if said["fact"] in names
+    ]
+    assert told == [
+        ("deployed", "development", "v1.0.0"),
+        ("deployed", "staging", "v1.0.0"),
+        ("deployed", "production", "v1.0.0"),
+        ("deployed", "staging", "v1.1.0"),
+        ("deployed", "production", "v1.1.0"),
+        ("deployed", "staging", "v1.2.0"),
+        ("failed", "production", "v1.2.0"),
+        ("rolled_back", "production", "v1.1.0"),
+        ("answers", "production", "v1.1.0"),
+        ("locked", "production", None),
+        ("refused", "production", None),
+        ("end", "", None),
+    ]
+
+
+def assert_words(sandbox: Sandbox) -> None:
+    """Failure is told in the words of check and release, what closes the lane in those of the server."""
+    words = {
+        name: "\n".join(said["text"] for said in sandbox.facts(name)) for name in ("check", "log", "commit")
+    }
+    assert "500" in words["check"]
+    assert "TypeError: unsupported operand type(s) for //: 'str' and 'int'" in words["log"]
+    assert '"GET /products HTTP/1.1" 500' in words["log"]
+    assert "Answer one product by its id" in words["commit"]
+    assert "Take off the discount that a host sets" in words["commit"]
+    sentence = sandbox.facts("locked")[0]["text"]
+    assert "shop/production is locked until" in sentence
+    assert "dg lane unlock shop production" in sentence
+
+
+def assert_printed_commands_work(sandbox: Sandbox) -> None:
+    home = ("--home", str(sandbox.home))
+    answers = [
+        dg(*command, *home) for command in (("status",), ("show", "latest"), ("logs", "latest"), ("events",))
+    ]
+    assert [answer.returncode for answer in answers] == [0, 0, 0, 0], [answer.stderr for answer in answers]
+    assert "v1.1.0" in answers[0].stdout
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], code: int, words: str) -> None:
+    assert (done.returncode, len(done.stderr.splitlines())) == (code, 1), done.stderr
+    assert words in done.stderr
+
+
+@pytest.mark.long
+def test_ctrl_c_in_the_middle_ends_everything_and_removes_the_home() -> None:
+    with started() as sandbox:
+        sandbox.until("deployed", "development")
+        home, pids = sandbox.home, sandbox.pids
+        assert len(alive(pids)) == 4
+        assert sandbox.stop(signal.SIGINT) == 130
+    assert_nothing_is_left(home, pids)
+    assert not home.exists()
+
+
+@pytest.mark.long
+def test_everything_ends_by_itself_when_the_sandbox_is_killed(tmp_path: Path) -> None:
+    with started("--home", str(tmp_path / "home")) as sandbox:
+        sandbox.until("deployed", "development")
+        home, pids = sandbox.home, sandbox.pids
+        sandbox.stop(signal.SIGKILL)
+    assert_nothing_is_left(home, pids, seconds=30)
+
+
+@pytest.mark.long
+def test_story_that_goes_differently_is_named_and_fails(tmp_path: Path) -> None:
+    with started("--home", str(tmp_path / "home")) as sandbox:
+        sandbox.until("deployed", "staging", version="v1.0.0")
+        production = sandbox.facts("ready")[0]["pids"][-1]
+        os.killpg(production, signal.SIGKILL)
+        different = sandbox.until("different")
+        assert sandbox.process.wait(30) == 1
+        assert_nothing_is_left(sandbox.home, sandbox.pids)
+    assert "v1.0.0 to production should end with success, but ended with failed" in different["text"]

@@ -191,6 +191,16 @@ def test_status_shows_every_lane_and_what_is_under_way(api: ScriptedApi, capsys:
     assert api.requests("GET /deployments")[0].query["filter"] == "status=pending,building,deploying"
 
 
+def test_status_as_json_is_one_object(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /lanes", {"items": [lane()]})
+    api.on(f"GET /deployments/{ID}", ended("success"))
+    api.on("GET /deployments", {"items": [samples.deployment(number=9)]})
+    assert run(["status", "--json"]) == ExitCode.OK
+    printed = json.loads(capsys.readouterr().out)
+    assert [each["state"] for each in printed["lanes"]] == ["open"]
+    assert [each["number"] for each in printed["deployments"]] == [9]
+
+
 def test_an_empty_server_says_how_to_begin(api: ScriptedApi, capsys: Captured) -> None:
     api.on("GET /lanes", {"items": []})
     api.on("GET /deployments", {"items": []})

@@ -38,6 +38,16 @@ async def gather(client: Client, service: str | None, environment: Environment |
     return Seen(lanes, {deployment.id: deployment for deployment in current}, page.items)
 
 
+def as_json(seen: Seen) -> dict[str, object]:
+    """The lanes, and the deployments that wait or run, as the API writes them."""
+    from dg.client.wire import encode
+
+    return {
+        "lanes": [encode(lane) for lane in seen.lanes],
+        "deployments": [encode(each) for each in seen.active],
+    }
+
+
 def board(seen: Seen, output: Output, now: int) -> list[list[Text]]:
     """Rows for service, environment, what runs, its age, and the lane's state."""
     return [_lane(lane, seen.current.get(lane.current or ""), output, now) for lane in seen.lanes]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from dg.cli.output import Output
     from dg.client.sync import Blocking
-    from dg.core.deployments.models import Deployment, LogPage
+    from dg.core.deployments.models import Deployment
     from dg.core.types import Environment
 
 LATEST = "latest"
@@ -96,16 +96,15 @@ def _carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool)
 @click.option("--env", "environment", type=ENVIRONMENT, help="Only this environment.")
 @pass_invocation
 def status(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
-    """Show what runs where, what is under way, and which lanes are closed."""
-    from dg.cli.board import board, gather, sentences, under_way
-    from dg.cli.remote import now, record, server
+    """Show what runs where, what is under way, what is closed."""
+    from dg.cli.board import as_json, board, gather, sentences, under_way
+    from dg.cli.remote import now, server
 
     with server(invocation) as dg:
         seen = dg.run(gather(dg.client, service, environment))
     output = invocation.output
     if output.json:
-        for item in (*seen.lanes, *seen.active):
-            record(output, item)
+        output.record(as_json(seen))
         return
     if not seen.lanes:
         output.line("nothing is registered here yet:", ("dg init", Meaning.STRONG), "writes a first pipeline")
@@ -155,7 +154,9 @@ Examples:
 @pass_invocation
 def logs(invocation: Invocation, id: str, follow: bool, after: int, raw: bool) -> None:  # noqa: A002
     """Print what a deployment's steps printed. ID may be `latest`."""
+    from dg.cli.logs import Printer
     from dg.cli.remote import server
+    from dg.cli.words import outcome
 
     if raw and (follow or after or invocation.json):
         raise click.UsageError("--raw is the whole log as it is: leave out --follow, --after and --json.")
@@ -165,24 +166,14 @@ def logs(invocation: Invocation, id: str, follow: bool, after: int, raw: bool) -
             for block in dg.each(dg.client.deployments.raw_logs(deployment.id)):
                 sys.stdout.buffer.write(block)
             return
+        output = invocation.output
+        steps = dg.run(dg.client.deployments.steps(deployment.id)) if output.terminal else ()
+        printer = Printer(output, steps)
         follower = dg.client.deployments.follow_logs if follow else dg.client.deployments.all_logs
         for page in dg.each(follower(deployment.id, after=after)):
-            print_lines(page, invocation.output)
-
-
-def print_lines(page: LogPage, output: Output) -> None:
-    """One page of a log; under `--json` each line as an object."""
-    from dg.cli.remote import record
-
-    if output.json:
-        for line in page.items:
-            record(output, line)
-    else:
-        if page.left_out:
-            output.line((f"… {page.left_out} lines left out …", Meaning.WARN))
-        for line in page.items:
-            output.line(line.text.expandtabs(8))
-    output.stream.flush()
+            printer.page(page)
+        if follow and output.terminal:
+            output.line(*outcome(dg.run(dg.client.deployments.get(deployment.id)), output))
 
 
 @click.command(cls=Command)
@@ -213,10 +204,12 @@ def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | N
 Examples:
   dg rollback web --env production --reason "checkout answers 500" --wait
   dg rollback web --env production --to 019acd5e-7c00-7000-8000-000000000000
-  dg rollback web --env production --override "the freeze is about this very bug" """,
+  dg rollback web --env production --override 'the freeze is about this bug'""",
 )
 @click.argument("service")
-@click.option("--env", "environment", type=ENVIRONMENT, required=True, help="Where.")
+@click.option(
+    "--env", "environment", type=ENVIRONMENT, required=True, help="Where: development, staging or production."
+)
 @click.option(
     "--to", "target", metavar="ID", help="The deployment to go back to; the newest good one when left out."
 )

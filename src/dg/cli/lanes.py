@@ -60,7 +60,11 @@ def show(invocation: Invocation, service: str, environment: Environment) -> None
         _print(dg.run(dg.client.lanes.get(service, environment)), invocation.output)
 
 
-@lane.command()
+@lane.command(
+    epilog="""\b
+Example:
+  dg lane lock web production --for 2h --reason "sale starts at noon\""""
+)
 @SERVICE
 @WHERE
 @FOR
@@ -99,7 +103,13 @@ def _print(lane: Lane, output: Output) -> None:
         output.line(output.status(lane.state.value), lane.sentence)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg freeze --env production --for 12h --reason "nobody is here tonight"
+  dg freeze --all --for 30m --reason "the database moves\"""",
+)
 @click.argument("service", required=False)
 @click.option("--env", "environment", type=ENVIRONMENT, help="Lanes of this environment.")
 @click.option("--all", "everything", is_flag=True, help="Every lane there is.")
@@ -114,7 +124,7 @@ def freeze(
     lasting: str,
     reason: str,
 ) -> None:
-    """Close many lanes at once: those of SERVICE, of an environment, or all."""
+    """Close many lanes at once: of SERVICE, of an environment, or all."""
     from dg.cli.remote import record, server
 
     if everything == bool(service or environment):

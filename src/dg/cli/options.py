@@ -61,7 +61,12 @@ def global_options() -> list[click.Parameter]:
             callback=_keep,
             help="The server's folder [DG_HOME].",
         ),
-        click.Option(["--url"], expose_value=False, callback=_keep, help="The server's address [DG_URL]."),
+        click.Option(
+            ["--url"],
+            expose_value=False,
+            callback=_keep,
+            help="The server's address [DG_URL]; DG_TOKEN opens it.",
+        ),
     ]
 
 

@@ -37,7 +37,7 @@ pipeline.add_command(init)
 @FILE
 @pass_invocation
 def lint(invocation: Invocation, file: Path) -> int:
-    """Check FILE (dg.toml) on this machine; nothing is sent."""
+    """Check FILE (dg.toml) here; nothing is sent."""
     from dg.core.deployments.pipeline import lint as findings_of
     from dg.core.deployments.pipeline import parse
 
@@ -63,7 +63,7 @@ def lint(invocation: Invocation, file: Path) -> int:
 @click.option("--ref", help="Branch, tag or commit; the pipeline's own branch when left out.")
 @pass_invocation
 def plan(invocation: Invocation, service: str, environment: Environment, ref: str | None) -> None:
-    """Show what a deployment of SERVICE would run and bring; nothing is started."""
+    """Show what a deployment would run and bring, without running it."""
     from dg.cli.remote import record, server
 
     with server(invocation) as dg:
@@ -104,7 +104,7 @@ def _marks(secrets: Iterable[str], reversible: bool) -> list[str]:
 @FILE
 @pass_invocation
 def register(invocation: Invocation, file: Path) -> None:
-    """Make FILE (dg.toml) the pipeline of the service that it names."""
+    """Make FILE (dg.toml) the pipeline of the service it names."""
     from dg.cli.remote import record, server
 
     text = text_of(file)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 
 from dg.client.errors import Unreachable
-from dg.client.http import Http, path
+from dg.client.http import Http, Patience, path
 from dg.client.wire import decode, encode
 from dg.core.deployments.models import (
     FINAL,
@@ -20,9 +20,6 @@ from dg.core.deployments.models import (
     Step,
     UpdateDeployment,
 )
-
-PATIENCE = 120.0
-"""Seconds for which watching goes on without a server: one that restarts finds its deployments again."""
 
 LONG_POLL = 20.0
 
@@ -171,25 +168,3 @@ class Deployments:
             if progress.deployment.status in FINAL:
                 return
             await self._http.clock.sleep(every)
-
-
-class Patience:
-    """How long a reader goes on asking a server that does not answer."""
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-        self.restore()
-
-    def restore(self) -> None:
-        """It answered: start over."""
-        self._attempt = 0
-        self._since: float | None = None
-
-    async def spend(self, error: Unreachable) -> None:
-        """Wait before asking again. Raises `error` when it took too long already."""
-        now = self._http.clock.monotonic()
-        self._since = now if self._since is None else self._since
-        if now - self._since >= PATIENCE:
-            raise error
-        await self._http.clock.sleep(self._http.pause(self._attempt))
-        self._attempt += 1

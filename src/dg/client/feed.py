@@ -7,9 +7,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from dg.client.deployments import Patience
 from dg.client.errors import Unintelligible, Unreachable
-from dg.client.http import Http, path
+from dg.client.http import Http, Patience, path
 from dg.client.models import Event, EventPage, Verdict
 from dg.client.wire import decode
 

@@ -23,6 +23,12 @@ FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds; a pause doubles from the first and is between half and all of that."""
 
+PATIENCE = 120.0
+"""Seconds for which watching goes on without a server: one that restarts finds its deployments again."""
+
+
+CONNECT_TIMEOUT = 5.0
+
 Query = Mapping[str, str | int | float | None]
 
 
@@ -52,7 +58,7 @@ class Http:
         if token is not None:
             headers["Authorization"] = f"Bearer {checked_token(token)}"
         self._http = httpx.AsyncClient(
-            base_url=self.url, headers=headers, timeout=timeout, transport=transport, trust_env=False
+            base_url=self.url, headers=headers, transport=transport, trust_env=False
         )
 
     async def close(self) -> None:
@@ -82,7 +88,7 @@ class Http:
             path,
             params=_given(query),
             headers={"Accept": accept, **(headers or {})},
-            timeout=httpx.Timeout(self._timeout, read=silence),
+            timeout=self._phases(read=silence),
         )
         with _connection_errors(self.url):
             response = await self._http.send(request, stream=True)
@@ -94,6 +100,9 @@ class Http:
                 yield response
         finally:
             await response.aclose()
+
+    def _phases(self, *, read: float) -> httpx.Timeout:
+        return httpx.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout), read=read)
 
     def pause(self, attempt: int, error: Problem | None = None) -> float:
         """Seconds to wait before trying again after the failed `attempt`, counted from 0."""
@@ -124,7 +133,7 @@ class Http:
                         params=_given(query),
                         json=body,
                         headers=headers,
-                        timeout=timeout or self._timeout,
+                        timeout=self._phases(read=timeout or self._timeout),
                     )
                 return _read(response)
             except Problem as error:
@@ -132,6 +141,28 @@ class Http:
                 if attempt >= ATTEMPTS or not _may_pass(error):
                     raise
                 await self.clock.sleep(self.pause(attempt - 1, error))
+
+
+class Patience:
+    """How long a reader goes on asking a server that does not answer."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self.restore()
+
+    def restore(self) -> None:
+        """It answered: start over."""
+        self._attempt = 0
+        self._since: float | None = None
+
+    async def spend(self, error: Unreachable) -> None:
+        """Wait before asking again. Raises `error` when it took too long already."""
+        now = self._http.clock.monotonic()
+        self._since = now if self._since is None else self._since
+        if now - self._since >= PATIENCE:
+            raise error
+        await self._http.clock.sleep(self._http.pause(self._attempt))
+        self._attempt += 1
 
 
 def _given(query: Query | None) -> dict[str, str | int | float]:

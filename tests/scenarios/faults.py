@@ -1,0 +1,81 @@
+"""Kills a process at an exact system call, by strace's injection; without strace such tests are skipped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from tests.scenarios.house import until
+
+needs_strace = pytest.mark.skipif(
+    shutil.which("strace") is None, reason="strace is not installed: no kill at exact system calls"
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    """Just before a thread makes its `nth` call of this name."""
+
+    name: str
+    nth: int
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.nth}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What strace is told."""
+        return (
+            *("-qq", "-o", os.devnull, "-e", f"trace={self.name}"),
+            *("-e", f"inject={self.name}:signal=SIGKILL:when={self.nth}"),
+        )
+
+
+@contextmanager
+def killed_at(call: Call, pid: int) -> Iterator[None]:
+    """From here on each thread of `pid` counts; the process is gone at the first to get there."""
+    threads = [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
+    attached = [word for thread in threads for word in ("-p", thread)]
+    with subprocess.Popen(("strace", *call.arguments, *attached), stderr=subprocess.DEVNULL) as tracer:
+        try:
+            until(lambda: all(_traced(pid, thread) for thread in threads), "strace to attach")
+            yield
+        finally:
+            tracer.terminate()
+
+
+def _traced(pid: int, thread: str) -> bool:
+    status = Path(f"/proc/{pid}/task/{thread}/status").read_text()
+    return "TracerPid:\t0\n" not in status
+
+
+class Interpreter:
+    """A stand-in for the runner's Python that runs the next runner under a fault, once."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "python"
+        self._fault = folder / "fault"
+        self.path.write_text(
+            "#!/bin/sh\n"
+            f"if mv '{self._fault}' '{self._fault}.$$' 2> /dev/null; then\n"
+            f"    read -r fault < '{self._fault}.$$'\n"
+            f"    exec $fault '{sys.executable}' \"$@\"\n"
+            "fi\n"
+            f"exec '{sys.executable}' \"$@\"\n"
+        )
+        self.path.chmod(0o755)
+
+    def arm(self, call: Call) -> None:
+        """The next runner dies there. strace goes aside (-D), so that the runner stays the server's child."""
+        self._fault.write_text(f"strace -D {' '.join(call.arguments)}\n")
+
+    @property
+    def armed(self) -> bool:
+        return self._fault.exists()

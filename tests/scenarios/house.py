@@ -1,0 +1,231 @@
+"""A home with a real server as a process of its own, a real repository, and what tests do to them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from dg.client.app import Client
+from dg.client.auth import find
+from dg.core.home import Home
+from dg.runner import processes
+from dg.sandbox.server import end_runners, environ
+
+T = TypeVar("T")
+
+SERVICE = "web"
+STEPS = ("compile", "test", "migrate", "switch", "smoke")
+START_SECONDS = 60.0
+"""Longest wait for a server to be ready: a machine that runs other tests beside is slow."""
+
+PIPELINE = """\
+version = 1
+service = "{service}"
+
+[source]
+git = "{repository}"
+ref = "main"
+trust = "any"
+
+[defaults]
+timeout = "60s"
+grace = "200ms"
+{steps}
+[rollback]
+auto = "{auto}"
+lock = 0
+{environments}"""
+
+STEP = """
+[[step]]
+name = "{name}"
+phase = "{phase}"
+{rest}
+"""
+
+SETTINGS = """
+[env.{environment}]
+settings = {{ python = {python}, journal = {journal} }}
+"""
+
+
+def until(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """What `look` gives as soon as it is truthy. Fails after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.005)
+    return found
+
+
+def step(name: str, phase: str, rest: str) -> str:
+    """One step of a pipeline; `rest` is TOML such as `shell = "make"`."""
+    return STEP.format(name=name, phase=phase, rest=rest)
+
+
+def journalled(name: str, phase: str, seconds: float = 0.05, *more: str, rest: str = "") -> str:
+    """A step that keeps the journal."""
+    argv = ["{env.python}", "-ISB", "step.py", name, str(seconds), *more]
+    return step(name, phase, f"run = {json.dumps(argv)}\n{rest}")
+
+
+def usual_steps() -> str:
+    """Two build, two deploy and a verify step; one of them leaves a process behind."""
+    return "".join(
+        (
+            journalled("compile", "build"),
+            journalled("test", "build"),
+            journalled("migrate", "deploy"),
+            journalled("switch", "deploy", 0.05, "daemon"),
+            journalled("smoke", "verify"),
+        )
+    )
+
+
+class Repository:
+    """A git repository whose every commit is another version of the service."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.mkdir()
+        shutil.copy(Path(__file__).with_name("service") / "step.py", path)
+        self._git("init", "--quiet", "--initial-branch=main")
+        self._git("add", ".")
+        self.commit("first")
+
+    def commit(self, subject: str) -> str:
+        """A new commit on `main`; its 40 hex digits."""
+        self._git("commit", "--quiet", "--allow-empty", "--message", subject)
+        return self._git("rev-parse", "HEAD").strip()
+
+    def _git(self, *arguments: str) -> str:
+        who = ("-c", "user.name=dg", "-c", "user.email=dg@example.org")
+        command = ("git", "-C", str(self.path), *who, *arguments)
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+class House:
+    """One home, its repository and its server; `close` ends everything that came of them."""
+
+    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+        self.folder = folder
+        self.home = Home(folder / "home")
+        self.repository = Repository(folder / "service")
+        self.journal = folder / "journal"
+        self.settings = dict(settings or {})
+        self.deployments: set[str] = set()
+        self._port = free_port()
+        self._server: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        assert self._server is not None
+        return self._server.pid
+
+    @property
+    def errors(self) -> str:
+        """What the servers of this home wrote to standard error."""
+        return self._file("err").read_text("utf-8", "replace")
+
+    def start(self) -> float:
+        """Start the server; returns the seconds until it was ready."""
+        began = time.monotonic()
+        command = (*(sys.executable, "-P", "-m", "dg", "--json", "serve"), "--port", str(self._port))
+        variables = environ(os.environ) | {"DG_HOME": str(self.home.path)} | self.settings
+        out = self._file("out")
+        with out.open("wb") as output, self._file("err").open("ab") as errors:
+            self._server = subprocess.Popen(command, stdout=output, stderr=errors, env=variables)
+        until(lambda: self._is_ready(out), "the server to be ready", START_SECONDS)
+        return time.monotonic() - began
+
+    def _is_ready(self, out: Path) -> bool:
+        assert self._server is not None
+        assert self._server.poll() is None, f"the server ended: {self.errors[-2000:]}"
+        return b'"ready"' in out.read_bytes()
+
+    def dies(self, seconds: float) -> bool:
+        """Wait for the server to be killed by somebody else; False when it lives on."""
+        assert self._server is not None
+        try:
+            code = self._server.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return False
+        assert code == -signal.SIGKILL, f"the server ended with {code}: {self.errors[-2000:]}"
+        return True
+
+    def kill(self) -> None:
+        """As by the out-of-memory killer."""
+        assert self._server is not None
+        self._server.kill()
+        self._server.wait()
+
+    def client(self) -> Client:
+        """Open with `async with`; the owner's."""
+        found = find({}, self.home.path, url=f"http://127.0.0.1:{self._port}")
+        return Client(found.url, found.token)
+
+    def pipeline(self, steps: str, service: str = SERVICE, auto: str = "verify_failed") -> str:
+        """A `dg.toml` of this repository."""
+        environments = "".join(
+            SETTINGS.format(
+                environment=name, python=json.dumps(sys.executable), journal=json.dumps(str(self.journal))
+            )
+            for name in ("development", "staging", "production")
+        )
+        return PIPELINE.format(
+            service=service,
+            repository=self.repository.path,
+            steps=steps,
+            auto=auto,
+            environments=environments,
+        )
+
+    def processes(self, deployment_id: str) -> list[int]:
+        """What is alive of a deployment: its steps' processes by their tag, and its runner."""
+        run = str(self.home.runs / deployment_id)
+        runners = [pid for pid in pids() if run in processes.describe(pid)]
+        return sorted({*processes.tagged(deployment_id), *runners})
+
+    def close(self) -> None:
+        if self._server is not None and self._server.poll() is None:
+            self.kill()
+        end_runners(self.home.lanes)
+        for deployment_id in self.deployments:
+            for pid in self.processes(deployment_id):
+                processes.send(pid, signal.SIGKILL)
+
+    def _file(self, name: str) -> Path:
+        return self.folder / f"server.{name}"
+
+
+def report(line: str) -> None:
+    """A line of the record that a suite leaves (`pytest -rP`)."""
+    sys.stdout.write(f"{line}\n")
+
+
+def pids() -> list[int]:
+    """Of every process on the machine."""
+    return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def free_port() -> int:
+    """A port below the ephemeral ones, so that the server finds it free again after a restart."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port

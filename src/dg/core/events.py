@@ -75,7 +75,7 @@ class DeploymentStarted(DeploymentFact):
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentAdvanced(DeploymentFact):
-    """Its status moved on without ending (building to deploying)."""
+    """Its status moved on without ending: building to deploying, or back to pending before any step ran."""
 
     status: str
 

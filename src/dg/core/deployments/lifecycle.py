@@ -23,7 +23,7 @@ from dg.core.deployments.models import (
     Step,
     StepStatus,
 )
-from dg.core.errors import Refused
+from dg.core.errors import Invalid, Refused
 
 _SECOND = 1_000_000
 _NEEDS_EYES = 24 * 3600 * _SECOND
@@ -65,22 +65,29 @@ def facts(tx: Tx, service: str, environment: str, now: int) -> lanes.Facts:
 
 
 def start_next(tx: Tx, service: str, environment: str, now: int, samples: int) -> Deployment | None:
-    """Give the lane to whoever is next; None when nobody may start. Facts: DeploymentStarted."""
-    lane = facts(tx, service, environment, now)
-    chosen = lanes.next_up(lane)
-    if chosen is None:
-        return None
-    if reason := _blocked(tx, chosen):
-        fail_pending(tx, chosen, Reason.GATE, reason, now, SYSTEM)
-        return None
-    return _start(tx, chosen, lane, now, samples)
+    """Give the lane to whoever is next; None when nobody may start. Facts: DeploymentStarted.
+
+    Whoever may not start any more ends here, and the one behind it is looked at.
+    """
+    while chosen := lanes.next_up(lane := facts(tx, service, environment, now)):
+        try:
+            plan = _admitted(tx, chosen)
+        except Invalid as problem:
+            fail_pending(tx, chosen, Reason.GATE, problem.message, now, SYSTEM)
+        else:
+            return _start(tx, chosen, plan, lane, now, samples)
+    return None
 
 
-def _blocked(tx: Tx, deployment: Deployment) -> str | None:
-    if deployment.kind is Kind.ROLLBACK:
-        return None
-    row = store.block(tx, *deployment.lane, deployment.commit_sha)
-    return blocked_sentence(row["version"], row["reason"]) if row else None
+def _admitted(tx: Tx, chosen: Deployment) -> pipeline.Pipeline:
+    """What it will run. Raises Invalid when its version was blocked, or dg renewed, while it waited."""
+    row = store.block(tx, *chosen.lane, chosen.commit_sha)
+    if row and chosen.kind is not Kind.ROLLBACK:
+        raise Refused(blocked_sentence(row["version"], row["reason"]), reason="version_blocked")
+    try:
+        return pipeline.parse(store.snapshot(tx, chosen.pipeline_sha256))
+    except Invalid as problem:
+        raise Invalid(f"this dg cannot read the pipeline it was made with: {problem.message}") from None
 
 
 def blocked_sentence(version: str, reason: str) -> str:
@@ -88,8 +95,9 @@ def blocked_sentence(version: str, reason: str) -> str:
     return f"{version} is blocked here: {reason.rstrip('.')}. Deploy a commit that mends it."
 
 
-def _start(tx: Tx, chosen: Deployment, lane: lanes.Facts, now: int, samples: int) -> Deployment:
-    plan = pipeline.parse(store.snapshot(tx, chosen.pipeline_sha256))
+def _start(
+    tx: Tx, chosen: Deployment, plan: pipeline.Pipeline, lane: lanes.Facts, now: int, samples: int
+) -> Deployment:
     kind = kind_of(chosen, lane.current)
     outputs = lane.current.outputs if kind is Kind.REDEPLOY and lane.current else chosen.outputs
     planned = [step for step in plan.steps if step.runs_on(kind)]
@@ -170,11 +178,10 @@ def request_cancel(
 
 
 def requeue(tx: Tx, deployment: Deployment) -> Deployment:
-    """Back to the queue: its start provably ran no step. The epoch it had is void."""
+    """Back to the queue: its start provably ran no step. The epoch it had is void. DeploymentAdvanced."""
     store.set_lane(tx, *deployment.lane, holder=None)
-    return store.move(
-        tx, deployment, Status.PENDING, stage="queued", started_at=None, deploying_at=None, spool_seq=0
-    )
+    changes = {"stage": "queued", "started_at": None, "deploying_at": None, "spool_seq": 0}
+    return _apply(tx, deployment, Status.PENDING, changes)
 
 
 def adopt(tx: Tx, deployment: Deployment) -> Deployment:
@@ -273,7 +280,7 @@ def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_
     """
     if ending.outcome == "success":
         ended = _succeed(tx, deployment, ending, now)
-        if not deployment.cancel_then_rollback:
+        if not ended.cancel_then_rollback:
             return ended
     else:
         ended = _fail(tx, deployment, ending, now)
@@ -361,8 +368,7 @@ def _close_steps(tx: Tx, deployment: Deployment, now: int) -> None:
 def _after_failure(tx: Tx, failed: Deployment, now: int, rollback_id: str) -> None:
     """Decide what follows in the transaction that fails the deployment, so that nobody slips in between."""
     if failed.kind is Kind.ROLLBACK:
-        if failed.touched:
-            _lock(tx, failed, f"the rollback to {failed.version} failed: {failed.message}", now, None)
+        _rollback_failed(tx, failed, now)
         return
     if failed.status is Status.FAILED and not failed.touched:
         return
@@ -400,6 +406,12 @@ def _after_failure(tx: Tx, failed: Deployment, now: int, rollback_id: str) -> No
         store.set_lane(tx, *failed.lane, holder=create(tx, rollback, SYSTEM).id)
 
 
+def _rollback_failed(tx: Tx, failed: Deployment, now: int) -> None:
+    """It never cascades: where nobody knows what runs, the lane stays closed until somebody looked."""
+    if not store.lane(tx, *failed.lane)["known"]:
+        _lock(tx, failed, f"the rollback to {failed.version} failed: {failed.message}", now, None)
+
+
 def _rolls_back(tx: Tx, failed: Deployment) -> bool:
     if failed.cancel_then_rollback:
         return True
@@ -419,10 +431,13 @@ def _policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
 
 
 def _lock(tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None) -> None:
-    """Close the lane automatically; a lock by hand stays. None keeps it closed until somebody looked."""
+    """Close the lane automatically, 0 opens it; a lock by hand stays. None: until somebody looked."""
     length = _NEEDS_EYES if seconds is None else int(seconds * _SECOND)
     found = store.lock_of(store.lane(tx, *bad.lane))
-    if length == 0 or (found and not found.automatic and found.until > now):
+    if found and not found.automatic and found.until > now:
+        return
+    if length == 0:
+        _open(tx, bad, found)
         return
     lock = Lock(reason=reason, automatic=True, by=SYSTEM.name, since=now, until=now + length)
     store.set_lock(tx, *bad.lane, lock)
@@ -433,6 +448,13 @@ def _lock(tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None)
         ),
         by=SYSTEM,
     )
+
+
+def _open(tx: Tx, bad: Deployment, lock: Lock | None) -> None:
+    if lock is not None:
+        service, environment = bad.lane
+        store.set_lock(tx, service, environment, None)
+        tx.append(events.LaneOpened(service=service, environment=environment, what="lock"), by=SYSTEM)
 
 
 def _block(tx: Tx, bad: Deployment, good_commit: str, reason: str, now: int) -> None:
@@ -488,6 +510,8 @@ def fail_pending(
         completed_at=now,
     )
     _finished(tx, ended, now, by)
+    if ended.kind is Kind.ROLLBACK:
+        _rollback_failed(tx, ended, now)
     return ended
 
 

@@ -54,7 +54,9 @@ def make_repository(path: Path, addresses: Mapping[str, str]) -> Repository:
 
 
 def _lay(files: Path, target: Path, values: Mapping[str, str]) -> None:
-    shutil.copytree(files, target, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    # Without the files' modes: an installed package may be read-only, and the next commit writes over them.
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(files, target, dirs_exist_ok=True, ignore=ignored, copy_function=shutil.copyfile)
     if (files / PIPELINE).exists():
         text = Template((files / PIPELINE).read_text("utf-8"))
         # Quotes and backslashes are written alike in JSON and in TOML.

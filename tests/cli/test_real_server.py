@@ -67,6 +67,15 @@ def test_the_ready_line_says_where_it_is(server: Server, home: Path) -> None:
     assert (home / "server.json").stat().st_mode & 0o077 == 0
 
 
+def test_a_home_that_was_named_is_meant_whatever_the_shell_is_set_up_for(
+    server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DG_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DG_TOKEN", "of.another.server")
+    assert run(["--home", str(home), "status"]) == ExitCode.OK
+    assert run(["status"]) == ExitCode.UNREACHABLE
+
+
 def test_a_second_server_on_the_home_is_refused_with_a_sentence(server: Server, home: Path) -> None:
     done = subprocess.run(
         [*DG, "serve", "--home", home, "--port", "0"], capture_output=True, text=True, check=False

@@ -57,6 +57,12 @@ async def deployed(client: Client, ref: str, environment: Environment = STAGING)
     return last.deployment
 
 
+async def test_the_owner_of_the_machine_is_an_administrator(client: Client) -> None:
+    owner = await client.whoami()
+    assert owner.method == "local"
+    assert [grant.role for grant in owner.grants] == [Role.ADMIN]
+
+
 async def test_a_deployment_from_request_to_log(client: Client) -> None:
     ended = await deployed(client, "good")
     assert ended.status is Status.SUCCESS

@@ -40,7 +40,7 @@ def is_unattended(invocation: Invocation) -> bool:
     """Whether the command means this machine's home, and no server holds it."""
     from dg.settings import default_home
 
-    if invocation.url or invocation.environ.get("DG_URL"):
+    if invocation.url or (invocation.environ.get("DG_URL") and not invocation.home):
         return False
     return not _held(invocation.home or default_home(invocation.environ)[0])
 

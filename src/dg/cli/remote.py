@@ -20,7 +20,7 @@ Model = TypeVar("Model", bound="BaseModel")
 
 @contextmanager
 def server(invocation: Invocation) -> Iterator[Blocking]:
-    """The client for the server in question: `--url`, `DG_URL`, or the one of this machine's home.
+    """The client for the server in question: `--url`, the one of `--home`, `DG_URL`, or the one of the home.
 
     Raises Unreachable when there is none, NoCredential when nothing opens it.
     """
@@ -30,7 +30,9 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
     from dg.settings import default_home
 
     home = invocation.home or default_home(invocation.environ)[0]
-    found = find(invocation.environ, home, url=invocation.url)
+    # A home that was named is meant, whatever server the shell is set up for.
+    environ = {} if invocation.home and not invocation.url else invocation.environ
+    found = find(environ, home, url=invocation.url)
     with Blocking(Client(found.url, found.token)) as dg:
         yield dg
 

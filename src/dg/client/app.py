@@ -10,10 +10,12 @@ import httpx
 
 from dg.client.deployments import Deployments
 from dg.client.feed import Events
-from dg.client.http import Http
+from dg.client.http import Http, path
 from dg.client.lanes import Lanes
 from dg.client.pipelines import Pipelines
 from dg.client.tokens import Tokens
+from dg.client.wire import decode
+from dg.core.access.models import Principal
 from dg.core.clock import Clock, SystemClock
 
 
@@ -52,6 +54,10 @@ class Client:
         self.pipelines = Pipelines(self._http)
         self.tokens = Tokens(self._http)
         self.events = Events(self._http)
+
+    async def whoami(self) -> Principal:
+        """Whom the token stands for, and what it may do."""
+        return decode(Principal, await self._http.get(path("whoami")))
 
     async def __aenter__(self) -> Self:
         return self

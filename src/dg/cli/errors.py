@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "the deployment failed",
+    ExitCode.FAILED: "the deployment failed, or the audit did",
     ExitCode.USAGE: "the command or the request is wrong",
     ExitCode.REFUSED: "refused: not allowed, not found, or not now",
     ExitCode.UNREACHABLE: "the server, or something it needs, does not answer",

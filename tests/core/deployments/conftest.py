@@ -15,4 +15,4 @@ from dg.core.testing import ManualClock, open_ground
 async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock = ManualClock()
     async with open_ground(tmp_path, clock) as ground:
-        yield Desk(ground, clock)
+        yield Desk(ground.db, clock)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+import sqlite3
+import tempfile
+from collections.abc import Callable, Coroutine, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
 from dg.core import ledger
-from dg.core.database import Database, Tx
+from dg.core.clock import Ids
+from dg.core.database import Tx
 from dg.core.deployments import lanes, lifecycle, pipeline, store
 from dg.core.deployments.lifecycle import Ending
 from dg.core.deployments.models import Deployment, Kind, Lock, Reason, Status, Step
 from dg.core.ledger import Entry
-from dg.core.testing import Ground, ManualClock, person
+from dg.core.testing import ManualClock, entropy, make_home, person
 from dg.core.types import Environment
 
 T = TypeVar("T")
@@ -65,16 +69,65 @@ def text(*, auto: str = "verify_failed", lock: str = '"30m"', reversible: bool =
     return _PIPELINE.format(auto=auto, lock=lock, reversible=str(reversible).lower())
 
 
+class Keeper(Protocol):
+    """What the desk needs of a database."""
+
+    async def write(self, fn: Callable[[Tx], T]) -> T: ...
+
+    async def read(self, fn: Callable[[Tx], T]) -> T: ...
+
+
+class Notebook:
+    """The state database in memory, without threads and without durability: for thousands of examples."""
+
+    def __init__(self, clock: ManualClock) -> None:
+        self._connection = sqlite3.connect(":memory:", isolation_level=None)
+        self._seal = ledger.Ledger(clock).seal
+        with tempfile.TemporaryDirectory() as folder, closing(sqlite3.connect(_state(Path(folder)))) as file:
+            file.backup(self._connection)
+
+    async def write(self, fn: Callable[[Tx], T]) -> T:
+        self._connection.execute("BEGIN")
+        tx = Tx(self._connection)
+        try:
+            value = fn(tx)
+            self._seal(tx)
+        except BaseException:
+            self._connection.execute("ROLLBACK")
+            raise
+        self._connection.execute("COMMIT")
+        return value
+
+    async def read(self, fn: Callable[[Tx], T]) -> T:
+        return fn(Tx(self._connection))
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+def _state(folder: Path) -> Path:
+    return make_home(folder).state
+
+
+def at_once(work: Coroutine[Any, Any, T]) -> T:
+    """The value of a coroutine that never waits."""
+    try:
+        work.send(None)
+    except StopIteration as stop:
+        value: T = stop.value
+        return value
+    raise RuntimeError("it waits for something")
+
+
 class Desk:
     """One lane, `web/production` unless it is said otherwise, and what happens in it."""
 
-    def __init__(self, ground: Ground, clock: ManualClock) -> None:
-        self.db: Database = ground.db
+    def __init__(self, db: Keeper, clock: ManualClock) -> None:
+        self.db = db
         self.clock = clock
         self.lane = ("web", "production")
         self.text = text()
-        self._ids = ground.ids
-        self._numbers = itertools.count(1)
+        self._ids = Ids(clock, entropy())
 
     async def write(self, work: Callable[[Tx], T]) -> T:
         return await self.db.write(work)

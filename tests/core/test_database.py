@@ -239,16 +239,22 @@ async def test_an_endless_query_ends_and_the_next_one_works(tmp_path: Path) -> N
         assert await keys(db) == []
 
 
-async def test_a_reader_that_was_given_up_does_not_block_the_others(ground: Ground) -> None:
-    release = threading.Event()
-    hung = [
-        asyncio.ensure_future(ground.db.read(lambda _: release.wait(10)))
-        for _ in range(ground.db.file.readers - 1)
-    ]
-    await asyncio.sleep(0)
-    assert await asyncio.wait_for(keys(ground.db), 5) == []
+async def test_a_reader_that_was_given_up_blocks_nobody_and_comes_back(ground: Ground) -> None:
+    started, release = threading.Event(), threading.Event()
+
+    def slow(_: Tx) -> None:
+        started.set()
+        assert release.wait(10)
+
+    reading = asyncio.ensure_future(ground.db.read(slow))
+    await asyncio.to_thread(started.wait, 10)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    for _ in range(3):
+        assert await asyncio.wait_for(keys(ground.db), 5) == []
     release.set()
-    await asyncio.gather(*hung)
+    await eventually(lambda: ground.db._readers.qsize() == ground.db.file.readers)
 
 
 # --- a sick disk, another process

@@ -19,7 +19,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 
 import aiosqlite
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from dg.core.clock import Clock
 from dg.core.errors import Problem, Unavailable
@@ -32,9 +32,17 @@ Row = dict[str, Any]
 _BATCH = 64
 """Units of work that may share one COMMIT: more only makes the first of them wait."""
 
+
+def _postgresql() -> sa.Dialect:
+    # Imported where it is spoken: it brings half a dozen drivers along, which every start would pay for.
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.dialect(paramstyle="pyformat")
+
+
 _DIALECTS: Mapping[str, Callable[[], sa.Dialect]] = {
     "sqlite": functools.partial(sqlite.dialect, paramstyle="named"),
-    "postgresql": functools.partial(postgresql.dialect, paramstyle="pyformat"),
+    "postgresql": _postgresql,
 }
 
 
@@ -173,6 +181,7 @@ class Database:
         writer: aiosqlite.Connection,
         readers: Sequence[aiosqlite.Connection],
         clock: Clock,
+        tasks: Tasks,
         seal: Seal,
         publish: Publish,
     ) -> None:
@@ -182,6 +191,7 @@ class Database:
         for reader in readers:
             self._readers.put_nowait(reader)
         self._clock = clock
+        self._tasks = tasks
         self._seal = seal
         self._publish = publish
         self._units: asyncio.Queue[_Unit[Any]] = asyncio.Queue()
@@ -218,9 +228,20 @@ class Database:
         """Run `fn` against one consistent snapshot, beside the writer."""
         reader = await self._readers.get()
         try:
-            return await _hop(reader, self._snapshot, fn)
-        finally:
+            found: T = await _hop(reader, self._snapshot, fn)
+        except asyncio.CancelledError:
+            # Its thread is still at the query: whoever took it now would wait behind that.
+            self._tasks.spawn("a reader comes back", self._give_back(reader))
+            raise
+        except BaseException:
             self._readers.put_nowait(reader)
+            raise
+        self._readers.put_nowait(reader)
+        return found
+
+    async def _give_back(self, reader: aiosqlite.Connection) -> None:
+        await _hop(reader, lambda _: None)
+        self._readers.put_nowait(reader)
 
     def _snapshot(self, connection: sqlite3.Connection, fn: Callable[[Tx], T]) -> T:
         deadline = self._clock.monotonic() + self.file.read_timeout
@@ -376,7 +397,7 @@ async def open_database(
         for reading in [False] + [True] * file.readers:
             connect = functools.partial(_connect, file, reading=reading)
             opened.append(await aiosqlite.Connection(connect, iter_chunk_size=64))
-        database = Database(file, opened[0], opened[1:], clock, seal, publish)
+        database = Database(file, opened[0], opened[1:], clock, tasks, seal, publish)
         writer = tasks.spawn(f"database writer {file.path.name}", database.serve())
         try:
             yield database

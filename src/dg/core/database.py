@@ -37,7 +37,7 @@ def _postgresql() -> sa.Dialect:
     # Imported where it is spoken: it brings half a dozen drivers along, which every start would pay for.
     from sqlalchemy.dialects import postgresql
 
-    return postgresql.dialect(paramstyle="pyformat")
+    return cast(sa.Dialect, postgresql.dialect(paramstyle="pyformat"))  # type: ignore[no-untyped-call]
 
 
 _DIALECTS: Mapping[str, Callable[[], sa.Dialect]] = {

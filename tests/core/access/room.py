@@ -32,7 +32,7 @@ class Room:
 
 
 @functools.cache
-def _key() -> str:
+def signing_key() -> str:
     """One signing key for the whole run: making one takes longer than most tests."""
     with tempfile.TemporaryDirectory() as folder:
         LocalIssuer(Path(folder), "any", clock=ManualClock(), leeway=0, longest=1)
@@ -41,7 +41,7 @@ def _key() -> str:
 
 async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
     """Open access as a server's start does."""
-    write_private(ground.home.keys / "issuer.pem", _key())
+    write_private(ground.home.keys / "issuer.pem", signing_key())
     access = await open_access(
         ground.db,
         bus=ground.bus,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import socket
 import stat
 import subprocess
@@ -131,6 +132,34 @@ async def test_a_known_full_commit_needs_no_remote(upstream: Upstream, mirrors: 
     assert (await mirrors.resolve("web", upstream.url, commit)).commit == commit
     with pytest.raises(Unavailable):
         await mirrors.resolve("web", upstream.url, "main")
+
+
+async def test_git_is_asked_for_a_full_commit_once(
+    tmp_path: Path, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = upstream.commit("first")
+    calls, real = tmp_path / "calls", shutil.which("git")
+    script(tmp_path / "git", f'echo >> {calls}\nexec {real} "$@"')
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    mirrors = make_mirrors(tmp_path)
+    first = await mirrors.resolve("web", upstream.url, commit)
+    await mirrors.keep("web", commit)
+    asked = calls.read_text()
+    assert await mirrors.resolve("web", upstream.url, commit.upper()) == first
+    await mirrors.keep("web", commit)
+    assert calls.read_text() == asked
+
+
+async def test_a_mirror_that_is_gone_is_made_again_for_a_commit_seen_before(
+    upstream: Upstream, mirrors: Mirrors
+) -> None:
+    commit = upstream.commit("first")
+    await mirrors.resolve("web", upstream.url, commit)
+    await mirrors.keep("web", commit)
+    shutil.rmtree(mirrors.path("web"))
+    assert (await mirrors.resolve("web", upstream.url, commit)).subject == "first"
+    await mirrors.keep("web", commit)
+    in_mirror(mirrors, "rev-parse", "--verify", f"refs/dg/{commit}")
 
 
 async def test_an_unknown_name_is_answered_with_near_misses(upstream: Upstream, mirrors: Mirrors) -> None:

@@ -52,6 +52,7 @@ _SSH_OPTIONS = "-o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o Conn
 _CAP = 4 * 1024 * 1024
 _STALE_LOCK_SECONDS = 3600
 _NAMES_COMPARED = 5000
+_COMMITS_REMEMBERED = 1000
 _MICROS = 1_000_000
 
 
@@ -95,6 +96,8 @@ class Mirrors:
         )
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._fetched: dict[tuple[str, str], float] = {}
+        self._known: dict[tuple[str, str], Resolved] = {}
+        self._kept: set[tuple[str, str]] = set()
 
     def path(self, service: str) -> Path:
         """Where the mirror of `service` stands; the runner checks out from it."""
@@ -132,12 +135,34 @@ class Mirrors:
         """
         check_ref(ref)
         if _FULL.fullmatch(ref.lower()):
-            ref = ref.lower()
-        if not (_FULL.fullmatch(ref) and await self._commit(service, ref)):
-            await self.fetch(service, url)
+            return await self._resolve_id(service, url, ref.lower())
+        await self.fetch(service, url)
         name, commit = await self._only(service, ref, await self._meanings(service, ref))
+        return await self._resolved(service, commit, name)
+
+    async def _resolve_id(self, service: str, url: str, digits: str) -> Resolved:
+        """A full id means the same for ever, so git is asked once for each."""
+        known = self._known.get((service, digits))
+        if known is not None and self.path(service).exists():
+            return known
+        found = await self._commit(service, digits)
+        if found is None:
+            await self.fetch(service, url)
+            found = await self._commit(service, digits)
+        if found is None:
+            raise await self._unknown(service, digits)
+        if len(self._known) >= _COMMITS_REMEMBERED:
+            self._forget()
+        known = self._known[service, digits] = await self._resolved(service, found, None)
+        return known
+
+    async def _resolved(self, service: str, commit: str, name: str | None) -> Resolved:
         line = (await self._log(service, commit, limit=1))[0]
         return Resolved(commit, name, line.subject, line.at)
+
+    def _forget(self) -> None:
+        self._known.clear()
+        self._kept.clear()
 
     async def contains(self, service: str, branch_ref: str, commit: str) -> bool:
         """Whether `commit` is reachable from the branch as it was last fetched. Where trust hangs on that,
@@ -153,7 +178,10 @@ class Mirrors:
 
     async def keep(self, service: str, commit: str) -> None:
         """Hold on to `commit` whatever happens upstream: a rollback may need it after a force-push."""
+        if (service, commit) in self._kept and self.path(service).exists():
+            return
         await self._git(service, "update-ref", "--end-of-options", f"refs/dg/{_checked(commit)}", commit)
+        self._kept.add((service, commit))
 
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes:
         """What comes with `head` and what goes away with `base`, newest first, at most `limit` of each.
@@ -216,6 +244,7 @@ class Mirrors:
 
     async def _update(self, service: str, mirror: Path, url: str) -> None:
         if not (mirror / "HEAD").exists() or not (mirror / "config").exists():
+            self._forget()
             await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
             _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
         finished = await self._fetch_once(mirror, url)
@@ -235,11 +264,9 @@ class Mirrors:
         )
 
     async def _meanings(self, service: str, ref: str) -> dict[str | None, str]:
-        """Everything `ref` could mean: full ref name, or None for a commit id, to commit."""
-        if _FULL.fullmatch(ref):
-            found: dict[str | None, str | None] = {None: await self._commit(service, ref)}
-        elif ref.startswith(("refs/heads/", "refs/tags/")):
-            found = {ref: await self._commit(service, ref)}
+        """Everything `ref`, which is no full commit id, could mean: full ref name, or None, to commit."""
+        if ref.startswith(("refs/heads/", "refs/tags/")):
+            found: dict[str | None, str | None] = {ref: await self._commit(service, ref)}
         else:
             found = {
                 name: await self._commit(service, name) for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")

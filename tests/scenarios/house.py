@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from dg.client.app import Client
-from dg.client.auth import find
 from dg.core.home import Home
 from dg.runner import processes
 from dg.sandbox.server import end_runners, environ
@@ -98,7 +97,8 @@ class Repository:
     def __init__(self, path: Path) -> None:
         self.path = path
         path.mkdir()
-        shutil.copy(Path(__file__).with_name("service") / "step.py", path)
+        for program in Path(__file__).with_name("service").glob("*.py"):
+            shutil.copy(program, path)
         self._git("init", "--quiet", "--initial-branch=main")
         self._git("add", ".")
         self.commit("first")
@@ -169,10 +169,24 @@ class House:
         self._server.kill()
         self._server.wait()
 
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def token(self) -> str:
+        """The owner's."""
+        return self.home.owner_token.read_text().strip()
+
     def client(self) -> Client:
         """Open with `async with`; the owner's."""
-        found = find({}, self.home.path, url=f"http://127.0.0.1:{self._port}")
-        return Client(found.url, found.token)
+        return Client(self.url, self.token)
+
+    def dg(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
+        """Run the command line against this server, as a pipeline does."""
+        variables = environ(os.environ) | {"DG_URL": self.url, "DG_TOKEN": self.token}
+        command = (sys.executable, "-P", "-m", "dg", *arguments)
+        return subprocess.run(command, capture_output=True, env=variables, timeout=START_SECONDS)
 
     def pipeline(self, steps: str, service: str = SERVICE, auto: str = "verify_failed") -> str:
         """A `dg.toml` of this repository."""
@@ -192,9 +206,12 @@ class House:
 
     def processes(self, deployment_id: str) -> list[int]:
         """What is alive of a deployment: its steps' processes by their tag, and its runner."""
-        run = str(self.home.runs / deployment_id)
-        runners = [pid for pid in pids() if run in processes.describe(pid)]
-        return sorted({*processes.tagged(deployment_id), *runners})
+        return sorted({*processes.tagged(deployment_id), *self.runner(deployment_id)})
+
+    def runner(self, deployment_id: str) -> list[int]:
+        """The process that runs a deployment; none before and after."""
+        run = str(self.home.runs / deployment_id).encode()
+        return [pid for pid in pids() if run in arguments(pid)]
 
     def close(self) -> None:
         if self._server is not None and self._server.poll() is None:
@@ -216,6 +233,14 @@ def report(line: str) -> None:
 def pids() -> list[int]:
     """Of every process on the machine."""
     return [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+
+
+def arguments(pid: int) -> list[bytes]:
+    """The argv of a process; empty for one that is gone or a zombie."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 def free_port() -> int:

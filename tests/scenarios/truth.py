@@ -37,6 +37,11 @@ def journal(path: Path) -> list[Beat]:
     return [Beat(kind, who, step, int(pid), float(at)) for kind, who, step, pid, at in lines]
 
 
+def beats_of(house: House, deployment_id: str) -> list[Beat]:
+    """The beats of one deployment."""
+    return [beat for beat in journal(house.journal) if beat.deployment == deployment_id]
+
+
 @dataclass(frozen=True)
 class Outcome:
     """A deployment that has ended, and everything that the server says about it."""
@@ -65,7 +70,7 @@ async def ended(house: House, dg: Client, deployment_id: str) -> Outcome:
         starts += event.type == "deployment.started"
     outcome = Outcome(progress.deployment, progress.steps, starts)
     nobody_is_left(house, deployment_id)
-    beats = [beat for beat in journal(house.journal) if beat.deployment == deployment_id]
+    beats = beats_of(house, deployment_id)
     steps_ran_as_told(outcome, beats)
     await lane_tells_the_truth(dg, outcome.deployment)
     await log_is_whole(house, dg, outcome, beats)
@@ -137,8 +142,8 @@ async def books_are_in_order(house: House, dg: Client) -> None:
     assert "Traceback" not in house.errors, house.errors[-3000:]
 
 
-async def open_lane(dg: Client, environment: Environment, service: str) -> None:
+async def open_lane(dg: Client, environment: Environment) -> None:
     """As a person does who has looked."""
-    for lane in await dg.lanes.list(service=service, environment=environment):
+    for lane in await dg.lanes.list(environment=environment):
         if lane.lock is not None:
-            await dg.lanes.unlock(service, environment)
+            await dg.lanes.unlock(lane.service, environment)

@@ -116,6 +116,7 @@ async def open_core(
             protection=drivers.protection or SettingsProtection(settings),
             environ=environ,
         )
+        bus.subscribe(parts.followers.observe)
         runners = Runners(
             home.runs,
             home.lanes,

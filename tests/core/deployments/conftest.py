@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.core.deployments.desk import Desk
+from tests.core.deployments.world import World, open_world
 
 from dg.core.testing import ManualClock, open_ground
 
@@ -16,3 +17,19 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
     clock = ManualClock()
     async with open_ground(tmp_path, clock) as ground:
         yield Desk(ground.db, clock)
+
+
+@pytest.fixture
+async def quiet(tmp_path: Path) -> AsyncIterator[World]:
+    """A core that starts nothing: what is created stays pending."""
+    async with open_world(tmp_path, passive=True) as world:
+        await world.register()
+        yield world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """A core that runs what it is given; whatever still runs at the end is cancelled."""
+    async with open_world(tmp_path) as world:
+        yield world
+        await world.stop()

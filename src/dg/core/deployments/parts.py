@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from dg.core.database import Database
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import Changes, News, Remains
 from dg.core.deployments.secrets import Secrets
+from dg.core.ledger import Entry
 from dg.core.types import Environment
 from dg.settings import Settings
 
@@ -63,6 +64,8 @@ class Runners(Protocol):
 
     async def clear(self, deployment_id: str, lane: tuple[str, str]) -> Remains | None: ...
 
+    def left(self, deployment_id: str, lane: tuple[str, str]) -> Run: ...
+
     async def discard_work(self, deployment_id: str) -> None: ...
 
     async def discard(self, deployment_id: str) -> None: ...
@@ -86,6 +89,11 @@ class Followers:
         """There may be more to read."""
         for event in self._waiting.get(deployment_id, ()):
             event.set()
+
+    def observe(self, entries: Sequence[Entry]) -> None:
+        """Whatever was committed about a deployment: one that never ran ends without a line."""
+        for entry in entries:
+            self.changed(entry.object)
 
     @contextmanager
     def follow(self, deployment_id: str) -> Iterator[asyncio.Event]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
@@ -34,12 +36,15 @@ from dg.core.deployments.service import finding
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.filters import condition, parse
 from dg.core.idempotency import Once, once, seen
+from dg.core.text import plain
 from dg.core.types import Environment
+
+T = TypeVar("T")
 
 _SECOND = 1_000_000
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
+_COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 _MOST_COMMITS = 200
-_PIPELINE_BYTES = 64 << 10
 
 
 class Deployments:
@@ -60,7 +65,8 @@ class Deployments:
         `ref_not_protected`, missing secrets), Forbidden, Mismatch, Unavailable.
         """
         parts = self._parts
-        service = await finding.service(parts, request.service)
+        parts.access.require_somewhere(principal, Action.DEPLOYMENT_CREATE)
+        service = await finding.service(parts, principal, request.service)
         parts.access.require(principal, Action.DEPLOYMENT_CREATE, request.environment, service)
         if (answer := await parts.db.read(lambda tx: seen(tx, principal, once, Deployment))) is not None:
             return answer
@@ -74,12 +80,9 @@ class Deployments:
     async def _resolve(self, principal: Principal, service: str, request: CreateDeployment) -> _Wish:
         """Everything about the wish that only git knows."""
         parts = self._parts
-        registered = await finding.pipeline(parts, service)
-        plan = pipeline.parse(registered.text)
-        resolved = await self._commit(service, plan, request)
-        text = registered.text
-        if plan.source.pipeline == "repo":
-            text = await self._text_in_repository(service, plan)
+        registered = await finding.pipeline(parts, principal, service)
+        resolved = await self._commit(service, pipeline.parse(registered.text), request)
+        text = await finding.text(parts, registered)
         now = parts.clock.micros()
         await parts.git.keep(service, resolved.commit)
         deployment = Deployment(
@@ -106,6 +109,11 @@ class Deployments:
 
     async def _commit(self, service: str, plan: pipeline.Pipeline, request: CreateDeployment) -> Resolved:
         parts = self._parts
+        if request.commit_sha is not None and not _COMMIT.fullmatch(request.commit_sha):
+            raise Invalid(
+                "commit_sha: 7 to 40 hexadecimal digits; a branch or tag goes into `ref`",
+                errors=[{"field": "commit_sha", "message": "must be 7 to 40 hexadecimal digits"}],
+            )
         ref = request.commit_sha or request.ref or plan.source.ref
         resolved = await parts.git.resolve(service, plan.source.git, ref)
         if request.commit_sha and request.ref:
@@ -133,19 +141,6 @@ class Deployments:
                 reason="ref_not_protected",
             )
 
-    async def _text_in_repository(self, service: str, plan: pipeline.Pipeline) -> str:
-        """The pipeline on the protected branch: never the one in the commit that asks to be deployed."""
-        git = self._parts.git
-        tip = await git.resolve(service, plan.source.git, plan.source.ref)
-        raw = await git.read_file(service, tip.commit, plan.source.path, _PIPELINE_BYTES)
-        found = pipeline.parse(raw)
-        if found.service != service:
-            raise Invalid(
-                f"{plan.source.path} on `{plan.source.ref}` is of `{found.service}`, not of `{service}`",
-                errors=[{"field": "service", "message": f"must be {service}"}],
-            )
-        return raw.decode("utf-8")
-
     async def _check_pipeline(self, wish: _Wish) -> None:
         """Say now, not when it starts, that a setting or a secret is missing."""
         deployment = wish.deployment
@@ -161,12 +156,14 @@ class Deployments:
             if row := store.block(tx, *wish.deployment.lane, wish.deployment.commit_sha):
                 sentence = lifecycle.blocked_sentence(row["version"], row["reason"])
                 raise Refused(sentence, reason="version_blocked")
-            lane = lifecycle.facts(tx, *wish.deployment.lane, now)
+            lane = lifecycle.facts(tx, *wish.deployment.lane, now, queue=False)
             if lanes.state(lane) in lanes.CLOSED and (wish.deployment.not_before or 0) <= now:
                 raise Refused(lanes.explain(lane), reason="lane_closed")
             store.keep_snapshot(tx, wish.deployment.pipeline_sha256, wish.text)
             kind = lifecycle.kind_of(wish.deployment, lane.current)
-            return lifecycle.create(tx, wish.deployment.model_copy(update={"kind": kind}), principal)
+            # Here, not when git was asked: so the queue's order is the order of the commits and the numbers.
+            queued = {"kind": kind, "created_at": now, "queued_at": now}
+            return lifecycle.create(tx, wish.deployment.model_copy(update=queued), principal)
 
         return once(tx, principal, key, Deployment, self._parts.clock, effect)
 
@@ -174,12 +171,7 @@ class Deployments:
 
     async def get(self, principal: Principal, id: str) -> Deployment:  # noqa: A002 - the public word
         """One deployment, with what it waits for. Raises NotFound."""
-
-        def work(tx: Tx) -> Deployment:
-            deployment = self._visible(tx, principal, id)
-            return deployment.model_copy(update={"hold": self._hold(tx, deployment)})
-
-        return await self._parts.db.read(work)
+        return await self._read(principal, id, lambda tx, deployment: self._with_holds(tx, [deployment])[0])
 
     async def list(
         self,
@@ -200,16 +192,13 @@ class Deployments:
             *fields.exactly(service=service, environment=environment, status=status),
             fields.readable(principal),
         ]
-        before = finding.cursor(cursor)
+        before, limit = finding.cursor(cursor), finding.limit(limit)
 
         def work(tx: Tx) -> Page[Deployment]:
             found = store.page(tx, conditions, before, limit + 1)
-            items = [
-                deployment.model_copy(update={"hold": self._hold(tx, deployment)})
-                for deployment in found[:limit]
-            ]
+            items = self._with_holds(tx, found[:limit])
             more = str(items[-1].number) if len(found) > limit else None
-            return Page(items=tuple(items), next_cursor=more)
+            return Page(items=items, next_cursor=more)
 
         return await self._parts.db.read(work)
 
@@ -218,27 +207,21 @@ class Deployments:
         parts = self._parts
         now = parts.clock.micros()
 
-        def work(tx: Tx) -> Progress:
-            deployment = self._visible(tx, principal, id)
+        def work(tx: Tx, deployment: Deployment) -> Progress:
             steps = store.steps(tx, id)
             return Progress(
-                deployment=deployment.model_copy(update={"hold": self._hold(tx, deployment)}),
+                deployment=self._with_holds(tx, [deployment])[0],
                 progress=progress.percent(deployment, steps, now),
                 steps=steps,
                 logs=logs.tail(tx, id, parts.settings.deployments.status_log_lines),
                 estimated_completion=progress.estimate(deployment, steps, now),
             )
 
-        return await parts.db.read(work)
+        return await self._read(principal, id, work)
 
     async def steps(self, principal: Principal, id: str) -> tuple[Step, ...]:  # noqa: A002
         """The steps of a deployment's run, in order; none before it started."""
-
-        def work(tx: Tx) -> tuple[Step, ...]:
-            self._visible(tx, principal, id)
-            return store.steps(tx, id)
-
-        return await self._parts.db.read(work)
+        return await self._read(principal, id, lambda tx, _: store.steps(tx, id))
 
     async def logs(
         self,
@@ -249,12 +232,12 @@ class Deployments:
         limit: int = 1000,
     ) -> LogPage:
         """Lines numbered `after` or more."""
+        limit = finding.limit(limit)
 
-        def work(tx: Tx) -> LogPage:
-            deployment = self._visible(tx, principal, id)
-            return logs.page(tx, id, after, limit, complete=deployment.status in FINAL)
+        def work(tx: Tx, deployment: Deployment) -> LogPage:
+            return logs.page(tx, id, max(0, after), limit, complete=deployment.status in FINAL)
 
-        return await self._parts.db.read(work)
+        return await self._read(principal, id, work)
 
     async def wait_for_logs(self, id: str, after: int, timeout: float) -> None:  # noqa: A002
         """Return when there is a line numbered `after` or more, when it ended, or after `timeout` seconds."""
@@ -271,14 +254,13 @@ class Deployments:
     async def changes(self, principal: Principal, id: str) -> Changes:  # noqa: A002
         """The commits between what runs (or ran, before it) in the lane and what it brings."""
 
-        def work(tx: Tx) -> tuple[Deployment, str | None]:
-            deployment = self._visible(tx, principal, id)
+        def work(tx: Tx, deployment: Deployment) -> tuple[Deployment, str | None]:
             if deployment.status is not Status.PENDING:
                 return deployment, deployment.base_sha
             current = lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()).current
             return deployment, current.commit_sha if current else None
 
-        deployment, base = await self._parts.db.read(work)
+        deployment, base = await self._read(principal, id, work)
         return await self._parts.git.commits(deployment.service, base, deployment.commit_sha, _MOST_COMMITS)
 
     # --- change ----------------------------------------------------------------------------------
@@ -331,6 +313,11 @@ class Deployments:
 
         def effect(tx: Tx, deployment: Deployment) -> Deployment:
             now = self._parts.clock.micros()
+            if then_rollback and deployment.kind is Kind.ROLLBACK:
+                raise Refused(
+                    f"deployment {id} is a rollback itself, and those never cascade; cancel it alone",
+                    reason="is_rollback",
+                )
             if deployment.status is Status.PENDING:
                 why = f"cancelled by {principal.name}" + (f": {reason}" if reason else "")
                 return lifecycle.fail_pending(tx, deployment, Reason.CANCELLED, why, now, principal)
@@ -368,7 +355,8 @@ class Deployments:
         Raises Refused: nothing to go back to (`no_target`), the lane is busy, closed by hand without an
         override (`lane_closed`), or an irreversible step would be crossed (`irreversible`).
         """
-        name = await finding.service(self._parts, service)
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_ROLLBACK)
+        name = await finding.service(self._parts, principal, service)
         return await self._roll_back(principal, (name, environment.value), request, once)
 
     async def _roll_back(
@@ -418,17 +406,49 @@ class Deployments:
             lambda tx: once(tx, principal, key, Deployment, self._parts.clock, work)
         )
 
-    def _visible(self, tx: Tx, principal: Principal, deployment_id: str) -> Deployment:
-        missing = NotFound(f"there is no deployment {deployment_id}; `dg status` shows those there are")
-        deployment = store.find(tx, deployment_id)
-        if deployment is None or not principal.may(Action.DEPLOYMENT_READ, *_scope(deployment)):
-            raise missing
-        return deployment
+    async def _read(self, principal: Principal, deployment_id: str, work: Callable[[Tx, Deployment], T]) -> T:
+        """`work` on a deployment that the caller may see, in one hop. Raises NotFound."""
 
-    def _hold(self, tx: Tx, deployment: Deployment) -> str | None:
-        if deployment.status is not Status.PENDING:
-            return None
-        return lanes.hold(lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()), deployment)
+        def seen(tx: Tx) -> T:
+            deployment = store.find(tx, deployment_id)
+            if deployment is None or not principal.may(Action.DEPLOYMENT_READ, *_scope(deployment)):
+                raise _Unseen(deployment)
+            return work(tx, deployment)
+
+        try:
+            return await self._parts.db.read(seen)
+        except _Unseen as unseen:
+            hidden = unseen.deployment
+        missing = NotFound(
+            f"there is no deployment {plain(deployment_id, limit=64)}; `dg status` shows those there are"
+        )
+        if hidden is not None:
+            self._parts.access.visible(principal, Action.DEPLOYMENT_READ, *_scope(hidden), missing)
+        raise missing
+
+    def _with_holds(self, tx: Tx, found: Sequence[Deployment]) -> tuple[Deployment, ...]:
+        """The same deployments with what the pending ones wait for, each lane looked at once."""
+        now = self._parts.clock.micros()
+
+        @functools.cache
+        def facts(service: str, environment: str) -> lanes.Facts:
+            return lifecycle.facts(tx, service, environment, now)
+
+        def hold(deployment: Deployment) -> str | None:
+            return (
+                lanes.hold(facts(*deployment.lane), deployment)
+                if deployment.status is Status.PENDING
+                else None
+            )
+
+        return tuple(deployment.model_copy(update={"hold": hold(deployment)}) for deployment in found)
+
+
+class _Unseen(Exception):
+    """The caller may not see a deployment, or there is none."""
+
+    def __init__(self, deployment: Deployment | None) -> None:
+        self.deployment = deployment
 
 
 class _Wish:

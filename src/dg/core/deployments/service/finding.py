@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+from dg.core.access.models import Action, Principal
+from dg.core.deployments import pipeline as pipelines
 from dg.core.deployments import store
 from dg.core.deployments.models import RegisteredPipeline
 from dg.core.deployments.parts import Parts
 from dg.core.errors import Invalid, NotFound
+from dg.core.text import plain
+from dg.core.types import Environment
+
+MOST = 1000
+_PIPELINE_BYTES = 64 << 10
 
 
-async def service(parts: Parts, name: str | None) -> str:
+def visible(principal: Principal, service: str) -> bool:
+    """A pipeline spans all environments: whoever may see the service in one of them may read it."""
+    return any(principal.may(Action.PIPELINE_READ, tier.value, service) for tier in Environment)
+
+
+def environment(name: str) -> Environment:
+    """The environment of that name. Raises NotFound."""
+    if name not in set(Environment):
+        raise NotFound(f"there is no environment {plain(name, limit=64)}; there are {', '.join(Environment)}")
+    return Environment(name)
+
+
+async def service(parts: Parts, principal: Principal, name: str | None) -> str:
     """The service that is meant: the named one, else the only one, else the default of the settings.
 
-    Raises NotFound for a name that is not registered, Invalid naming the choices when none was given.
+    Services that the caller may not see are not there. Raises NotFound for a name that is not registered,
+    Invalid naming the choices when none was given.
     """
-    known = [found.service for found in await parts.db.read(store.newest_pipelines)]
+    registered = [found.service for found in await parts.db.read(store.newest_pipelines)]
+    known = [one for one in registered if visible(principal, one)]
     if name is not None:
         if name not in known:
-            raise NotFound(_unknown(name, known), reason="unknown_service")
+            raise unknown(parts, principal, name, known)
         return name
     if len(known) == 1:
         return known[0]
@@ -30,18 +51,60 @@ async def service(parts: Parts, name: str | None) -> str:
     )
 
 
-def _unknown(name: str, known: list[str]) -> str:
-    if not known:
-        return f"there is no service {name}; register its pipeline first: dg pipeline register dg.toml"
-    return f"there is no service {name}; there are {', '.join(known)}"
+def unknown(parts: Parts, principal: Principal, name: str, known: list[str]) -> NotFound:
+    """Why there is no such service for this caller; that it asked is kept when it is not to know."""
+    shown = plain(name, limit=80)
+    if known:
+        missing = NotFound(
+            f"there is no service {shown}; there are {', '.join(known)}", reason="unknown_service"
+        )
+    else:
+        missing = NotFound(
+            f"there is no service {shown}; register its pipeline first: dg pipeline register dg.toml",
+            reason="unknown_service",
+        )
+    if not visible(principal, name):
+        parts.access.visible(principal, Action.PIPELINE_READ, None, name, missing)
+    return missing
 
 
-async def pipeline(parts: Parts, name: str) -> RegisteredPipeline:
+async def pipeline(parts: Parts, principal: Principal, name: str) -> RegisteredPipeline:
     """The newest pipeline of a service. Raises NotFound."""
     found = await parts.db.read(lambda tx: store.newest_pipeline(tx, name))
-    if found is None:
-        raise NotFound(_unknown(name, []), reason="unknown_service")
+    if found is None or not visible(principal, name):
+        raise unknown(parts, principal, name, [])
     return found
+
+
+async def text(parts: Parts, registered: RegisteredPipeline) -> str:
+    """The pipeline that deployments follow: the registered one, or the file it points to.
+
+    That file is read from the protected branch, never from the commit that asks to be deployed. Raises
+    Invalid, NotFound and Unavailable.
+    """
+    source = pipelines.parse(registered.text).source
+    if source.pipeline != "repo":
+        return registered.text
+    name = registered.service
+    tip = await parts.git.resolve(name, source.git, source.ref)
+    raw = await parts.git.read_file(name, tip.commit, source.path, _PIPELINE_BYTES)
+    found = pipelines.parse(raw)
+    if found.service != name:
+        raise Invalid(
+            f"{source.path} on `{source.ref}` is of `{found.service}`, not of `{name}`",
+            errors=[{"field": "service", "message": f"must be {name}"}],
+        )
+    return raw.decode("utf-8")
+
+
+def limit(wanted: int) -> int:
+    """How many items a page has. Raises Invalid for none and for too many."""
+    if not 1 <= wanted <= MOST:
+        raise Invalid(
+            f"limit: from 1 to {MOST}, not {wanted}",
+            errors=[{"field": "limit", "message": f"must be from 1 to {MOST}"}],
+        )
+    return wanted
 
 
 def cursor(text: str | None) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TypeVar
 
 from pydantic import BaseModel
@@ -19,6 +20,7 @@ from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import finding
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.idempotency import Once, once
+from dg.core.text import plain
 from dg.core.types import Environment
 
 M = TypeVar("M", bound=BaseModel)
@@ -81,7 +83,7 @@ class Lanes:
         def effect(tx: Tx) -> Lane:
             found = store.lock_of(store.lane(tx, service, environment))
             if found and found.until > now and not found.automatic:
-                facts = lifecycle.facts(tx, service, environment, now)
+                facts = replace(lifecycle.facts(tx, service, environment, now), freezes=())
                 raise Refused(rules.explain(facts), reason="lane_locked")
             lock = Lock(
                 reason=request.reason, automatic=False, by=principal.name, since=now, until=request.until
@@ -130,9 +132,9 @@ class Lanes:
     async def freeze(self, principal: Principal, request: SetFreeze, once: Once | None = None) -> Freeze:
         """Freeze lanes until `request.until`: new deployments are refused, waiting ones wait."""
         service, environment = request.service, request.environment
-        self._parts.access.require(principal, Action.LANE_FREEZE, environment, service)
         if service is not None:
-            await finding.service(self._parts, service)
+            await finding.service(self._parts, principal, service)
+        self._parts.access.require(principal, Action.LANE_FREEZE, environment, service)
         now = self._parts.clock.micros()
         self._check_until(request.until, now, self._parts.settings.lanes.freeze_max, "lanes.freeze_max")
         freeze = Freeze(
@@ -161,16 +163,19 @@ class Lanes:
     ) -> tuple[Freeze, ...]:
         """End one freeze, or without an id all that the caller may end; returns those that ended."""
         self._parts.access.require_somewhere(principal, Action.LANE_THAW)
+        found = [freeze for freeze in await self._parts.db.read(store.freezes) if freeze.id == id]
+        for freeze in found:
+            self._parts.access.require(principal, Action.LANE_THAW, freeze.environment, freeze.service)
 
         def effect(tx: Tx) -> Thawed:
-            chosen = [freeze for freeze in store.freezes(tx) if id in (None, freeze.id)]
-            if id is not None and not chosen:
-                raise NotFound(f"there is no freeze {id}; it may have ended by itself")
-            if id is not None:
-                self._parts.access.require(
-                    principal, Action.LANE_THAW, chosen[0].environment, chosen[0].service
-                )
-            lifted = [f for f in chosen if principal.may(Action.LANE_THAW, f.environment, f.service)]
+            lifted = [
+                freeze
+                for freeze in store.freezes(tx)
+                if id in (None, freeze.id)
+                and principal.may(Action.LANE_THAW, freeze.environment, freeze.service)
+            ]
+            if id is not None and not lifted:
+                raise NotFound(f"there is no freeze {plain(id, limit=64)}; it may have ended by itself")
             for freeze in lifted:
                 store.delete_freeze(tx, freeze.id)
                 tx.append(_lifted(freeze), by=principal)
@@ -187,11 +192,10 @@ class Lanes:
         return changed
 
     async def _check(self, principal: Principal, action: Action, service: str, environment: str) -> None:
-        if environment not in set(Environment):
-            raise NotFound(f"there is no environment {environment}; there are {', '.join(Environment)}")
-        if not principal.may(Action.LANE_READ, environment, service):
-            raise NotFound(f"there is no service {service}")
-        await finding.service(self._parts, service)
+        finding.environment(environment)
+        await finding.service(self._parts, principal, service)
+        missing = NotFound(f"there is no lane {service}/{environment} that you may see")
+        self._parts.access.visible(principal, Action.LANE_READ, environment, service, missing)
         self._parts.access.require(principal, action, environment, service)
 
     def _check_until(self, until: int, now: int, longest: float, setting: str) -> None:

@@ -16,6 +16,8 @@ from dg.core.idempotency import Once, once
 from dg.core.types import Environment
 
 _MOST_COMMITS = 200
+_NEWER = 1 << 62
+"""More than any revision."""
 
 
 class Plan(BaseModel):
@@ -77,22 +79,21 @@ class Pipelines:
         """The newest revision of every service's pipeline that the caller may see."""
         self._parts.access.require_somewhere(principal, Action.PIPELINE_READ)
         found = await self._parts.db.read(store.newest_pipelines)
-        return tuple(one for one in found if _may_read(principal, one.service))
+        return tuple(one for one in found if finding.visible(principal, one.service))
 
     async def get(self, principal: Principal, service: str) -> RegisteredPipeline:
         """The newest revision of a service's pipeline. Raises NotFound."""
-        self._check_visible(principal, service)
-        return await finding.pipeline(self._parts, service)
+        return await finding.pipeline(self._parts, principal, service)
 
     async def history(
         self, principal: Principal, service: str, *, cursor: str | None = None, limit: int = 50
     ) -> Page[RegisteredPipeline]:
         """The revisions of a service's pipeline, newest first."""
-        self._check_visible(principal, service)
-        before = finding.cursor(cursor) or (1 << 62)
+        await finding.pipeline(self._parts, principal, service)
+        before, limit = finding.cursor(cursor), finding.limit(limit)
 
         def work(tx: Tx) -> Page[RegisteredPipeline]:
-            found = store.pipeline_history(tx, service, before, limit + 1)
+            found = store.pipeline_history(tx, service, _NEWER if before is None else before, limit + 1)
             more = str(found[limit - 1].revision) if len(found) > limit else None
             return Page(items=tuple(found[:limit]), next_cursor=more)
 
@@ -108,16 +109,19 @@ class Pipelines:
     ) -> Plan:
         """What deploying `ref` (the pipeline's own when None) to `environment` would do. Runs nothing."""
         parts = self._parts
-        self._check_visible(principal, service)
-        tier = Environment(environment)
-        plan = pipeline.parse((await finding.pipeline(parts, service)).text)
-        resolved = await parts.git.resolve(service, plan.source.git, ref or plan.source.ref)
+        registered = await finding.pipeline(parts, principal, service)
+        tier = finding.environment(environment)
+        missing = NotFound(f"there is no lane {service}/{environment} that you may see")
+        parts.access.visible(principal, Action.PIPELINE_READ, environment, service, missing)
+        source = pipeline.parse(registered.text).source
+        resolved = await parts.git.resolve(service, source.git, ref or source.ref)
+        text = await finding.text(parts, registered)
         now = parts.clock.micros()
-        lane = await parts.db.read(lambda tx: lifecycle.facts(tx, service, tier.value, now))
-        current = lane.current
-        same = current is not None and current.commit_sha == resolved.commit
-        kind = Kind.REDEPLOY if same else Kind.DEPLOY
+        current = (await parts.db.read(lambda tx: lifecycle.facts(tx, service, tier.value, now))).current
         base = current.commit_sha if current else None
+        kind = Kind.DEPLOY
+        if current and (base, current.pipeline_sha256) == (resolved.commit, pipeline.sha256(text)):
+            kind = Kind.REDEPLOY
         return Plan(
             service=service,
             environment=tier,
@@ -125,14 +129,5 @@ class Pipelines:
             commit_sha=resolved.commit,
             ref=resolved.ref,
             changes=await parts.git.commits(service, base, resolved.commit, _MOST_COMMITS),
-            steps=tuple(pipeline.explain(plan, tier, kind)),
+            steps=tuple(pipeline.explain(pipeline.parse(text), tier, kind)),
         )
-
-    def _check_visible(self, principal: Principal, service: str) -> None:
-        if not _may_read(principal, service):
-            raise NotFound(f"there is no service {service}", reason="unknown_service")
-
-
-def _may_read(principal: Principal, service: str) -> bool:
-    """A pipeline spans all environments: whoever may see the service in one of them may read it."""
-    return any(principal.may(Action.PIPELINE_READ, tier.value, service) for tier in Environment)

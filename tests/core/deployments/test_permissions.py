@@ -1,0 +1,220 @@
+"""Who may do what to deployments, lanes and pipelines: every public method against the one table."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from tests.core.deployments.world import ADMIN, OPERATOR, VIEWER, World
+
+from dg.core.access.models import ACTIONS, Action, Principal, Role
+from dg.core.deployments.models import (
+    CreateDeployment,
+    LockLane,
+    RequestRollback,
+    SetFreeze,
+    UpdateDeployment,
+)
+from dg.core.deployments.service import Deployments, Lanes, Pipelines
+from dg.core.errors import Forbidden, NotFound, Problem
+from dg.core.testing import eventually, person
+from dg.core.types import Environment
+
+Call = Callable[[World, Principal, str], Awaitable[Any]]
+PRODUCTION = Environment.PRODUCTION
+STAGING = Environment.STAGING
+
+
+def later(world: World) -> int:
+    return world.core.clock.micros() + 3_600_000_000
+
+
+async def _freeze(world: World, who: Principal, **where: Any) -> Any:
+    return await world.core.lanes.freeze(who, SetFreeze(reason="fair", until=later(world), **where))
+
+
+CALLS: dict[str, tuple[Action, Call]] = {
+    "Deployments.create": (
+        Action.DEPLOYMENT_CREATE,
+        lambda w, p, d: w.core.deployments.create(p, CreateDeployment(environment=PRODUCTION, ref="v1")),
+    ),
+    "Deployments.get": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.get(p, d)),
+    "Deployments.list": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.list(p)),
+    "Deployments.status": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.status(p, d)),
+    "Deployments.steps": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.steps(p, d)),
+    "Deployments.logs": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.logs(p, d)),
+    "Deployments.changes": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.changes(p, d)),
+    "Deployments.update": (
+        Action.DEPLOYMENT_UPDATE,
+        lambda w, p, d: w.core.deployments.update(p, d, UpdateDeployment(note="soon")),
+    ),
+    "Deployments.rollback": (
+        Action.DEPLOYMENT_ROLLBACK,
+        lambda w, p, d: w.core.deployments.rollback(p, d, RequestRollback()),
+    ),
+    "Deployments.rollback_lane": (
+        Action.DEPLOYMENT_ROLLBACK,
+        lambda w, p, d: w.core.deployments.rollback_lane(p, "web", PRODUCTION, RequestRollback()),
+    ),
+    "Deployments.cancel": (Action.DEPLOYMENT_CANCEL, lambda w, p, d: w.core.deployments.cancel(p, d)),
+    "Lanes.list": (Action.LANE_READ, lambda w, p, d: w.core.lanes.list(p)),
+    "Lanes.get": (Action.LANE_READ, lambda w, p, d: w.core.lanes.get(p, "web", "production")),
+    "Lanes.lock": (
+        Action.LANE_LOCK,
+        lambda w, p, d: w.core.lanes.lock(p, "web", "production", LockLane(reason="x", until=later(w))),
+    ),
+    "Lanes.unlock": (Action.LANE_UNLOCK, lambda w, p, d: w.core.lanes.unlock(p, "web", "production")),
+    "Lanes.freezes": (Action.LANE_READ, lambda w, p, d: w.core.lanes.freezes(p)),
+    "Lanes.freeze": (Action.LANE_FREEZE, lambda w, p, d: _freeze(w, p)),
+    "Lanes.thaw": (Action.LANE_THAW, lambda w, p, d: w.core.lanes.thaw(p)),
+    "Pipelines.register": (
+        Action.PIPELINE_WRITE,
+        lambda w, p, d: w.core.pipelines.register(p, w.pipeline()),
+    ),
+    "Pipelines.list": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.list(p)),
+    "Pipelines.get": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.get(p, "web")),
+    "Pipelines.history": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.history(p, "web")),
+    "Pipelines.lint": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.lint(p, w.pipeline())),
+    "Pipelines.plan": (
+        Action.PIPELINE_READ,
+        lambda w, p, d: w.core.pipelines.plan(p, "web", "production", "v1"),
+    ),
+}
+"""Every public method, the one action it checks, and a call of it."""
+
+UNCHECKED = {"Deployments.wait_for_logs"}
+"""Gives nothing but a moment: whoever reads lines is checked there."""
+
+READS = {action for action in Action if action.value.endswith(":read")}
+
+
+async def denied(call: Call, world: World, who: Principal, deployment: str) -> bool:
+    """Whether the caller is told that it may not, or that there is no such thing."""
+    try:
+        await call(world, who, deployment)
+    except (Forbidden, NotFound):
+        return True
+    except Problem:
+        return False
+    return False
+
+
+def test_no_public_method_and_no_action_is_missing() -> None:
+    public = {
+        f"{service.__name__}.{name}"
+        for service in (Deployments, Lanes, Pipelines)
+        for name, _ in inspect.getmembers(service, inspect.isfunction)
+        if not name.startswith("_")
+    }
+    assert public == set(CALLS) | UNCHECKED
+    domain = {action for action in Action if action.value.split(":")[0] in ("deployment", "lane", "pipeline")}
+    assert {action for action, _ in CALLS.values()} == domain
+
+
+async def test_without_its_action_nobody_gets_through(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = await quiet.create()
+    for name, (action, call) in CALLS.items():
+        with monkeypatch.context() as patch:
+            patch.setitem(ACTIONS, action, frozenset({Role.VIEWER}))
+            assert await denied(call, quiet, ADMIN, deployment.id), name
+
+
+async def test_its_action_is_all_that_it_takes(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    deployment = await quiet.create()
+    for name, (action, call) in CALLS.items():
+        with monkeypatch.context() as patch:
+            for other in set(Action) - READS - {action}:
+                patch.setitem(ACTIONS, other, frozenset({Role.VIEWER}))
+            assert not await denied(call, quiet, ADMIN, deployment.id), name
+
+
+async def test_a_viewer_may_do_nothing_but_read(quiet: World) -> None:
+    deployment = await quiet.create()
+    for name, (action, call) in CALLS.items():
+        assert await denied(call, quiet, VIEWER, deployment.id) is (action not in READS), name
+
+
+async def test_somebody_without_a_role_reads_nothing(quiet: World) -> None:
+    deployment = await quiet.create()
+    nobody = Principal(id="nobody", name="nobody")
+    for name, (_, call) in CALLS.items():
+        assert await denied(call, quiet, nobody, deployment.id), name
+
+
+async def test_a_cancel_that_also_rolls_back_takes_both_roles(
+    quiet: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deployment = await quiet.create()
+    monkeypatch.setitem(ACTIONS, Action.DEPLOYMENT_ROLLBACK, frozenset({Role.APPROVER}))
+    with pytest.raises(Forbidden, match="deployment:rollback"):
+        await quiet.core.deployments.cancel(OPERATOR, deployment.id, then_rollback=True)
+    assert (await quiet.get(deployment)).status == "pending"
+
+
+async def test_a_denied_try_is_in_the_ledger(quiet: World) -> None:
+    deployment = await quiet.create()
+    with pytest.raises(Forbidden, match="deployment:cancel on web/production needs the role"):
+        await quiet.core.deployments.cancel(VIEWER, deployment.id)
+    await eventually(lambda: quiet.entries("access.denied"))
+    entry = (await quiet.entries("access.denied"))[0]
+    assert (entry.actor, entry.payload["action"]) == (VIEWER.id, "deployment:cancel")
+
+
+# --- narrowed to staging
+
+NARROW = person("admin", name="sam", environment="staging")
+
+
+async def test_a_token_for_staging_cannot_touch_production(quiet: World) -> None:
+    for action, call in (CALLS[name] for name in ("Deployments.create", "Deployments.rollback_lane")):
+        with pytest.raises(Forbidden, match=f"{action} on web/production needs the role"):
+            await call(quiet, NARROW, "")
+    made = await quiet.core.deployments.create(NARROW, CreateDeployment(environment=STAGING, ref="v1"))
+    assert made.environment is STAGING
+
+
+async def test_a_token_for_staging_cannot_see_production(quiet: World) -> None:
+    hidden = await quiet.create()
+    shown = await quiet.create(environment="staging")
+    for name in ("get", "status", "steps", "logs", "changes", "update", "cancel", "rollback"):
+        with pytest.raises(NotFound, match=f"there is no deployment {hidden.id}"):
+            await CALLS[f"Deployments.{name}"][1](quiet, NARROW, hidden.id)
+    for name in ("Lanes.get", "Lanes.lock", "Lanes.unlock", "Pipelines.plan"):
+        with pytest.raises(NotFound, match="there is no lane web/production that you may see"):
+            await CALLS[name][1](quiet, NARROW, "")
+    assert [d.id for d in (await quiet.core.deployments.list(NARROW)).items] == [shown.id]
+    assert [lane.environment for lane in await quiet.core.lanes.list(NARROW)] == [STAGING]
+    await eventually(lambda: quiet.entries("access.denied"))
+
+
+async def test_a_token_for_staging_freezes_and_thaws_staging_alone(quiet: World) -> None:
+    for where in ({}, {"service": "web"}, {"environment": PRODUCTION}):
+        with pytest.raises(Forbidden, match="lane:freeze"):
+            await _freeze(quiet, NARROW, **where)
+    everything = await _freeze(quiet, ADMIN)
+    own = await _freeze(quiet, NARROW, environment=STAGING)
+    with pytest.raises(Forbidden, match="lane:thaw on everything needs the role"):
+        await quiet.core.lanes.thaw(NARROW, everything.id)
+    assert await quiet.core.lanes.thaw(NARROW) == (own,)
+    assert await quiet.core.lanes.freezes(NARROW) == (everything,)
+
+
+async def test_a_service_that_one_may_not_see_is_not_there(quiet: World) -> None:
+    await quiet.register(service="secret-plan")
+    narrow = person("admin", name="wanda", service="web")
+    assert [found.service for found in await quiet.core.pipelines.list(narrow)] == ["web"]
+    calls: tuple[Awaitable[Any], ...] = (
+        quiet.core.pipelines.get(narrow, "secret-plan"),
+        quiet.core.pipelines.history(narrow, "secret-plan"),
+        quiet.core.lanes.get(narrow, "secret-plan", "staging"),
+        quiet.core.deployments.create(narrow, CreateDeployment(service="secret-plan", environment=STAGING)),
+    )
+    for call in calls:
+        with pytest.raises(NotFound, match="there is no service secret-plan"):
+            await call
+    with pytest.raises(NotFound, match=r"there is no service shop; there are web$"):
+        await quiet.core.deployments.create(narrow, CreateDeployment(service="shop", environment=STAGING))
+    made = await quiet.core.deployments.create(narrow, CreateDeployment(environment=STAGING, ref="v1"))
+    assert made.service == "web"

@@ -272,3 +272,10 @@ async def test_a_block_is_of_one_commit_in_one_lane(desk: Desk) -> None:
     assert not await blocked("web", "staging", bad)
     assert not await blocked("api", "production", bad)
     assert not await blocked("web", "production", commit_of("v1"))
+
+
+async def test_lanes_with_something_pending_are_listed_once_each_longest_waiting_first(desk: Desk) -> None:
+    await desk.begin()
+    for service in ("shop", "api", "shop"):
+        await desk.ask(service=service)
+    assert await desk.db.read(store.waiting_lanes) == [("shop", "production"), ("api", "production")]

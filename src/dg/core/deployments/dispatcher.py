@@ -16,7 +16,7 @@ from dg.core.database import Tx
 from dg.core.deployments import lanes, lifecycle, pipeline, store
 from dg.core.deployments.lifecycle import Ending
 from dg.core.deployments.logs import Writer, forget, open_writer
-from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains, Status
+from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains
 from dg.core.deployments.parts import Parts, Run, Runners
 from dg.core.errors import Problem, Unavailable
 from dg.core.tasks import Tasks
@@ -294,9 +294,8 @@ class Dispatcher:
 
 def _candidates(tx: Tx, now: int) -> tuple[list[tuple[str, str]], int | None]:
     """Lanes where somebody may start, and when the next one becomes due by itself (microseconds)."""
-    waiting = [deployment for deployment in store.unfinished(tx) if deployment.status is Status.PENDING]
     ready, due = [], []
-    for service, environment in dict.fromkeys(deployment.lane for deployment in waiting):
+    for service, environment in store.waiting_lanes(tx):
         facts = lifecycle.facts(tx, service, environment, now)
         if lanes.next_up(facts):
             ready.append((service, environment))

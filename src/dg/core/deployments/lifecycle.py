@@ -45,8 +45,8 @@ class Ending:
 # --- what a lane looks like ----------------------------------------------------------------------
 
 
-def facts(tx: Tx, service: str, environment: str, now: int) -> lanes.Facts:
-    """Everything that decides about a lane at `now`."""
+def facts(tx: Tx, service: str, environment: str, now: int, *, queue: bool = True) -> lanes.Facts:
+    """Everything that decides about a lane at `now`; without its queue, which may be long, on demand."""
     row = store.lane(tx, service, environment)
     return lanes.Facts(
         service=service,
@@ -57,7 +57,7 @@ def facts(tx: Tx, service: str, environment: str, now: int) -> lanes.Facts:
         holder=store.find(tx, row["holder"]) if row["holder"] else None,
         current=store.find(tx, row["current"]) if row["current"] else None,
         known=bool(row["known"]),
-        queue=store.queue(tx, service, environment),
+        queue=store.queue(tx, service, environment) if queue else (),
     )
 
 

@@ -61,6 +61,12 @@ _UNFINISHED = Statement(
         _d.c.queued_at, _d.c.number
     )
 )
+_WAITING_LANES = Statement(
+    sa.select(_d.c.service, _d.c.environment)
+    .where(_d.c.status == "pending")
+    .group_by(_d.c.service, _d.c.environment)
+    .order_by(sa.func.min(_d.c.number))
+)
 _QUEUE = Statement(_FULL.where(_IN_LANE, _d.c.status == "pending").order_by(_d.c.queued_at, _d.c.number))
 _SUCCESSES = Statement(
     _FULL.where(_IN_LANE, _d.c.status == "success").order_by(_d.c.number.desc()).limit(bindparam("limit"))
@@ -150,6 +156,11 @@ def _plain(value: Any) -> Any:
 def unfinished(tx: Tx) -> list[Deployment]:
     """Everything pending or active, in queue order."""
     return [_deployment(row) for row in tx.all(_UNFINISHED)]
+
+
+def waiting_lanes(tx: Tx) -> list[tuple[str, str]]:
+    """Service and environment of the lanes for which something waits."""
+    return [(row["service"], row["environment"]) for row in tx.all(_WAITING_LANES)]
 
 
 def queue(tx: Tx, service: str, environment: str) -> list[Deployment]:

@@ -1,0 +1,1 @@
+"""Programs that run in processes of their own: load clients, and the bare servers that are the floors."""

@@ -119,8 +119,8 @@ def read_json(run_dir: str, name: str) -> dict[str, Any] | None:
 def replace(run_dir: str, name: str, content: Mapping[str, Any]) -> None:
     """Write a JSON file so that a reader, or the machine after a power cut, sees the old or the new one."""
     path = os.path.join(run_dir, name)
-    # One name per writer: the server and the runner may be at it in the same instant.
-    fresh = f"{path}.{os.getpid()}"
+    # One name per writer: two threads of the server and the runner may be at it in the same instant.
+    fresh = f"{path}.{os.urandom(4).hex()}"
     try:
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         try:

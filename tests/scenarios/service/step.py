@@ -1,9 +1,10 @@
 """What the service of these tests runs as a step: it writes down by itself when it began and when it ended.
 
-    step.py NAME SECONDS [daemon]
+    step.py NAME SECONDS [daemon] [PATH]
 
 A line of the journal is `S|E|O deployment step pid seconds`: began, ended, and O for what must never be:
-another step of the same lane is at work. With `daemon` it leaves a process behind, in a session of its own.
+another step of the same lane is at work. With `daemon` it leaves a process behind, in a session of its own;
+with a path it goes on when that is there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 
 JOURNAL = os.environ["DG_ENV_JOURNAL"]
 
@@ -36,7 +38,7 @@ def leave_daemon() -> None:
         os._exit(0)
 
 
-def main(name: str, seconds: float, *, daemon: bool) -> None:
+def main(name: str, seconds: float, *more: str) -> None:
     lane = os.open(f"{JOURNAL}.{os.environ['DG_ENVIRONMENT']}", os.O_RDWR | os.O_CREAT, 0o600)
     try:
         fcntl.flock(lane, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,11 +46,13 @@ def main(name: str, seconds: float, *, daemon: bool) -> None:
         note("O", name)
     note("S", name)
     say(f"{name} began")
-    if daemon:
+    if "daemon" in more:
         leave_daemon()
     time.sleep(seconds)
+    while any(word.startswith("/") and not Path(word).exists() for word in more):
+        time.sleep(0.01)
     say(f"{name} ended")
     note("E", name)
 
 
-main(sys.argv[1], float(sys.argv[2]), daemon="daemon" in sys.argv)
+main(sys.argv[1], float(sys.argv[2]), *sys.argv[3:])

@@ -1,0 +1,112 @@
+"""A disk that fills up while a deployment runs: changes are refused, no result is lost, and it heals."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.scenarios import truth
+from tests.scenarios.house import House, journalled, report
+
+from dg.core.deployments.models import CreateDeployment, Status
+from dg.core.types import Environment
+
+SIZE = "48m"
+SECONDS_TO_HEAL = 10.0
+
+
+@pytest.fixture
+def small_home(tmp_path: Path) -> Iterator[House]:
+    """A house whose home is a small file system of its own."""
+    house = House(tmp_path)
+    house.home.path.mkdir(mode=0o700)
+    mounted = subprocess.run(
+        ("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "dg-test", str(house.home.path)),
+        capture_output=True,
+    )
+    if mounted.returncode:
+        pytest.skip(f"no file system can be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        house.start()
+        yield house
+    finally:
+        house.close()
+        subprocess.run(("umount", "--lazy", str(house.home.path)), check=True)
+
+
+class Ballast:
+    """A file that takes all the room there is."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "ballast"
+
+    def fill(self) -> None:
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+        for size in (1 << 20, 1 << 12, 1):
+            try:
+                while True:
+                    os.write(descriptor, bytes(size))
+            except OSError:
+                continue
+        os.close(descriptor)
+
+    def free(self) -> None:
+        self._path.unlink()
+
+
+async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House) -> None:
+    house, ballast, gate = small_home, Ballast(small_home.home.path), small_home.folder / "gate"
+    waiting = journalled("migrate", "deploy", 0.0, str(gate))
+    async with house.client() as dg:
+        await dg.pipelines.register(house.pipeline(waiting + journalled("smoke", "verify")))
+        deployment = await dg.deployments.create(
+            CreateDeployment(environment=Environment.DEVELOPMENT, ref="main")
+        )
+        house.deployments.add(deployment.id)
+        async for progress in dg.deployments.watch(deployment.id, every=0.02):
+            if progress.deployment.stage == "migrate":
+                break
+        await asyncio.to_thread(ballast.fill)
+
+        await _is_refused(house)
+        assert (await dg.deployments.status(deployment.id)).deployment.status is Status.DEPLOYING
+        gate.touch()
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(_wait_for_smoke, house)
+        await asyncio.to_thread(ballast.fill)  # the runner gave up its reserve
+        await _is_refused(house)
+        assert (await dg.deployments.get(deployment.id)).status is Status.DEPLOYING
+
+        await asyncio.to_thread(ballast.free)
+        freed = time.monotonic()
+        async with asyncio.timeout(SECONDS_TO_HEAL):
+            outcome = await truth.ended(house, dg, deployment.id, whole_log=False)
+        report(f"the result was in the database {time.monotonic() - freed:.1f} s after there was room")
+        assert outcome.deployment.status is Status.SUCCESS
+        again = await dg.deployments.create(CreateDeployment(environment=Environment.STAGING, ref="main"))
+        assert (await truth.ended(house, dg, again.id)).deployment.status is Status.SUCCESS
+        await truth.books_are_in_order(house, dg)
+
+
+def _wait_for_smoke(house: House) -> None:
+    while not any((beat.kind, beat.step) == ("E", "smoke") for beat in truth.journal(house.journal)):
+        time.sleep(0.02)
+
+
+async def _is_refused(house: House) -> None:
+    """A change is answered with 503 and a reason, health says so, and reading goes on."""
+    headers = {"Authorization": f"Bearer {house.token}"}
+    async with httpx.AsyncClient(base_url=house.url, headers=headers) as http:
+        body = {"reason": "the disk is full", "for": "5m"}
+        answer = await http.post("/v1/lanes/web/production/lock", json=body)
+        assert answer.status_code == 503, answer.text
+        assert answer.json()["error"]["details"]["reason"] == "database"
+        health = (await http.get("/health")).json()
+        assert health["status"] == "degraded", health
+        assert (await http.get("/v1/deployments")).status_code == 200

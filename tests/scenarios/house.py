@@ -41,8 +41,8 @@ timeout = "60s"
 grace = "200ms"
 {steps}
 [rollback]
-auto = "{auto}"
-lock = 0
+auto = "verify_failed"
+lock = {lock}
 {environments}"""
 
 STEP = """
@@ -100,11 +100,13 @@ class Repository:
         for program in Path(__file__).with_name("service").glob("*.py"):
             shutil.copy(program, path)
         self._git("init", "--quiet", "--initial-branch=main")
-        self._git("add", ".")
         self.commit("first")
 
-    def commit(self, subject: str) -> str:
-        """A new commit on `main`; its 40 hex digits."""
+    def commit(self, subject: str, **files: str) -> str:
+        """A new commit on `main` with these files by name; its 40 hex digits."""
+        for name, text in files.items():
+            (self.path / name).write_text(text)
+        self._git("add", ".")
         self._git("commit", "--quiet", "--allow-empty", "--message", subject)
         return self._git("rev-parse", "HEAD").strip()
 
@@ -188,7 +190,7 @@ class House:
         command = (sys.executable, "-P", "-m", "dg", *arguments)
         return subprocess.run(command, capture_output=True, env=variables, timeout=START_SECONDS)
 
-    def pipeline(self, steps: str, service: str = SERVICE, auto: str = "verify_failed") -> str:
+    def pipeline(self, steps: str, service: str = SERVICE, lock: str = "0") -> str:
         """A `dg.toml` of this repository."""
         environments = "".join(
             SETTINGS.format(
@@ -200,7 +202,7 @@ class House:
             service=service,
             repository=self.repository.path,
             steps=steps,
-            auto=auto,
+            lock=lock,
             environments=environments,
         )
 

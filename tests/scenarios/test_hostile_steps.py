@@ -18,7 +18,6 @@ from tests.scenarios.house import House, pids, report, step
 
 from dg.client.app import Client
 from dg.core.deployments.models import (
-    FINAL,
     CreateDeployment,
     Deployment,
     LogLine,
@@ -80,11 +79,9 @@ async def create(house: House, dg: Client, kind: str, number: int = 0) -> Deploy
 async def run(house: House, dg: Client, kind: str, number: int = 0) -> Deployment:
     """Deploy to the end, which leaves nobody."""
     deployment = await create(house, dg, kind, number)
-    async for progress in dg.deployments.watch(deployment.id):
-        if progress.deployment.status in FINAL:
-            truth.nobody_is_left(house, deployment.id)
-            return progress.deployment
-    raise AssertionError("it has no end")
+    ended = await truth.end_of(dg, deployment.id)
+    truth.nobody_is_left(house, deployment.id)
+    return ended
 
 
 async def log(dg: Client, deployment: Deployment) -> tuple[list[LogLine], int]:
@@ -266,8 +263,7 @@ async def test_step_that_ignores_every_plea_is_ended(served: House) -> None:
                 break
         began = time.monotonic()
         await dg.deployments.cancel(deployment.id)
-        async for progress in dg.deployments.watch(deployment.id, every=0.05):
-            deployment = progress.deployment
+        deployment = await truth.end_of(dg, deployment.id)
         truth.nobody_is_left(served, deployment.id)
     assert (deployment.status, deployment.reason) == (Status.FAILED, Reason.CANCELLED)
     assert time.monotonic() - began < 10

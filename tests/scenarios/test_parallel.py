@@ -13,7 +13,7 @@ from tests.scenarios.faults import Call, killed_at, needs_strace
 from tests.scenarios.house import House, journalled
 
 from dg.client.app import Client
-from dg.core.deployments.models import FINAL, CreateDeployment, Deployment, Status
+from dg.core.deployments.models import CreateDeployment, Status
 from dg.core.types import Environment
 
 AT_ONCE = 100
@@ -43,8 +43,8 @@ async def test_parallel_deployments_of_a_lane_never_overlap_and_keep_their_order
         asked = await asyncio.gather(*(dg.deployments.create(wish) for wish in wishes))
         served.deployments |= {each.id for each in asked}
         for deployment in asked:
-            outcome = await truth_of_end(dg, deployment.id)
-            assert outcome.status is Status.SUCCESS
+            ended = await truth.end_of(dg, deployment.id)
+            assert ended.status is Status.SUCCESS
         await truth.books_are_in_order(served, dg)
         order = await _by_start(dg, {each.id for each in asked})
     queue = [each.id for each in sorted(asked, key=lambda each: (each.queued_at, each.number))]
@@ -53,14 +53,6 @@ async def test_parallel_deployments_of_a_lane_never_overlap_and_keep_their_order
     assert [(beat.kind, beat.deployment) for beat in beats] == [
         (kind, each) for each in queue for kind in "SE"
     ]
-
-
-async def truth_of_end(dg: Client, deployment_id: str) -> Deployment:
-    """The deployment once it has ended; without the look at its lane, which is the next one's already."""
-    async for progress in dg.deployments.watch(deployment_id):
-        if progress.deployment.status in FINAL:
-            return progress.deployment
-    raise AssertionError(f"{deployment_id} has no end")
 
 
 async def _by_start(dg: Client, wanted: set[str]) -> list[str]:
@@ -119,7 +111,7 @@ async def test_parallel_requests_with_one_key_have_one_effect(served: House) -> 
     assert all(body == accepted[0] for body in (*accepted, *again))
     assert await rows(served, commit) == [accepted[0]["id"]]
     async with served.client() as dg:
-        await truth_of_end(dg, accepted[0]["id"])
+        await truth.end_of(dg, accepted[0]["id"])
 
 
 @needs_strace
@@ -145,5 +137,5 @@ async def test_one_key_has_one_effect_though_the_server_dies_in_between(served: 
     assert all(body == after[0] for body in (*before, *after))
     assert await rows(served, commit) == [after[0]["id"]]
     async with served.client() as dg:
-        await truth_of_end(dg, after[0]["id"])
+        await truth.end_of(dg, after[0]["id"])
         await truth.books_are_in_order(served, dg)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import Counter
 from dataclasses import dataclass
@@ -58,13 +59,19 @@ class Outcome:
         return f"requeued and {ended}" if self.starts > 1 else ended
 
 
-async def ended(house: House, dg: Client, deployment_id: str, *, whole_log: bool = True) -> Outcome:
-    """Wait for the end of a deployment and hold everything that is known of it against everything else."""
+async def end_of(dg: Client, deployment_id: str) -> Deployment:
+    """A deployment as it is once it has ended."""
     async for progress in dg.deployments.watch(deployment_id, every=0.05):
         if progress.deployment.status in FINAL:
-            break
-    else:
-        raise AssertionError(f"{deployment_id} has no end")
+            return progress.deployment
+    raise AssertionError(f"{deployment_id} has no end")
+
+
+async def ended(house: House, dg: Client, deployment_id: str, *, whole_log: bool = True) -> Outcome:
+    """Wait for the end of a deployment and hold everything that is known of it against everything else."""
+    async with asyncio.timeout(SECONDS_TO_END):
+        await end_of(dg, deployment_id)
+    progress = await dg.deployments.status(deployment_id)
     starts = 0
     async for event in dg.events.all(matching=f"object={deployment_id}"):
         starts += event.type == "deployment.started"

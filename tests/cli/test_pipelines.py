@@ -59,6 +59,15 @@ def test_init_never_replaces_a_file_by_itself(repository: Path, capsys: Captured
     }
 
 
+def test_a_relative_origin_is_written_as_the_folder_it_means(repository: Path) -> None:
+    git(repository, "remote", "set-url", "origin", "../elsewhere.git")
+
+    assert run(["init", "--yes"]) == ExitCode.OK
+
+    text = (repository / "dg.toml").read_text()
+    assert f'git = "{(repository.parent / "elsewhere.git").resolve()}"' in text
+
+
 def test_init_outside_a_repository_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
 ) -> None:
@@ -168,7 +177,7 @@ def test_plan_shows_what_would_run_and_what_it_brings(api: ScriptedApi, capsys: 
         "changes": {"head": samples.SHA, "total": 1, "commits": [commit], "leaving": []},
     }
     api.on("POST /pipelines/web/plan", plan)
-    assert run(["pipeline", "plan", "web", "--env", "staging", "--ref", "main"]) == ExitCode.OK
+    assert run(["pipeline", "plan", "web", "main", "--env", "staging"]) == ExitCode.OK
     said = capsys.readouterr().out
     assert "at most 1m30  secret database_url, cannot be undone  ./bin/migrate up" in said
     assert "+  9f1c2ab  Fix it (Ana)" in said

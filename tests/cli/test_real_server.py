@@ -94,7 +94,7 @@ def test_an_address_that_is_taken_is_refused_with_a_sentence(server: Server, tmp
 
 
 def test_a_story_from_plan_to_rollback(dg: Callable[..., int], capsys: Captured) -> None:
-    assert dg("pipeline", "plan", "web", "--env", "development", "--ref", "good") == ExitCode.OK
+    assert dg("pipeline", "plan", "web", "good", "--env", "development") == ExitCode.OK
     assert "release" in capsys.readouterr().out
     assert dg("deploy", "web", "good", "--env", "development", "--version", "v1", "--wait") == ExitCode.OK
     assert "web v1 runs in development" in capsys.readouterr().out

@@ -85,7 +85,11 @@ def branch(root: Path) -> str:
 
 def origin(root: Path) -> str:
     """Where the server fetches from: the remote `origin`, else this folder itself."""
-    return git(root, "remote", "get-url", "origin") or str(root)
+    address = git(root, "remote", "get-url", "origin")
+    if address.startswith(("./", "../")):
+        # git means it from the repository's root; the server stands elsewhere.
+        return str((root / address).resolve())
+    return address or str(root)
 
 
 def git(folder: Path, *arguments: str) -> str:

@@ -59,11 +59,14 @@ def lint(invocation: Invocation, file: Path) -> int:
 
 @pipeline.command()
 @click.argument("service")
+@click.argument("ref", required=False)
 @click.option("--env", "environment", type=ENVIRONMENT, required=True, help="Where to.")
-@click.option("--ref", help="Branch, tag or commit; the pipeline's own branch when left out.")
 @pass_invocation
-def plan(invocation: Invocation, service: str, environment: Environment, ref: str | None) -> None:
-    """Show what a deployment would run and bring, without running it."""
+def plan(invocation: Invocation, service: str, ref: str | None, environment: Environment) -> None:
+    """Show what deploying REF would run and bring, without running it.
+
+    REF is a branch, tag or commit; the pipeline's own branch when left out.
+    """
     from dg.cli.remote import record, server
 
     with server(invocation) as dg:

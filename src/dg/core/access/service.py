@@ -302,7 +302,7 @@ class Access:
         def work(tx: Tx) -> dict[str, str]:
             return {key: store.name(tx, key) or key for key in ids}
 
-        return await self._db.read(work) | ({SYSTEM.id: SYSTEM.name} if SYSTEM.id in ids else {})
+        return await self._db.read(work)
 
 
 async def open_access(
@@ -317,7 +317,12 @@ async def open_access(
 ) -> Access:
     """Access to this home; makes the signing key at the first start. Raises Refused for an exposed key."""
     fresh = ids.new()
-    home_id = await db.write(lambda tx: store.home_id(tx, fresh))
+
+    def settle(tx: Tx) -> str:
+        store.set_name(tx, SYSTEM.id, SYSTEM.name, SYSTEM.kind)
+        return store.home_id(tx, fresh)
+
+    home_id = await db.write(settle)
     issuer = LocalIssuer(
         home.keys,
         settings.issuer or f"dg:{home_id}",

@@ -221,6 +221,36 @@ async def test_one_read_sees_one_moment(ground: Ground) -> None:
     assert before == after
 
 
+async def test_a_glance_sees_what_a_read_sees_in_the_loops_own_thread(ground: Ground) -> None:
+    await ground.db.write(put("a"))
+    threads: list[int] = []
+
+    def look(tx: Tx) -> list[str]:
+        threads.append(threading.get_ident())
+        return [row["key"] for row in tx.all(ALL)]
+
+    assert await ground.db.glance(look) == await ground.db.read(look)
+    assert threads[0] == threading.get_ident() != threads[1]
+
+
+async def test_a_glance_that_takes_long_goes_on_beside_the_loop(ground: Ground) -> None:
+    threads: list[int] = []
+
+    def look(tx: Tx) -> str:
+        threads.append(threading.get_ident())
+        if threading.get_ident() == threads[0] and len(threads) == 1:
+            tx.one(ENDLESS)
+        return "seen"
+
+    assert await ground.db.glance(look) == "seen"
+    assert len(set(threads)) == 2
+
+
+async def test_a_glance_cannot_write(ground: Ground) -> None:
+    with pytest.raises(Unavailable, match="READONLY"):
+        await ground.db.glance(put("a"))
+
+
 async def test_a_reader_cannot_write(ground: Ground) -> None:
     with pytest.raises(Unavailable):
         await ground.db.read(put("x"))

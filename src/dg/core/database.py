@@ -12,8 +12,8 @@ import functools
 import sqlite3
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -39,6 +39,9 @@ def _postgresql() -> sa.Dialect:
 
     return cast(sa.Dialect, postgresql.dialect(paramstyle="pyformat"))  # type: ignore[no-untyped-call]
 
+
+_GLANCE = 0.02
+"""Seconds for which a look may hold up the event loop."""
 
 _DIALECTS: Mapping[str, Callable[[], sa.Dialect]] = {
     "sqlite": functools.partial(sqlite.dialect, paramstyle="named"),
@@ -173,13 +176,16 @@ class SqliteFile:
 
 
 class Database:
-    """One writing connection with group commit and a few reading ones. Made by `open_database`."""
+    """One writing connection with group commit and a few reading ones, each with a thread of its own, and one
+    for glances in the event loop's. Made by `open_database`.
+    """
 
     def __init__(
         self,
         file: SqliteFile,
         writer: aiosqlite.Connection,
         readers: Sequence[aiosqlite.Connection],
+        glancer: sqlite3.Connection,
         clock: Clock,
         tasks: Tasks,
         seal: Seal,
@@ -190,6 +196,7 @@ class Database:
         self._readers: asyncio.LifoQueue[aiosqlite.Connection] = asyncio.LifoQueue()
         for reader in readers:
             self._readers.put_nowait(reader)
+        self._glancer = glancer
         self._clock = clock
         self._tasks = tasks
         self._seal = seal
@@ -228,7 +235,7 @@ class Database:
         """Run `fn` against one consistent snapshot, beside the writer."""
         reader = await self._readers.get()
         try:
-            found: T = await _hop(reader, self._snapshot, fn)
+            found: T = await _hop(reader, self._snapshot, fn, self.file.read_timeout)
         except asyncio.CancelledError:
             # Its thread is still at the query: whoever took it now would wait behind that.
             self._tasks.spawn("a reader comes back", self._give_back(reader))
@@ -243,8 +250,19 @@ class Database:
         await _hop(reader, lambda _: None)
         self._readers.put_nowait(reader)
 
-    def _snapshot(self, connection: sqlite3.Connection, fn: Callable[[Tx], T]) -> T:
-        deadline = self._clock.monotonic() + self.file.read_timeout
+    async def glance(self, fn: Callable[[Tx], T]) -> T:
+        """`read` for a few rows by their keys: at once, in the event loop's thread.
+
+        The hop to another thread and back costs several times what such a look does. What takes longer than
+        a moment, or meets a file that is busy, is begun again as a `read`, so `fn` may be run twice.
+        """
+        try:
+            return self._snapshot(self._glancer, fn, _GLANCE)
+        except Unavailable:
+            return await self.read(fn)
+
+    def _snapshot(self, connection: sqlite3.Connection, fn: Callable[[Tx], T], seconds: float) -> T:
+        deadline = self._clock.monotonic() + seconds
         connection.set_progress_handler(lambda: self._clock.monotonic() > deadline, 20_000)
         try:
             connection.execute("BEGIN")
@@ -397,13 +415,14 @@ async def open_database(
         for reading in [False] + [True] * file.readers:
             connect = functools.partial(_connect, file, reading=reading)
             opened.append(await aiosqlite.Connection(connect, iter_chunk_size=64))
-        database = Database(file, opened[0], opened[1:], clock, tasks, seal, publish)
-        writer = tasks.spawn(f"database writer {file.path.name}", database.serve())
-        try:
-            yield database
-        finally:
-            await database.drain()
-            await tasks.stop(writer)
+        with closing(_connect(replace(file, busy_timeout=0.0), reading=True)) as glancer:
+            database = Database(file, opened[0], opened[1:], glancer, clock, tasks, seal, publish)
+            writer = tasks.spawn(f"database writer {file.path.name}", database.serve())
+            try:
+                yield database
+            finally:
+                await database.drain()
+                await tasks.stop(writer)
     finally:
         for connection in reversed(opened):
             await connection.close()

@@ -203,7 +203,7 @@ class Deployments:
         return await self._parts.db.read(work)
 
     async def status(self, principal: Principal, id: str) -> Progress:  # noqa: A002
-        """Status, progress, steps, the newest lines and when it will be done: one hop to the database."""
+        """Status, progress, steps, the newest lines and when it will be done: what is asked most often."""
         parts = self._parts
         now = parts.clock.micros()
 
@@ -217,7 +217,7 @@ class Deployments:
                 estimated_completion=progress.estimate(deployment, steps, now),
             )
 
-        return await self._read(principal, id, work)
+        return await self._read(principal, id, work, few=True)
 
     async def steps(self, principal: Principal, id: str) -> tuple[Step, ...]:  # noqa: A002
         """The steps of a deployment's run, in order; none before it started."""
@@ -406,8 +406,15 @@ class Deployments:
             lambda tx: once(tx, principal, key, Deployment, self._parts.clock, work)
         )
 
-    async def _read(self, principal: Principal, deployment_id: str, work: Callable[[Tx, Deployment], T]) -> T:
-        """`work` on a deployment that the caller may see, in one hop. Raises NotFound."""
+    async def _read(
+        self,
+        principal: Principal,
+        deployment_id: str,
+        work: Callable[[Tx, Deployment], T],
+        *,
+        few: bool = False,
+    ) -> T:
+        """`work` on a deployment that the caller may see, a look at `few` rows or more. Raises NotFound."""
 
         def seen(tx: Tx) -> T:
             deployment = store.find(tx, deployment_id)
@@ -416,7 +423,7 @@ class Deployments:
             return work(tx, deployment)
 
         try:
-            return await self._parts.db.read(seen)
+            return await (self._parts.db.glance if few else self._parts.db.read)(seen)
         except _Unseen as unseen:
             hidden = unseen.deployment
         missing = NotFound(
@@ -428,20 +435,20 @@ class Deployments:
 
     def _with_holds(self, tx: Tx, found: Sequence[Deployment]) -> tuple[Deployment, ...]:
         """The same deployments with what the pending ones wait for, each lane looked at once."""
+        if not any(deployment.status is Status.PENDING for deployment in found):
+            return tuple(found)
         now = self._parts.clock.micros()
 
         @functools.cache
         def facts(service: str, environment: str) -> lanes.Facts:
             return lifecycle.facts(tx, service, environment, now)
 
-        def hold(deployment: Deployment) -> str | None:
-            return (
-                lanes.hold(facts(*deployment.lane), deployment)
-                if deployment.status is Status.PENDING
-                else None
-            )
+        def with_hold(deployment: Deployment) -> Deployment:
+            if deployment.status is not Status.PENDING:
+                return deployment
+            return deployment.model_copy(update={"hold": lanes.hold(facts(*deployment.lane), deployment)})
 
-        return tuple(deployment.model_copy(update={"hold": hold(deployment)}) for deployment in found)
+        return tuple(map(with_hold, found))
 
 
 class _Unseen(Exception):

@@ -51,9 +51,11 @@ class Router:
     def find(self, method: str, path: bytes) -> Match:
         """The operation for `method` and the percent-encoded `path`; HEAD finds GET's.
 
-        Raises NotFound for an unknown path, MethodNotAllowed with every method that the path has.
+        Raises NotFound for an unknown path, MethodNotAllowed with every method that the path has. Where a
+        literal path stands beside a variable one (`/pipelines/lint`, `/pipelines/{service}`) the literal one
+        goes first, but a service of that name is still found by the other's methods.
         """
-        segments = [_decode(part) for part in path.split(b"/")[1:]]
+        segments = _decode(path)
         nodes = list(_walk(self._root, segments, ()))
         wanted = "GET" if method == "HEAD" else method
         for node, values in nodes:
@@ -61,7 +63,7 @@ class Router:
                 return Match(operation, dict(zip(_names(operation.path), values, strict=True)))
         if not nodes:
             raise NotFound("nothing is at this path; GET /v1/versions names the contracts", reason="no_path")
-        raise MethodNotAllowed(method, _allowed(nodes))
+        raise MethodNotAllowed(method, _allowed(nodes[0][0].operations))
 
 
 def _walk(
@@ -79,15 +81,17 @@ def _walk(
         yield from _walk(node.any, rest, (*values, head))
 
 
-def _allowed(nodes: Iterable[tuple[_Node, tuple[str, ...]]]) -> tuple[str, ...]:
-    methods = {method for node, _ in nodes for method in node.operations}
-    return tuple(sorted(methods | ({"HEAD"} if "GET" in methods else set())))
+def _allowed(methods: Iterable[str]) -> tuple[str, ...]:
+    known = set(methods)
+    return tuple(sorted(known | {"HEAD"} if "GET" in known else known))
 
 
 def _names(path: str) -> list[str]:
     return [part[1:-1] for part in path.split("/") if part.startswith("{")]
 
 
-def _decode(segment: bytes) -> str:
-    """One segment as text. Decoded after the split, so that `%2F` stays inside its segment."""
-    return unquote_to_bytes(segment).decode("utf-8", "replace")
+def _decode(path: bytes) -> list[str]:
+    """The segments as text. Decoded after the split, so that `%2F` stays inside its segment."""
+    if b"%" not in path:
+        return path.decode("utf-8", "replace").split("/")[1:]
+    return [unquote_to_bytes(segment).decode("utf-8", "replace") for segment in path.split(b"/")[1:]]

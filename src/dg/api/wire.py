@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -29,7 +29,10 @@ INTERNAL = frozenset({"epoch", "spool_seq"})
 VERBATIM = frozenset({"payload", "outputs", "checks"})
 """Fields whose content is not the API's to read: it leaves as it is."""
 
+_SCALARS = (str, int, float)
 
+
+@lru_cache(maxsize=4096)
 def timestamp(micros: int) -> str:
     """Microseconds since the epoch as RFC 3339 with `Z`."""
     return to_datetime(micros).isoformat().replace("+00:00", "Z")
@@ -37,12 +40,14 @@ def timestamp(micros: int) -> str:
 
 def plain(value: Any) -> Any:
     """A core model, or anything made of them, as JSON values."""
+    if value is None or isinstance(value, _SCALARS):
+        return value
     if isinstance(value, BaseModel) or (is_dataclass(value) and not isinstance(value, type)):
         plan = _plan(type(value))
         return {name: convert(item) for name, convert in plan if (item := getattr(value, name)) is not None}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items() if item is not None}
-    if isinstance(value, Sequence) and not isinstance(value, str):
+    if isinstance(value, Sequence):
         return [plain(item) for item in value]
     return value
 

@@ -180,4 +180,4 @@ def tail(tx: Tx, deployment_id: str, lines: int) -> tuple[str, ...]:
         found = [line for row in reversed(rows) for line in row["body"].split(b"\n")[: row["lines"]]]
         if len(found) >= lines or len(rows) < count:
             break
-    return tuple(line.decode("utf-8", "replace") for line in found[-lines:]) if lines else ()
+    return tuple(b"\n".join(found[-lines:]).decode("utf-8", "replace").split("\n")) if found and lines else ()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import subprocess
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tests.api.checked import CheckedTransport
 from dg.api.app import App, create_app
 from dg.core.access.models import SYSTEM, Role
 from dg.core.app import Core, open_core
+from dg.core.errors import Refused
 from dg.core.types import Environment
 from dg.settings import Settings
 
@@ -80,10 +83,24 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that was opened once: copying it spares each test the migrations and the key."""
+
+    async def make(home: Path) -> None:
+        async with open_core(Settings(home=home), passive=True):
+            pass
+
+    home = tmp_path_factory.mktemp("first") / "home"
+    asyncio.run(make(home))
+    return home
+
+
 @pytest.fixture
-async def api(tmp_path: Path, repository: Path) -> AsyncIterator[Api]:
+async def api(tmp_path: Path, repository: Path, first_home: Path) -> AsyncIterator[Api]:
+    home = shutil.copytree(first_home, tmp_path / "home")
     settings = Settings.model_validate(
-        {"home": tmp_path / "home", "api": {"stream_heartbeat": 0.2, "ws_auth_timeout": 0.3}}
+        {"home": home, "api": {"stream_heartbeat": 0.2}, "access": {"leeway": 0.1}}
     )
     async with open_core(settings) as core:
         app = create_app(core, settings)
@@ -96,5 +113,6 @@ async def _settle(core: Core) -> None:
     """Leave no runner behind."""
     page = await core.deployments.list(SYSTEM, limit=200)
     for deployment in page.items:
-        if deployment.completed_at is None:
-            await core.deployments.cancel(SYSTEM, deployment.id)
+        with suppress(Refused):  # it ended meanwhile
+            if deployment.completed_at is None:
+                await core.deployments.cancel(SYSTEM, deployment.id)

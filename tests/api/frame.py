@@ -116,7 +116,7 @@ class FakeFeed:
 
 
 class Things:
-    """Handlers that show what they were given; `gate` holds back makers, `failure` breaks a reader."""
+    """Handlers that show what they were given; `gate` holds back makers, `failure` breaks readers."""
 
     def __init__(self) -> None:
         self.made: list[Any] = []
@@ -124,11 +124,12 @@ class Things:
         self.gate.set()
         self.entered = asyncio.Event()
         self.failure: Exception | None = None
+        self.padding = ""
 
     async def list(self, call: Call) -> Response:
         if self.failure:
             raise self.failure
-        return answer({"by": call.principal.name, **call.arguments})
+        return answer({"by": call.principal.name, "padding": self.padding, **call.arguments})
 
     async def make(self, call: Call) -> Response:
         self.entered.set()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
@@ -21,6 +21,7 @@ from dg.api.metrics import UNROUTED, Metrics
 from dg.api.routing import Router
 from dg.core.clock import Ids
 from dg.core.errors import Invalid, NotFound, Problem
+from dg.core.ledger import Entry
 
 if TYPE_CHECKING:
     from dg.core.app import Core
@@ -72,15 +73,17 @@ class App:
         self._lingering = Lingering()
         self._metrics = Metrics()
         self._hub = Hub(core.feed, self._metrics, settings.api.ws_queue)
-        self._subscriptions = [
-            core.feed.subscribe(deliver) for deliver in (self._hub.deliver, self._metrics.deliver)
-        ]
+        self._unsubscribe = core.feed.subscribe(self.deliver)
 
     def stop(self) -> None:
         """End streams, long polls and WebSockets, so that a stopping server need not wait for them."""
-        for unsubscribe in self._subscriptions:
-            unsubscribe()
+        self._unsubscribe()
         self._lingering.stop()
+
+    def deliver(self, entries: Sequence[Entry]) -> None:
+        """Hand facts on to who listens; called after each commit."""
+        self._hub.deliver(entries)
+        self._metrics.deliver(entries)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":

@@ -34,7 +34,7 @@ class Schema:
     """One schema of a contract, compiled."""
 
     def __init__(self, schema: Mapping[str, Any], document: Document) -> None:
-        self._root = {**schema, "components": document.get("components", {})}
+        self._root = _with_references(schema, document)
         self._validator = jsonschema_rs.Draft202012Validator(self._root, validate_formats=True)
 
     def mistakes(self, value: object, field: str = "") -> list[Mistake]:
@@ -42,6 +42,29 @@ class Schema:
         if self._validator.is_valid(value):
             return []
         return list(mistakes(self._validator.iter_errors(value), self._root, field))
+
+
+def _with_references(schema: Mapping[str, Any], document: Document) -> dict[str, Any]:
+    """`schema` and the components that it leads to. Not all of them: each validator keeps a copy."""
+    found: dict[str, Any] = {}
+    open_ends: list[object] = [schema]
+    while open_ends:
+        for name in _references(open_ends.pop()):
+            if name not in found:
+                found[name] = document["components"]["schemas"][name]
+                open_ends.append(found[name])
+    return {**schema, "components": {"schemas": found}}
+
+
+def _references(node: object) -> Iterator[str]:
+    """The names of the schemas that `node` refers to."""
+    if isinstance(node, Mapping):
+        if isinstance(reference := node.get("$ref"), str):
+            yield reference.removeprefix("#/components/schemas/")
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _references(item)
 
 
 @dataclass(frozen=True)

@@ -106,8 +106,13 @@ class HttpProtocol(HttpToolsProtocol):
             return
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is None or cycle.response_complete:
+            # Blank lines end the idle timer and begin no message.
             self._headers.arm()
         super().data_received(data)
+
+    def on_message_begin(self) -> None:
+        self._headers.arm()
+        super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         self._headers.disarm()

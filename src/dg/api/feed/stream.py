@@ -18,8 +18,8 @@ HEARTBEAT = b": still here\n\n"
 
 
 async def list_events(call: Call) -> ASGIApp:
-    after = call.arguments["Last-Event-ID"]
-    after = call.arguments["after"] if after is None else after
+    seen = call.arguments["Last-Event-ID"]
+    after = int(seen) if seen is not None else call.arguments["after"]
     if call.method == "GET" and call.wants(MEDIA_TYPE):
         return await _stream(call, after)
     return await _page(call, after or 0)

@@ -1,0 +1,281 @@
+"""Deployments over HTTP; every answer is also held against the contract (`checked.py`)."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.conftest import Api
+from tests.api.waiting import until
+
+from dg.core.access.models import SYSTEM
+
+PATH = "/v1/deployments"
+WISH = {"environment": "development", "service": "shop"}
+NOBODY = "019acd5e-7c00-7000-8000-0000000000a1"
+SLOW = "sleep 60"
+
+
+async def registered(api: Api, command: str = "true") -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline(command=command))
+
+
+async def made(client: httpx.AsyncClient, **wish: object) -> dict[str, Any]:
+    answer = await client.post(PATH, json={**WISH, **wish})
+    assert answer.status_code == 201, answer.text
+    deployment: dict[str, Any] = answer.json()
+    return deployment
+
+
+async def reached(client: httpx.AsyncClient, deployment: dict[str, Any], *statuses: str) -> dict[str, Any]:
+    """Wait until the deployment stands at one of `statuses`; its progress then."""
+    found: dict[str, Any] = {}
+
+    async def there() -> bool:
+        found.update((await client.get(f"{PATH}/{deployment['id']}/status")).json())
+        return found["status"] in statuses
+
+    await until(there)
+    return found
+
+
+def commit(repository: Path, ref: str) -> str:
+    git = ["git", "-C", str(repository), "rev-parse", ref]
+    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def reason(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["error"]["details"]["reason"]
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", PATH, WISH),
+        ("PUT", f"{PATH}/ID", {"note": "later"}),
+        ("DELETE", f"{PATH}/ID", None),
+        ("POST", f"{PATH}/ID/cancel", {"reason": "x"}),
+        ("POST", f"{PATH}/ID/rollback", {}),
+        ("POST", "/v1/lanes/shop/development/rollback", {}),
+        ("POST", "/v1/lanes/shop/development/lock", {"reason": "x", "for": "1h"}),
+        ("POST", "/v1/lanes/shop/development/unlock", {}),
+        ("POST", "/v1/freezes", {"reason": "x", "for": "1h"}),
+        ("POST", "/v1/freezes/thaw", None),
+        ("POST", "/v1/pipelines", {"text": "x"}),
+        ("GET", "/v1/tokens", None),
+        ("POST", "/v1/tokens", {"name": "x", "role": "admin"}),
+        ("DELETE", f"/v1/tokens/{NOBODY}", None),
+    ],
+)
+async def test_a_viewer_changes_nothing(api: Api, method: str, path: str, body: object) -> None:
+    await registered(api, SLOW)
+    async with api.caller("operator") as operator, api.caller("viewer") as viewer:
+        deployment = await made(operator)
+        before = (await api.core.feed.head(SYSTEM)).seq
+        answer = await viewer.request(method, path.replace("ID", deployment["id"]), json=body)
+        assert reason(answer) == (403, "forbidden")
+        facts = {entry.type for entry in await api.core.feed.read(SYSTEM, after=before)}
+        assert facts <= {"access.denied", "deployment.started"}
+
+
+async def test_a_caller_sees_only_its_own_environment(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator, api.caller("viewer", environment="staging") as narrow:
+        deployment = await made(operator)
+        assert (await narrow.get(f"{PATH}/{deployment['id']}")).status_code == 404
+        assert (await narrow.get(f"{PATH}/{deployment['id']}/logs")).status_code == 404
+        assert (await narrow.get(PATH)).json() == {"items": []}
+        assert {lane["environment"] for lane in (await narrow.get("/v1/lanes")).json()["items"]} == {
+            "staging"
+        }
+
+
+async def test_a_deployment_is_made_and_read_as_the_specification_writes_it(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        answer = await operator.post(PATH, json={**WISH, "version": "1.4.2", "note": "first"})
+        deployment = answer.json()
+        assert answer.headers["location"] == f"{PATH}/{deployment['id']}"
+        assert {"id", "environment", "status", "version", "commit_sha", "created_at"} <= deployment.keys()
+        assert None not in deployment.values()
+        assert deployment["version"] == "1.4.2"
+        progress = await reached(operator, deployment, "success")
+        assert progress["id"] == deployment["id"]
+        assert progress["progress"] == 100
+        assert [step["status"] for step in progress["steps"]] == ["success"]
+        ended = (await operator.get(f"{PATH}/{deployment['id'].upper()}")).json()
+        assert ended["deploy_time"] > 0
+        assert ended["completed_at"].endswith("Z")
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({}, "environment"),
+        ({"environment": "moon"}, "environment"),
+        ({**WISH, "service": "Shop"}, "service"),
+        ({**WISH, "ref": "--upload-pack=x"}, "ref"),
+        ({**WISH, "ref": "a b"}, "ref"),
+        ({**WISH, "commit_sha": "main"}, "commit_sha"),
+        ({**WISH, "version": "; rm -rf /"}, "version"),
+        ({**WISH, "note": "   "}, "note"),
+        ({**WISH, "not_before": "tomorrow"}, "not_before"),
+        ({**WISH, "not_before": 1790000000}, "not_before"),
+        ({**WISH, "status": "success"}, "status"),
+    ],
+)
+async def test_a_wrong_wish_names_its_field(api: Api, wish: dict[str, object], field: str) -> None:
+    async with api.caller("operator") as operator:
+        answer = await operator.post(PATH, json=wish)
+        assert reason(answer) == (400, "invalid")
+        assert field in answer.json()["error"]["message"]
+
+
+async def test_what_is_not_there_is_not_found(api: Api) -> None:
+    async with api.caller("operator") as operator:
+        assert reason(await operator.post(PATH, json=WISH)) == (404, "unknown_service")
+        for path in ("", "/status", "/logs", "/changes"):
+            assert (await operator.get(f"{PATH}/{NOBODY}{path}")).status_code == 404
+            assert reason(await operator.get(f"{PATH}/41{path}")) == (400, "invalid")
+
+
+async def test_a_list_goes_on_from_page_to_page_newest_first(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        numbers = [(await made(operator))["number"] for _ in range(5)]
+        seen, cursor = [], ""
+        while True:
+            page = (
+                await operator.get(PATH, params={"limit": 2, **({"cursor": cursor} if cursor else {})})
+            ).json()
+            seen += [item["number"] for item in page["items"]]
+            if not (cursor := page.get("next_cursor", "")):
+                break
+        assert seen == numbers[::-1]
+        assert (await operator.get(PATH, params={"cursor": "bent"})).status_code == 400
+        assert (await operator.get(PATH, params={"environment": "staging"})).json() == {"items": []}
+
+
+async def test_a_list_is_filtered_by_the_common_language(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        await made(operator, version="2.14.0")
+        await made(operator, version="3.0.0")
+        found = await operator.get(PATH, params={"filter": "version~2.14 status!=failed"})
+        assert [item["version"] for item in found.json()["items"]] == ["2.14.0"]
+        assert reason(await operator.get(PATH, params={"filter": "colour=red"})) == (400, "invalid_filter")
+
+
+async def test_a_pending_deployment_is_changed_and_a_running_one_is_not(api: Api) -> None:
+    await registered(api, SLOW)
+    async with api.caller("operator") as operator:
+        runs, waits = await made(operator), await made(operator)
+        await reached(operator, runs, "deploying")
+        later = "2099-01-01T00:00:00.123456789+02:00"
+        answer = await operator.put(
+            f"{PATH}/{waits['id']}", json={"note": "  patience  ", "not_before": later}
+        )
+        assert answer.json()["note"] == "patience"
+        assert answer.json()["not_before"] == "2098-12-31T22:00:00.123456Z"
+        assert (await operator.put(f"{PATH}/{runs['id']}", json={"note": "x"})).status_code == 409
+        assert (await operator.put(f"{PATH}/{waits['id']}", json={})).status_code == 400
+
+
+@pytest.mark.parametrize("how", ["cancel", "delete"])
+async def test_a_running_deployment_is_cancelled(api: Api, how: str) -> None:
+    await registered(api, SLOW)
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        await reached(operator, deployment, "deploying")
+        path = f"{PATH}/{deployment['id']}"
+        answer = await (operator.delete(path) if how == "delete" else operator.post(f"{path}/cancel"))
+        assert answer.status_code == 202
+        ended = await reached(operator, deployment, "failed")
+        assert ended["deployment"]["reason"] == "cancelled"
+        assert (await operator.delete(path)).status_code == 409
+
+
+async def test_a_lane_is_rolled_back_to_what_ran_before(api: Api) -> None:
+    await registered(api)
+    old = commit(api.repository, "main~1")
+    async with api.caller("operator") as operator:
+        assert (await operator.post("/v1/lanes/shop/development/rollback")).status_code == 409
+        first = await made(operator, commit_sha=old[:12])
+        await reached(operator, first, "success")
+        second = await made(operator)
+        await reached(operator, second, "success")
+        answer = await operator.post(f"{PATH}/{second['id']}/rollback", json={"reason": "500s"})
+        assert answer.status_code == 201
+        rollback = answer.json()
+        assert answer.headers["location"] == f"{PATH}/{rollback['id']}"
+        assert (rollback["kind"], rollback["rollback_of"]) == ("rollback", second["id"])
+        assert rollback["commit_sha"] == first["commit_sha"] == old
+        await reached(operator, rollback, "success")
+        assert (await operator.get(f"{PATH}/{second['id']}")).json()["status"] == "rolled_back"
+        lane = (await operator.get("/v1/lanes/shop/development")).json()
+        assert lane["current_sha"] == old
+
+
+async def test_logs_come_as_pages_as_text_and_by_waiting(api: Api) -> None:
+    await registered(api, "echo one; sleep 0.3; echo two")
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        path, lines, after, complete = f"{PATH}/{deployment['id']}/logs", list[str](), 0, False
+        async with asyncio.timeout(20):
+            while not complete:
+                page = (await operator.get(path, params={"after": after, "limit": 2, "wait": 10})).json()
+                lines += [line["text"] for line in page["items"]]
+                after, complete = page["next_seq"], page["complete"]
+        assert lines[-2:] == ["one", "two"]
+        text = await operator.get(path, headers={"accept": "text/plain"})
+        assert text.headers["content-type"].startswith("text/plain")
+        assert text.text.splitlines() == lines
+        assert (await operator.get(path, params={"wait": 31})).status_code == 400
+
+
+async def test_waiting_for_logs_ends_when_the_server_stops(api: Api) -> None:
+    await registered(api, SLOW)
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        await reached(operator, deployment, "deploying")
+        path = f"{PATH}/{deployment['id']}/logs"
+        waiting = asyncio.ensure_future(operator.get(path, params={"after": 1000, "wait": 30}))
+        await asyncio.sleep(0.1)
+        api.app.stop()
+        async with asyncio.timeout(5):
+            assert (await waiting).json()["items"] == []
+
+
+async def test_changes_name_the_commits_that_come(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        changes = (await operator.get(f"{PATH}/{deployment['id']}/changes")).json()
+        assert [commit["subject"] for commit in changes["commits"]] == ["Release 2", "Release 1"]
+
+
+async def test_a_hundred_requests_with_one_key_have_one_effect(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        key = {"idempotency-key": '"deploy-42"'}
+        answers = await asyncio.gather(*(operator.post(PATH, json=WISH, headers=key) for _ in range(100)))
+        assert {answer.status_code for answer in answers} <= {201, 409}
+        assert {reason(answer)[1] for answer in answers if answer.status_code == 409} <= {"in_flight"}
+        ids = {answer.json()["id"] for answer in answers if answer.status_code == 201}
+        again = await operator.post(PATH, json=WISH, headers=key)
+        assert {again.json()["id"]} == ids
+        assert len((await operator.get(PATH)).json()["items"]) == 1
+        other = await operator.post(PATH, json={**WISH, "environment": "staging"}, headers=key)
+        assert reason(other) == (422, "idempotency_mismatch")
+
+
+async def test_another_caller_s_key_is_another_key(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as one, api.caller("operator") as two:
+        key = {"idempotency-key": "same"}
+        first, second = [await client.post(PATH, json=WISH, headers=key) for client in (one, two)]
+        assert first.json()["id"] != second.json()["id"]

@@ -1,0 +1,190 @@
+"""What the server does with peers that are slow, silent, too many or speak no HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.api.frame import TOKEN, Things, make_app
+from tests.api.waiting import until
+
+from dg.api.app import App
+from dg.api.server import Listening, listen
+from dg.core.errors import Refused
+from dg.settings.tree import Server
+
+REQUEST = b"GET /v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator\r\n"
+PATIENCE = 10.0
+
+
+@asynccontextmanager
+async def served(home: Path, **limits: Any) -> AsyncIterator[tuple[Listening, App, Things]]:
+    things = Things()
+    app = make_app(things, home, **limits)
+    async with listen(app, Server(port=0, **limits)) as listening:
+        yield listening, app, things
+
+
+async def talk(port: int, request: bytes) -> bytes:
+    """Everything that the server says to `request` until it closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    try:
+        writer.write(request)
+        async with asyncio.timeout(PATIENCE):
+            return await reader.read()
+    finally:
+        writer.close()
+
+
+def envelope(answer: bytes) -> Any:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert b"content-type: application/json" in head
+    return json.loads(body)["error"]
+
+
+async def test_a_free_port_is_taken_and_told(tmp_path: Path) -> None:
+    async with served(tmp_path) as (listening, _, _), httpx.AsyncClient(headers=TOKEN) as client:
+        assert listening.url == f"http://127.0.0.1:{listening.port}"
+        assert (await client.get(f"{listening.url}/v1/things")).status_code == 200
+
+
+async def test_an_address_that_is_taken_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    async with served(tmp_path) as (listening, app, _):
+        with pytest.raises(
+            Refused, match=f"cannot listen on 127.0.0.1 port {listening.port}: Address already in use"
+        ):
+            async with listen(app, Server(port=listening.port)):
+                pass
+
+
+async def test_headers_that_do_not_end_are_not_waited_for(tmp_path: Path) -> None:
+    async with served(tmp_path, header_timeout=0.2) as (listening, _, _):
+        assert await talk(listening.port, REQUEST) == b""
+
+
+async def test_a_connection_that_says_nothing_is_closed(tmp_path: Path) -> None:
+    async with served(tmp_path, header_timeout=0.2) as (listening, _, _):
+        assert await talk(listening.port, b"") == b""
+        assert await talk(listening.port, b"\r\n\r\n") == b""
+
+
+async def test_dribbled_headers_do_not_win_time(tmp_path: Path) -> None:
+    async with served(tmp_path, header_timeout=0.3) as (listening, _, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        writer.write(REQUEST)
+        started = asyncio.get_running_loop().time()
+        while not reader.at_eof() and asyncio.get_running_loop().time() - started < PATIENCE:
+            writer.write(b"X-Slow: 1\r\n")
+            try:
+                async with asyncio.timeout(0.05):
+                    await reader.read(1)
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                break
+        assert asyncio.get_running_loop().time() - started < 3
+        writer.close()
+
+
+async def test_a_slow_request_after_a_good_one_is_closed_too(tmp_path: Path) -> None:
+    async with served(tmp_path, header_timeout=0.2) as (listening, _, _):
+        answer = await talk(listening.port, REQUEST + b"\r\n" + REQUEST)
+        assert answer.count(b"HTTP/1.1 200") == 1
+
+
+async def test_a_long_answer_does_not_run_into_the_time_for_headers(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, header_timeout=0.2) as (listening, _, things),
+        httpx.AsyncClient(headers=TOKEN, timeout=PATIENCE) as client,
+    ):
+        things.gate.clear()
+        asked = asyncio.ensure_future(client.post(f"{listening.url}/v1/things", json={"name": "a"}))
+        await things.entered.wait()
+        await asyncio.sleep(0.4)
+        things.gate.set()
+        assert (await asked).status_code == 201
+
+
+async def test_what_is_no_http_gets_the_envelope(tmp_path: Path) -> None:
+    async with served(tmp_path) as (listening, _, _):
+        error = envelope(await talk(listening.port, b"\x16\x03\x01 hello\r\n\r\n"))
+        assert (error["code"], error["details"]["reason"]) == ("VALIDATION_ERROR", "bad_http")
+
+
+async def test_a_body_that_does_not_arrive_is_answered_and_cut_off(tmp_path: Path) -> None:
+    head = REQUEST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\n"
+    async with served(tmp_path, body_timeout=0.2) as (listening, _, _):
+        for rest in (b"Content-Length: 100\r\n\r\n{", b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"):
+            answer = await talk(listening.port, head + rest)
+            assert answer.startswith(b"HTTP/1.1 408")
+            assert envelope(answer)["details"]["reason"] == "too_slow"
+
+
+async def test_a_body_over_the_cap_is_answered_and_cut_off(tmp_path: Path) -> None:
+    head = REQUEST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\n"
+    chunk = b"400\r\n" + b" " * 1024 + b"\r\n"
+    async with served(tmp_path, max_body_bytes=4096) as (listening, _, _):
+        for rest in (
+            b"Content-Length: 1000000000\r\n\r\n{",
+            b"Content-Length: 1000000000\r\nExpect: 100-continue\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\n\r\n" + chunk * 5,
+        ):
+            answer = await talk(listening.port, head + rest)
+            assert answer.startswith(b"HTTP/1.1 413"), answer
+            assert envelope(answer)["details"]["reason"] == "too_large"
+
+
+async def test_connections_over_the_cap_are_turned_away_and_the_others_stay(tmp_path: Path) -> None:
+    async with served(tmp_path, max_connections=2) as (listening, _, _):
+        first = await asyncio.open_connection("127.0.0.1", listening.port)
+        second = await asyncio.open_connection("127.0.0.1", listening.port)
+        async with asyncio.timeout(PATIENCE):
+            while (answer := await talk(listening.port, b"")) == b"":
+                pass
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert envelope(answer)["code"] == "INTERNAL_ERROR"
+        assert b"retry-after: 1" in answer
+        first[1].write(REQUEST + b"Connection: close\r\n\r\n")
+        assert (await first[0].read()).startswith(b"HTTP/1.1 200")
+        for _, writer in (first, second):
+            writer.close()
+
+
+async def test_a_peer_that_does_not_read_its_answer_is_cut_off(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    async with served(tmp_path, body_timeout=0.3) as (listening, _, things):
+        things.padding = "x" * 4_000_000
+        with socket.socket() as peer:
+            peer.setblocking(False)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(peer, ("127.0.0.1", listening.port))
+            await loop.sock_sendall(peer, (REQUEST + b"\r\n") * 4)
+
+            async def cut_off() -> bool:
+                try:
+                    await loop.sock_sendall(peer, b"\r\n")
+                except ConnectionError:
+                    return True
+                return False
+
+            await until(cut_off)
+
+
+async def test_a_stopping_server_lets_open_requests_end(tmp_path: Path) -> None:
+    async with httpx.AsyncClient(headers=TOKEN, timeout=PATIENCE) as client:
+        async with served(tmp_path) as (listening, app, things):
+            things.gate.clear()
+            asked = asyncio.ensure_future(client.post(f"{listening.url}/v1/things", json={"name": "a"}))
+            await things.entered.wait()
+            app.stop()
+            asyncio.get_running_loop().call_later(0.2, things.gate.set)
+        assert (await asked).status_code == 201
+        with pytest.raises(httpx.ConnectError):
+            await client.get(f"{listening.url}/v1/things")

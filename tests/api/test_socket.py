@@ -1,0 +1,292 @@
+"""`/ws/deployments` on a real server, with a client that dg did not write."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.api.conftest import Api
+from tests.api.waiting import until
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from dg.api.app import create_app
+from dg.api.server import Listening, listen
+from dg.core.access.models import SYSTEM, Role
+from dg.core.deployments.models import FINAL, CreateDeployment
+from dg.core.types import Environment
+from dg.settings.tree import Server
+
+PATIENCE = 10.0
+
+
+@pytest.fixture
+async def server(api: Api) -> AsyncIterator[Listening]:
+    async with listen(api.app, Server(port=0, body_timeout=0.5)) as listening:
+        yield listening
+        api.app.stop()
+
+
+@asynccontextmanager
+async def dial(server: Listening, *first: object) -> AsyncIterator[ClientConnection]:
+    """A connection that has said `first`."""
+    url = f"ws://127.0.0.1:{server.port}/ws/deployments"
+    async with connect(url, open_timeout=PATIENCE, compression=None) as ws:
+        for message in first:
+            await ws.send(message if isinstance(message, str | bytes) else json.dumps(message))
+        yield ws
+
+
+async def hear(ws: ClientConnection) -> dict[str, Any]:
+    async with asyncio.timeout(PATIENCE):
+        message: dict[str, Any] = json.loads(await ws.recv())
+    return message
+
+
+async def closed(ws: ClientConnection) -> int | None:
+    """The code that the server closes with."""
+    with pytest.raises(ConnectionClosed) as end:
+        await drain(ws)
+    return end.value.rcvd.code if end.value.rcvd else None
+
+
+async def drain(ws: ClientConnection) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            await ws.recv()
+
+
+async def joined(api: Api, count: int) -> None:
+    """Wait until the server counts `count` authenticated clients."""
+    await until(lambda: shows(api, f"dg_websocket_clients {count}.0"))
+
+
+async def shows(api: Api, line: str) -> bool:
+    """Whether the metrics have this line."""
+    async with api.caller("viewer") as viewer:
+        return line in (await viewer.get("/v1/metrics")).text.splitlines()
+
+
+async def deploy(api: Api, command: str = "true", environment: Environment = Environment.DEVELOPMENT) -> str:
+    """Deploy and wait until it has ended; its id."""
+    await api.core.pipelines.register(SYSTEM, api.pipeline(command=command))
+    made = await api.core.deployments.create(
+        SYSTEM, CreateDeployment(environment=environment, service="shop")
+    )
+    await until(lambda: ended(api, made.id))
+    return made.id
+
+
+async def ended(api: Api, deployment_id: str) -> bool:
+    return (await api.core.deployments.get(SYSTEM, deployment_id)).status in FINAL
+
+
+async def test_whoever_does_not_say_a_token_in_time_is_closed(api: Api) -> None:
+    hasty = api.core.settings.api.model_copy(update={"ws_auth_timeout": 0.1})
+    app = create_app(api.core, api.core.settings.model_copy(update={"api": hasty}))
+    async with listen(app, Server(port=0)) as server, dial(server) as ws:
+        assert await closed(ws) == 4401
+    app.stop()
+
+
+async def test_a_token_that_proves_nothing_is_closed(server: Listening) -> None:
+    async with dial(server, {"type": "auth", "token": "not.a.token"}) as ws:
+        assert await closed(ws) == 4401
+
+
+@pytest.mark.parametrize(
+    ("first", "code"),
+    [
+        (b"\x00\x01", 1003),
+        ("hello", 1007),
+        ('{"type": "auth", "token": NaN}', 1007),
+        ('{"type": "auth", "type": "auth", "token": "x"}', 1007),
+        ("[]", 1008),
+        ('{"type": "subscribe"}', 1008),
+        ('{"type": "auth"}', 1008),
+        ('{"type": "auth", "token": "x", "after": -1}', 1008),
+        ('{"type": "auth", "token": "x", "also": 1}', 1008),
+        ("x" * (64 * 1024 + 1), 1009),
+    ],
+)
+async def test_junk_closes_with_a_proper_code(server: Listening, first: str | bytes, code: int) -> None:
+    async with dial(server, first) as ws:
+        assert await closed(ws) == code
+
+
+async def test_another_path_is_not_found(server: Listening) -> None:
+    with pytest.raises(InvalidStatus) as refusal:
+        async with connect(f"ws://127.0.0.1:{server.port}/ws/elsewhere"):
+            pass
+    assert refusal.value.response.status_code == 404
+    assert json.loads(refusal.value.response.body)["error"]["code"] == "NOT_FOUND"
+
+
+async def test_a_deployment_s_way_is_told_as_the_specification_writes_it(api: Api, server: Listening) -> None:
+    token = await api.token("viewer")
+    async with dial(server, {"type": "auth", "token": token}) as ws:
+        await joined(api, 1)
+        identity = await deploy(api)
+        heard = [await hear(ws) for _ in range(3)]
+    assert [message["payload"]["status"] for message in heard] == ["pending", "deploying", "success"]
+    for message in heard:
+        assert message["type"] == "deployment_status_update"
+        assert message["payload"]["deployment_id"] == identity
+        assert message["payload"]["environment"] == "development"
+        assert message["timestamp"].endswith("Z")
+    assert heard[-1]["payload"]["duration"] > 0
+    assert [message["seq"] for message in heard] == sorted({message["seq"] for message in heard})
+
+
+async def test_a_client_that_comes_back_has_missed_nothing(api: Api, server: Listening) -> None:
+    token = await api.token("viewer")
+    async with dial(server, {"type": "auth", "token": token, "after": 0}) as ws:
+        await deploy(api)
+        first = [await hear(ws) for _ in range(3)]
+    await deploy(api, command="false")
+    async with dial(server, {"type": "auth", "token": token, "after": first[1]["seq"]}) as ws:
+        rest = [await hear(ws) for _ in range(4)]
+    assert rest[0] == first[2]
+    assert [message["payload"]["status"] for message in rest[1:]] == ["pending", "deploying", "failed"]
+
+
+async def test_nothing_is_lost_or_doubled_between_catching_up_and_live(api: Api, server: Listening) -> None:
+    token = await api.token("viewer")
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    request = CreateDeployment(environment=Environment.DEVELOPMENT, service="shop")
+
+    async def listener(delay: float) -> list[int]:
+        await asyncio.sleep(delay)
+        async with dial(server, {"type": "auth", "token": token, "after": 0}) as ws:
+            return [(await hear(ws))["seq"] for _ in range(20)]
+
+    listeners = asyncio.gather(*(listener(n / 100) for n in range(12)))
+    for _ in range(20):
+        await api.core.deployments.create(SYSTEM, request)
+    heard = await listeners
+    entries = await api.core.feed.read(
+        SYSTEM, filter="type=deployment.created,deployment.started,deployment.finished"
+    )
+    assert all(seqs == [entry.seq for entry in entries][:20] for seqs in heard)
+
+
+async def test_only_what_the_caller_may_see_is_told(api: Api, server: Listening) -> None:
+    everything, narrow = await api.token("viewer"), await api.token("viewer", environment="staging")
+    async with (
+        dial(server, {"type": "auth", "token": everything}) as wide,
+        dial(server, {"type": "auth", "token": narrow}) as tight,
+        dial(server, {"type": "auth", "token": narrow, "after": 0}) as resumed,
+    ):
+        await joined(api, 3)
+        await deploy(api)
+        await deploy(api, environment=Environment.STAGING)
+        places = [(await hear(wide))["payload"]["environment"] for _ in range(6)]
+        seen = [(await hear(tight))["payload"]["environment"] for _ in range(3)]
+        again = [(await hear(resumed))["payload"]["environment"] for _ in range(3)]
+    assert places == ["development"] * 3 + ["staging"] * 3
+    assert seen == again == ["staging"] * 3
+
+
+async def test_a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it(
+    api: Api, server: Listening
+) -> None:
+    async def short(seconds: float) -> str:
+        made = await api.core.access.create_token(SYSTEM, name="short", role=Role.VIEWER, ttl=seconds)
+        return made.secret
+
+    async with (
+        dial(server, {"type": "auth", "token": await short(1)}) as ends,
+        dial(
+            server, {"type": "auth", "token": await short(1)}, {"type": "auth", "token": await short(600)}
+        ) as stays,
+    ):
+        assert await closed(ends) == 4401
+        await deploy(api)
+        assert (await hear(stays))["payload"]["status"] == "pending"
+
+
+async def test_junk_after_the_token_closes_too(api: Api, server: Listening) -> None:
+    async with dial(server, {"type": "auth", "token": await api.token("viewer")}, "ping") as ws:
+        assert await closed(ws) == 1007
+
+
+async def test_a_client_that_leaves_is_forgotten(api: Api, server: Listening) -> None:
+    token = await api.token("viewer")
+    async with dial(server, {"type": "auth", "token": token}):
+        await joined(api, 1)
+    await joined(api, 0)
+
+
+async def test_a_client_that_does_not_read_is_cut_off_and_the_others_hear_all(
+    api: Api, server: Listening
+) -> None:
+    token = await api.token("viewer")
+    async with (
+        dial(server, {"type": "auth", "token": token}) as good,
+        connect(
+            f"ws://127.0.0.1:{server.port}/ws/deployments", sock=deaf(server.port), compression=None
+        ) as bad,
+    ):
+        await bad.send(json.dumps({"type": "auth", "token": token}))
+        bad.transport.pause_reading()
+        await joined(api, 2)
+        entries = await api.core.feed.read(SYSTEM)
+        template = next(entry for entry in entries if entry.type == "token.created")
+        count = 0
+
+        async def flooded() -> bool:
+            nonlocal count
+            for count in range(count + 1, count + 501):  # noqa: B020
+                publish(api, template, count)
+                await asyncio.sleep(0)
+            return await shows(api, "dg_websocket_clients 1.0")
+
+        await until(flooded)
+        publish(api, template, count + 1)
+        heard = [(await hear(good))["seq"] for _ in range(count + 1)]
+        assert heard == [10_000 + number for number in range(1, count + 2)]
+        assert await shows(api, "dg_websocket_aborted_total 1.0")
+        bad.transport.abort()
+
+
+def deaf(port: int) -> socket.socket:
+    """A connection whose window is as small as it gets."""
+    peer = socket.socket()
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+    peer.connect(("127.0.0.1", port))
+    return peer
+
+
+def publish(api: Api, template: Any, number: int) -> None:
+    """Hand the hub a fact as the core does after a commit, without the cost of one."""
+    payload = {"status": "success", "reason": "x" * 400}
+    api.app.deliver(
+        [
+            replace(
+                template,
+                seq=10_000 + number,
+                type="deployment.finished",
+                object="019acd5e-7c00-7000-8000-0000000000a1",
+                environment="production",
+                service="shop",
+                payload=payload,
+            )
+        ]
+    )
+
+
+async def test_a_stopping_server_says_so_and_does_not_wait(api: Api) -> None:
+    async with listen(api.app, Server(port=0, graceful_stop=5)) as server:
+        token = await api.token("viewer")
+        async with dial(server, {"type": "auth", "token": token}) as ws:
+            await joined(api, 1)
+            api.app.stop()
+            assert await closed(ws) == 1012
+        started = asyncio.get_running_loop().time()
+    assert asyncio.get_running_loop().time() - started < 2

@@ -44,10 +44,17 @@ class Run:
         self.deployment: str = ticket["deployment"]
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self, secrets: Mapping[str, str] | None = None, *, stdin: bytes | None = None) -> Run:
+    def start(
+        self,
+        secrets: Mapping[str, str] | None = None,
+        *,
+        stdin: bytes | None = None,
+        through: Sequence[str] = (),
+    ) -> Run:
+        """`through` is a command that starts the runner in its turn, with fewer rights."""
         with (self.folder / "runner.err").open("ab") as errors:
             self.process = subprocess.Popen(
-                handover.command(PYTHON, self.dir, 1),
+                [*through, *handover.command(PYTHON, self.dir, 1)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

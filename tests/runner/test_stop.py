@@ -251,6 +251,20 @@ def test_process_is_named_by_pid_and_start(lab: Lab) -> None:
     assert not processes.alive(child.pid, started)
 
 
+def test_process_without_arguments_is_still_named_while_it_lives(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As the kernel shows one in the middle of an exec, and one that is over."""
+    for pid, state in ((7, "R"), (8, "Z")):
+        folder = tmp_path / str(pid)
+        folder.mkdir()
+        (folder / "cmdline").write_bytes(b"")
+        (folder / "comm").write_text("setsid\n")
+        (folder / "stat").write_text(f"{pid} (setsid) {state} 1 2 3")
+    monkeypatch.setattr(processes, "PROC", str(tmp_path))
+    assert [processes.describe(pid) for pid in (7, 8, 9)] == ["7 (setsid)", "", ""]
+
+
 # --- what the machine offers
 
 

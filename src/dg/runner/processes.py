@@ -21,6 +21,8 @@ SET_CHILD_SUBREAPER = 36
 _GET_CHILD_SUBREAPER = 37
 _KILL_SECONDS = 5.0
 _NAME_LIMIT = 100
+_WALKS = 10
+_CONFIRM_SECONDS = 0.05
 
 
 def prctl(option: int, value: int) -> bool:
@@ -57,7 +59,9 @@ def describe(pid: int) -> str:
         return f"process group {-pid}"
     argv = _read(f"{PROC}/{pid}/cmdline").rstrip(b"\0").replace(b"\0", b" ").decode(errors="replace")
     if not argv:
-        return ""
+        # In the middle of an exec a live process has neither arguments nor environment.
+        state = _stat(pid)[:1]
+        return f"{pid} ({_command(pid)})" if state and state[0] not in (b"Z", b"X") else ""
     return f"{pid} {argv}" if len(argv) <= _NAME_LIMIT else f"{pid} {argv[:_NAME_LIMIT]}…"
 
 
@@ -98,8 +102,15 @@ def kill_tagged(deployment: str, grace: float, cgroup: str | None = None) -> int
     """
     group = cgroups.Group.of(cgroup, deployment)
 
-    def find() -> set[int]:
+    def look() -> set[int]:
         return {*_with_descendants(tagged(deployment)), *(group.members() if group else ())}
+
+    def find() -> set[int]:
+        """Not believed empty at the first look: in the middle of an exec a process shows no tag."""
+        if not (found := look()):
+            time.sleep(_CONFIRM_SECONDS)
+            found = look()
+        return found
 
     for order, seconds in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_SECONDS)):
         told: set[int] = set()
@@ -163,7 +174,7 @@ class Family:
         """Who is alive. `thorough` looks at the whole machine for those adopted by somebody else."""
         if not os.path.exists(f"{PROC}/self/stat"):
             return [-self._leader] if self._leader and _exists(-self._leader) else []
-        found = self._walk(os.getpid())
+        found = self._walk_steadily()
         if thorough or not self._subreaper:
             found += [pid for pid in tagged(self._deployment) if not self._is_spared(pid)]
             found += self._group.members() if self._group else []
@@ -175,6 +186,16 @@ class Family:
             self._group.kill()
         for pid in pids:
             send(pid, signal.SIGKILL)
+
+    def _walk_steadily(self) -> list[int]:
+        """A walk misses whoever is adopted while it goes on, so it must give the same twice."""
+        found = sorted(self._walk(os.getpid()))
+        for _ in range(_WALKS):
+            again = sorted(self._walk(os.getpid()))
+            if again == found:
+                break
+            found = again
+        return found
 
     def _walk(self, root: int) -> list[int]:
         found, todo = [], children(root)
@@ -236,6 +257,10 @@ def _parent(pid: int) -> int:
 def _stat(pid: int) -> list[bytes]:
     """The fields after the command name, which may hold spaces and brackets: [0] is field 3, the state."""
     return _read(f"{PROC}/{pid}/stat").rpartition(b")")[2].split()
+
+
+def _command(pid: int) -> str:
+    return _read(f"{PROC}/{pid}/comm").decode(errors="replace").strip()
 
 
 def _all() -> list[int]:

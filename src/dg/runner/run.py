@@ -12,6 +12,7 @@ from typing import Any
 from dg.runner import checkout, handover, lease, processes, spool, ticket
 from dg.runner.cancel import Cancel, Doorbell
 from dg.runner.cgroups import Group
+from dg.runner.child import Program
 from dg.runner.journal import Journal, Reserve
 from dg.runner.log import LogWriter
 from dg.runner.outcome import Outcome, ended
@@ -25,6 +26,7 @@ EXIT_DISK_FULL = 73
 EXIT_NO_HANDOVER = 74
 EXIT_REFUSED = 75
 _LEASE_SECONDS = 5.0
+_LOCK_SECONDS = 0.02
 
 
 def main(argv: list[str]) -> int:
@@ -180,13 +182,30 @@ class Run:
 
     def _git(self, order: ticket.Checkout) -> str | None:
         """Why the checkout failed, or None."""
-        program = checkout.program(order, self._ticket.env, self._run_dir)
+        env, deadline = self._ticket.env, time.monotonic() + checkout.TIMEOUT
         try:
-            result = self._steps.run_program(program, Terms(checkout.TIMEOUT, None, self._ticket.grace))
+            lock = self._lock_worktrees(order, deadline)
+            if lock is None:
+                return f"the checkout of {order.commit} was stopped while it waited for another one"
+            problem = self._run_git(checkout.register(order, env, self._run_dir), order, deadline)
+            lease.release(lock)
+            return problem or self._run_git(checkout.fill(order, env), order, deadline)
         except OSError as error:
-            return f"git could not start: {error.strerror or error}"
+            return f"the checkout could not start: {error.strerror or error}"
         finally:
             self._log.end_step()
+
+    def _lock_worktrees(self, order: ticket.Checkout, deadline: float) -> int | None:
+        path = checkout.lock_path(order.git_dir)
+        while (fd := lease.take(path)) is None:
+            if self._cancel.requested() or time.monotonic() >= deadline:
+                return None
+            self._supervisor.pause(_LOCK_SECONDS)
+        return fd
+
+    def _run_git(self, program: Program, order: ticket.Checkout, deadline: float) -> str | None:
+        terms = Terms(deadline - time.monotonic(), None, self._ticket.grace)
+        result = self._steps.run_program(program, terms)
         self._left += result.left
         if result.stopped:
             return f"the checkout of {order.commit} was stopped: {result.stopped}"

@@ -163,8 +163,9 @@ class World:
             await self.ended(unfinished[0])
 
     async def lines(self, deployment: Deployment) -> list[str]:
+        """What its steps printed; the checkout's own words are git's."""
         page = await self.core.deployments.logs(ADMIN, deployment.id)
-        return [line.text for line in page.items]
+        return [line.text for line in page.items if line.step is not None]
 
     async def entries(self, kind: str | None = None) -> list[Entry]:
         """What the ledger says, of one type or of all."""

@@ -72,28 +72,38 @@ class Dispatcher:
             except Unavailable as error:
                 log.warning("the lanes could not be looked at: %s", error)
                 wait = _AGAIN
-            except Exception:
-                # Whatever one lane did, the others' deployments must still start.
-                log.exception("the lanes could not be looked at")
-                wait = _AGAIN
-            waiting = asyncio.wait_for(self._wake.wait(), wait)
+            # Not wait_for: before Python 3.12 it swallows a cancellation that meets a wake-up.
             with contextlib.suppress(TimeoutError):
-                await waiting
+                async with asyncio.timeout(wait):
+                    await self._wake.wait()
 
     async def _give_lanes(self) -> float | None:
         """Start whoever is next in each lane; seconds until something becomes due, None for never."""
         parts = self._parts
         now = parts.clock.micros()
         candidates, due = await parts.db.read(lambda tx: _candidates(tx, now))
-        for service, environment in candidates:
-            started = await parts.db.write(
-                lambda tx, s=service, e=environment: lifecycle.start_next(  # type: ignore[misc]
-                    tx, s, e, parts.clock.micros(), parts.settings.deployments.eta_samples
-                )
-            )
-            if started:
-                self._follow(started, fresh=True)
+        given = [await self._give_lane(*lane) for lane in candidates]
+        if not all(given):
+            return _AGAIN
         return None if due is None else max(0.0, (due - now) / _SECOND) + 0.001
+
+    async def _give_lane(self, service: str, environment: str) -> bool:
+        """Start whoever is next in one lane; False when that could not be found out."""
+        parts = self._parts
+        samples = parts.settings.deployments.eta_samples
+        try:
+            started = await parts.db.write(
+                lambda tx: lifecycle.start_next(tx, service, environment, parts.clock.micros(), samples)
+            )
+        except Unavailable:
+            raise
+        except Exception:
+            # Whatever is wrong with one lane, the others' deployments must still start.
+            log.exception("nobody can be started in %s/%s", service, environment)
+            return False
+        if started:
+            self._follow(started, fresh=True)
+        return True
 
     # --- one run ---------------------------------------------------------------------------------
 
@@ -205,6 +215,8 @@ class Dispatcher:
                 break
             remains = await self._runners.clear(deployment.id, deployment.lane)
             if remains is not None:
+                left = self._runners.left(deployment.id, deployment.lane)
+                await self._take_rest(deployment, await self._writer(deployment), left)
                 await self._bury(deployment, remains)
                 return None
         self._runs[deployment.id] = run
@@ -217,8 +229,7 @@ class Dispatcher:
         """Follow a run until it ended: lines, events, end, in this order."""
         parts = self._parts
         deployment = await parts.db.read(lambda tx: store.require(tx, deployment.id))
-        limits = parts.settings.logs
-        writer = await open_writer(parts.logs, deployment.id, limits.head_bytes, limits.tail_bytes)
+        writer = await self._writer(deployment)
         pause = parts.settings.runner.poll
         while True:
             news = await run.news(deployment.spool_seq, writer.next_seq)
@@ -236,6 +247,10 @@ class Dispatcher:
             busy = bool(news.chunks or news.events)
             pause = parts.settings.runner.poll if busy else min(pause * 1.2, _SLOWEST_POLL)
             await parts.clock.sleep(0.0 if news.chunks else pause)
+
+    async def _writer(self, deployment: Deployment) -> Writer:
+        limits = self._parts.settings.logs
+        return await open_writer(self._parts.logs, deployment.id, limits.head_bytes, limits.tail_bytes)
 
     async def _take_in(self, deployment: Deployment, writer: Writer, news: News) -> Deployment:
         parts = self._parts

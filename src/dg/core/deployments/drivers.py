@@ -20,6 +20,8 @@ from dg.core.errors import Invalid
 from dg.runner import handover, lease, processes, spool
 
 _READ_BYTES = 1 << 20
+_EXIT_SECONDS = 5.0
+"""How long a runner may take from its last word to its exit."""
 
 
 class _Runner(subprocess.Popen[bytes]):
@@ -46,9 +48,15 @@ class Run:
         """Ask the runner to stop its step and end; safe to repeat."""
         await asyncio.to_thread(self._cancel)
 
+    def alive(self) -> bool:
+        """True while its runner lives; one that this server started also before it holds the lease."""
+        if self._child is not None:
+            return self._child.poll() is None
+        return _holds(self._folder, self._lease)
+
     def _news(self, after_event: int, next_line: int) -> News:
         # Whether it lives and how it ended are read first: then what follows is complete when they say so.
-        alive = self._alive()
+        alive = self.alive()
         end = spool.read_end(self._folder, self._epoch)
         return News(
             events=spool.read_events(self._folder, after_event),
@@ -56,11 +64,6 @@ class Run:
             end=end,
             alive=alive,
         )
-
-    def _alive(self) -> bool:
-        if self._child is not None:
-            return self._child.poll() is None
-        return _holds(self._folder, self._lease)
 
     def _cancel(self) -> None:
         spool.request_cancel(self._folder)
@@ -81,6 +84,7 @@ class Runners:
         self._python = python or sys.executable
         self._cgroup = cgroup
         self._grace = kill_grace
+        self._children: dict[str, _Runner] = {}
 
     def folder(self, deployment_id: str) -> Path:
         """Where a run keeps its ticket, events and log."""
@@ -123,6 +127,7 @@ class Runners:
             )
         finally:
             os.close(errors)
+        self._children[ticket["deployment"]] = child
         assert child.stdin is not None  # noqa: S101 - it was asked for
         try:
             child.stdin.write(handed)
@@ -141,8 +146,13 @@ class Runners:
         epoch = _ticket_epoch(str(folder))
         if epoch is None:
             return None
+        run = Run(folder, lease_file, epoch, self._children.get(deployment_id))
         ended = spool.read_end(str(folder), epoch) is not None
-        return Run(folder, lease_file, epoch) if ended or _holds(str(folder), str(lease_file)) else None
+        return run if ended or run.alive() else None
+
+    def left(self, deployment_id: str, lane: tuple[str, str]) -> Run:
+        """What a run whose runner is gone still has to tell, but for its end."""
+        return Run(self.folder(deployment_id), self.lease_file(*lane), epoch=0)
 
     async def clear(self, deployment_id: str, lane: tuple[str, str]) -> Remains | None:
         """Make sure that nothing of a dead run lives or can begin, and say how far it had come.
@@ -166,6 +176,7 @@ class Runners:
         finally:
             if held is not None:
                 lease.release(held)
+        self._reap(deployment_id)
         events = spool.read_events(folder, 0)
         return Remains(
             began=held is None or any(event["event"] == "step_started" for event in events),
@@ -176,6 +187,7 @@ class Runners:
 
     async def discard_work(self, deployment_id: str) -> None:
         """Remove the work tree of an ended run; what it reported stays."""
+        await asyncio.to_thread(self._reap, deployment_id)
         folder = self.folder(deployment_id)
         for name in ("work", "tmp"):
             await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
@@ -183,6 +195,14 @@ class Runners:
     async def discard(self, deployment_id: str) -> None:
         """Remove a run's folder with its work tree."""
         await asyncio.to_thread(shutil.rmtree, self.folder(deployment_id), ignore_errors=True)
+
+    def _reap(self, deployment_id: str) -> None:
+        """Take leave of a runner that this server started, so that no zombie stays: it ends by itself."""
+        if child := self._children.pop(deployment_id, None):
+            try:
+                child.wait(_EXIT_SECONDS)
+            except subprocess.TimeoutExpired:
+                self._children[deployment_id] = child
 
 
 def _chunks(folder: str, next_line: int) -> list[Chunk]:

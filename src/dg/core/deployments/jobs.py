@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from functools import partial
 
 from dg.core import events, idempotency
 from dg.core.access.models import SYSTEM
@@ -109,7 +110,9 @@ class _Retention:
         return len(kept)
 
     async def _remove_logs(self, before: int) -> int:
+        old = await self._parts.db.read(lambda tx: store.ended_before(tx, before))
+        kept = await self._parts.logs.read(logs.deployments)
         removed = 0
-        for deployment_id in await self._parts.db.read(lambda tx: store.ended_before(tx, before)):
-            removed += await self._parts.logs.write(lambda tx, id=deployment_id: logs.forget(tx, id))  # type: ignore[misc]  # noqa: A006
+        for deployment_id in kept & set(old):
+            removed += await self._parts.logs.write(partial(logs.forget, deployment_id=deployment_id))
         return removed

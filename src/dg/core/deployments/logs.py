@@ -34,6 +34,7 @@ _DELETE = Statement(
     )
 )
 _DELETE_ALL = Statement(_own.delete().where(_own.c.deployment_id == bindparam("of")))
+_DEPLOYMENTS = Statement(sa.select(_own.c.deployment_id).distinct())
 _SIZES = Statement(
     sa.select(_own.c.seq, _own.c.lines, sa.func.length(_own.c.body).label("bytes"))
     .where(_own.c.deployment_id == bindparam("of"))
@@ -134,6 +135,11 @@ def _split(chunk: Chunk) -> Iterator[Chunk]:
 def forget(tx: Tx, deployment_id: str) -> int:
     """Remove a deployment's lines; called by retention on the logs' own database."""
     return tx.run(_DELETE_ALL, of=deployment_id)
+
+
+def deployments(tx: Tx) -> frozenset[str]:
+    """Ids of all that have lines; asked of the logs' own database."""
+    return frozenset(row["deployment_id"] for row in tx.all(_DEPLOYMENTS))
 
 
 def page(tx: Tx, deployment_id: str, after: int, limit: int, *, complete: bool) -> LogPage:

@@ -1,0 +1,166 @@
+"""What happens to deployments by itself: what ran out ends, what is old goes, what a rollback needs stays."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from tests.core.deployments.desk import SECOND, Desk
+from tests.core.deployments.world import ADMIN, OPERATOR, World, open_world
+
+from dg.core import schema
+from dg.core.database import Statement, Tx
+from dg.core.deployments import jobs, logs, store
+from dg.core.deployments.drivers import Runners
+from dg.core.deployments.models import (
+    Chunk,
+    CreateDeployment,
+    Deployment,
+    LaneState,
+    LockLane,
+    Reason,
+    RequestRollback,
+    SetFreeze,
+    Status,
+)
+from dg.core.idempotency import Once
+from dg.core.testing import ManualClock
+from dg.core.types import Environment
+
+DAY = 86400.0
+
+
+@dataclass
+class Calendar:
+    """A world whose time passes when it is told, and its jobs by name."""
+
+    world: World
+    clock: ManualClock
+    runners: Runners
+    desk: Desk
+
+    async def run(self, name: str) -> None:
+        listed = jobs.jobs(self.world.parts, self.world.core.deployments._dispatcher, self.runners)
+        await next(job.run for job in listed if job.name == f"deployments.{name}")()
+
+    async def succeed(self, ref: str) -> Deployment:
+        """A deployment that went well, with a run folder and a line."""
+        made = await self.world.create(ref)
+        started = await self.desk.start()
+        assert started is not None
+        assert started.id == made.id
+        self.runners.folder(made.id).mkdir()
+        writer = await logs.open_writer(self.world.parts.logs, made.id, 100, 100)
+        await writer.append([Chunk(0, 0, 1, b"a\n")], self.clock.micros())
+        return await self.desk.end(started, outputs={"image": f"web:{ref}"})
+
+
+@pytest.fixture
+async def calendar(tmp_path: Path) -> AsyncIterator[Calendar]:
+    clock = ManualClock()
+    async with open_world(tmp_path, passive=True, clock=clock) as world:
+        await world.register()
+        runners = Runners(world.home.runs, world.home.lanes, None, None, 0.1)
+        yield Calendar(world, clock, runners, Desk(world.db, clock))
+
+
+async def test_what_waited_too_long_expires(calendar: Calendar) -> None:
+    world = calendar.world
+    soon = await world.create(expires_at=calendar.clock.micros() + 60 * SECOND)
+    usual = await world.create()
+    await calendar.run("end_what_ran_out")
+    assert (await world.get(soon)).status is Status.PENDING
+    calendar.clock.jump(60)
+    await calendar.run("end_what_ran_out")
+    ended = await world.get(soon)
+    assert (ended.status, ended.reason) == (Status.FAILED, Reason.EXPIRED)
+    assert ended.message == "it waited longer than it was allowed to"
+    assert (await world.get(usual)).status is Status.PENDING
+    calendar.clock.jump(7 * DAY)
+    await calendar.run("end_what_ran_out")
+    assert (await world.get(usual)).reason is Reason.EXPIRED
+
+
+async def test_locks_and_freezes_run_out_and_it_is_told(calendar: Calendar) -> None:
+    world, until = calendar.world, calendar.clock.micros() + 60 * SECOND
+    await world.core.lanes.lock(ADMIN, "web", "production", LockLane(reason="work", until=until))
+    frozen = await world.core.lanes.freeze(ADMIN, SetFreeze(reason="fair", until=until, service="web"))
+    longer = await world.core.lanes.freeze(ADMIN, SetFreeze(reason="fair", until=until + 1))
+    calendar.clock.jump(60)
+    await calendar.run("end_what_ran_out")
+    opened = await world.entries("lane.opened")
+    assert [(entry.object, entry.payload["what"]) for entry in opened] == [("web/production", "lock")]
+    assert [entry.object for entry in await world.entries("freeze.lifted")] == [frozen.id]
+    assert await world.db.read(store.freezes) == (longer,)
+    calendar.clock.jump(60)
+    await calendar.run("end_what_ran_out")
+    assert (await world.core.lanes.get(ADMIN, "web", "production")).state is LaneState.OPEN
+    assert await world.db.read(store.freezes) == ()
+
+
+async def test_nothing_to_end_writes_nothing(calendar: Calendar) -> None:
+    await calendar.world.create()
+    before = await calendar.world.entries()
+    await calendar.run("end_what_ran_out")
+    await calendar.run("start_due")
+    assert await calendar.world.entries() == before
+
+
+async def test_retention_removes_what_is_old_and_counts_it(calendar: Calendar) -> None:
+    world = calendar.world
+    old = await calendar.succeed("v1")
+    request = CreateDeployment(environment=Environment.STAGING, ref="v1")
+    key = Once("k", "a" * 64)
+    first = await world.core.deployments.create(OPERATOR, request, key)
+    ticks = Statement(schema.ticks.insert())
+    moment = calendar.clock.micros()
+    for number in (1, 2):
+        await world.db.write(partial(Tx.run, statement=ticks, job="a", tick=number, at=moment))
+    calendar.clock.jump(8 * DAY)
+    young = await calendar.succeed("v2")
+
+    await calendar.run("remove_old")
+    assert not calendar.runners.folder(old.id).exists()
+    assert calendar.runners.folder(young.id).exists()
+    assert await world.lines(old) == await world.lines(young) == ["a"]
+    again = await world.core.deployments.create(OPERATOR, request, key)
+    assert again.id != first.id
+    assert [entry.payload["removed"] for entry in await world.entries("records.pruned")] == [
+        {"runs": 1, "idempotency_keys": 1, "ticks": 1}
+    ]
+
+    calendar.clock.jump(83 * DAY)
+    await calendar.run("remove_old")
+    assert (await world.lines(old), await world.lines(young)) == ([], ["a"])
+    assert (await world.entries("records.pruned"))[-1].payload["removed"] == {
+        "runs": 1,
+        "log_chunks": 1,
+        "idempotency_keys": 1,
+    }
+    await calendar.run("remove_old")
+    assert len(await world.entries("records.pruned")) == 2
+    assert await world.db.read(lambda tx: tx.all(Statement(sa.select(schema.ticks.c.tick)))) == [{"tick": 2}]
+
+
+async def test_what_a_rollback_needs_is_kept_for_good(calendar: Calendar) -> None:
+    world = calendar.world
+    good = await calendar.succeed("v1")
+    bad = await calendar.succeed("v2")
+    world.repository.git("checkout", "--quiet", "--orphan", "anew")
+    world.repository.git("branch", "--delete", "--force", "main")
+    world.repository.commit("Begin again", release="0\n")
+    world.repository.git("branch", "--move", "main")
+    world.repository.git("tag", "--delete", "v1", "v2", "v3")
+    await world.parts.git.fetch("web", str(world.repository.path))
+    calendar.clock.jump(400 * DAY)
+    await calendar.run("remove_old")
+
+    back = await world.core.deployments.rollback(OPERATOR, bad.id, RequestRollback())
+    assert (back.target, back.outputs) == (good.id, {"image": "web:v1"})
+    assert await world.db.read(lambda tx: store.snapshot(tx, back.pipeline_sha256))
+    release = await world.parts.git.read_file("web", back.commit_sha, "release", 100)
+    assert release == b"1\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import logging
 import os
@@ -35,6 +36,8 @@ TIME = "%Y-%m-%dT%H:%M:%S"
 @pass_invocation
 def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
     """Run the server until it is told to stop. Deployments that run go on without it."""
+    # What is made until the server is ready stays for good: looking through it again and again is wasted.
+    gc.disable()
     import uvloop
 
     settings = invocation.settings({"server.host": host, "server.port": port}).settings
@@ -56,6 +59,8 @@ async def run(settings: Settings, output: Output) -> None:
         app = create_app(core, settings)
         async with listen(app, settings.server) as listening:
             with announced(settings, listening.url):
+                gc.freeze()
+                gc.enable()
                 await say_ready(core, settings, listening.url, output)
                 await stop.wait()
             app.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.runner.lab import PATH, Lab, step, until
 
-from dg.runner import checkout, handover, lease, spool
+from dg.runner import handover, lease, spool
 
 SECRET = "correct-horse-battery"
 
@@ -362,26 +362,16 @@ def test_anything_but_a_full_commit_id_is_refused(lab: Lab, commit: str, tmp_pat
     assert run.events() == []
 
 
-def test_checkout_waits_for_another_git_at_the_worktrees_and_can_be_cancelled(
+def test_checkout_changes_nothing_in_the_repository_it_comes_from(
     lab: Lab, repository: tuple[Path, str, str], tmp_path: Path
 ) -> None:
+    """So a runner that is killed at any instant of it leaves no half-written record for the next git."""
     git_dir, first, _ = repository
-    held = lease.take(checkout.lock_path(str(git_dir)))
-    assert held is not None
-    runs = [
-        lab.start(
-            step("cat file"),
-            checkout={"git_dir": str(git_dir), "commit": first, "work": str(tmp_path / name)},
-        )
-        for name in ("cancelled", "patient")
-    ]
-    for run in runs:
-        run.until_event("checkout_started")
-    runs[0].cancel()
-    assert runs[0].wait()["outcome"] == "cancelled"
-    assert runs[1].events("checkout_ended") == []
-    lease.release(held)
-    assert runs[1].wait()["outcome"] == "success"
+    before = {path: path.stat().st_mtime_ns for path in git_dir.rglob("*")}
+    order = {"git_dir": str(git_dir), "commit": first, "work": str(tmp_path / "work")}
+    run = lab.end(step("git describe --always --all; git status --porcelain"), checkout=order)
+    assert run.wait()["outcome"] == "success"
+    assert {path: path.stat().st_mtime_ns for path in git_dir.rglob("*")} == before
 
 
 def test_two_runs_check_out_the_same_repository_at_once(

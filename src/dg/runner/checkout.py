@@ -1,8 +1,7 @@
-"""Puts one commit's files into a worktree and runs nothing that the repository or the user configured."""
+"""Puts one commit's files into a folder and runs nothing that the repository or the user configured."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 
 from dg.runner.child import Program
@@ -20,25 +19,22 @@ _QUIET = {
 }
 
 
-def lock_path(git_dir: str) -> str:
-    """To be locked (as a `lease`) by whoever lists, adds or removes worktrees of `git_dir`, a fetch included.
+def clone(checkout: Checkout, env: Mapping[str, str], cwd: str) -> Program:
+    """Make a repository of the run's own that borrows the mirror's objects and knows its branches and tags.
 
-    Git reads the records of all worktrees then, and dies on one that another git is just writing: "failed to
-    read .git/worktrees/work2/commondir: Success".
+    Not a worktree of the mirror: git dies on the record of one that it was killed at, or lost power at, and
+    with it every later fetch and checkout of the service.
     """
-    return os.path.join(git_dir, "dg-worktrees.lock")
-
-
-def register(checkout: Checkout, env: Mapping[str, str], cwd: str) -> Program:
-    """Make the worktree without files; quick, and to be run under the lock."""
-    add = ("worktree", "add", "--no-checkout", "--detach", "--force", "--", checkout.work, checkout.commit)
-    return Program(["git", f"--git-dir={checkout.git_dir}", *_SAFE, *add], _environment(env), cwd)
+    local = ("-c", "protocol.file.allow=always")
+    make = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
+    argv = ["git", *_SAFE, *local, *make, "--", checkout.git_dir, checkout.work]
+    return Program(argv, _environment(env), cwd)
 
 
 def fill(checkout: Checkout, env: Mapping[str, str]) -> Program:
-    """Write the files of the commit; touches no other worktree, so it needs no lock."""
-    read = ("read-tree", "--reset", "-u", checkout.commit)
-    return Program(["git", *_SAFE, *read], _environment(env), checkout.work)
+    """Write the files of the commit."""
+    switch = ("-c", "advice.detachedHead=false", "checkout", "--detach", "--force", checkout.commit, "--")
+    return Program(["git", *_SAFE, *switch], _environment(env), checkout.work)
 
 
 def _environment(env: Mapping[str, str]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from typing import NamedTuple
 
 
@@ -28,6 +29,14 @@ def take(path: str) -> int | None:
     except BlockingIOError:
         os.close(fd)
         return None
+    return fd
+
+
+def take_within(path: str, seconds: float) -> int | None:
+    """Like `take`, but tries for so long: whoever holds it may be ending just now."""
+    deadline = time.monotonic() + seconds
+    while (fd := take(path)) is None and time.monotonic() < deadline:
+        time.sleep(0.05)
     return fd
 
 

@@ -26,7 +26,6 @@ EXIT_DISK_FULL = 73
 EXIT_NO_HANDOVER = 74
 EXIT_REFUSED = 75
 _LEASE_SECONDS = 5.0
-_LOCK_SECONDS = 0.02
 
 
 def main(argv: list[str]) -> int:
@@ -40,9 +39,13 @@ def main(argv: list[str]) -> int:
         return _refuse(EXIT_NO_HANDOVER, "the secrets did not arrive whole")
     missing = _isolate()
     raw = spool.read_json(run_dir, spool.TICKET)
-    lease_fd = _take_lease(raw["lease"]) if raw and "lease" in raw else None
+    lease_fd = lease.take_within(raw["lease"], _LEASE_SECONDS) if raw and "lease" in raw else None
     if lease_fd is None:
         return _refuse(EXIT_REFUSED, "the ticket is void or its lease is held")
+    try:
+        _sign(lease_fd, run_dir, epoch)
+    except OSError as error:
+        return _refuse(EXIT_DISK_FULL, f"the lease cannot be signed: {error.strerror}")
     try:
         order = _read_ticket(run_dir, epoch, secrets)
     except ValueError as error:
@@ -52,8 +55,6 @@ def main(argv: list[str]) -> int:
     reserve = Reserve(run_dir)
     if not reserve.held:
         return _refuse(EXIT_DISK_FULL, "the disk has no room to record the run")
-    pid = os.getpid()
-    lease.sign(lease_fd, lease.Holder(order.deployment, pid, processes.start_time(pid), epoch))
     Run(run_dir, order, secrets, lease_fd, reserve, doorbell, missing).execute()
     return 0
 
@@ -164,7 +165,7 @@ class Run:
     # --- before and after
 
     def _check_out(self) -> str:
-        """The folder in which steps run: the worktree, or an empty one."""
+        """The folder in which steps run: the commit's files, or an empty one."""
         empty = os.path.join(self._run_dir, "work")
         order = self._ticket.checkout
         if order is not None and not self._cancel.requested(now=True):
@@ -184,24 +185,12 @@ class Run:
         """Why the checkout failed, or None."""
         env, deadline = self._ticket.env, time.monotonic() + checkout.TIMEOUT
         try:
-            lock = self._lock_worktrees(order, deadline)
-            if lock is None:
-                return f"the checkout of {order.commit} was stopped while it waited for another one"
-            problem = self._run_git(checkout.register(order, env, self._run_dir), order, deadline)
-            lease.release(lock)
+            problem = self._run_git(checkout.clone(order, env, self._run_dir), order, deadline)
             return problem or self._run_git(checkout.fill(order, env), order, deadline)
         except OSError as error:
             return f"the checkout could not start: {error.strerror or error}"
         finally:
             self._log.end_step()
-
-    def _lock_worktrees(self, order: ticket.Checkout, deadline: float) -> int | None:
-        path = checkout.lock_path(order.git_dir)
-        while (fd := lease.take(path)) is None:
-            if self._cancel.requested() or time.monotonic() >= deadline:
-                return None
-            self._supervisor.pause(_LOCK_SECONDS)
-        return fd
 
     def _run_git(self, program: Program, order: ticket.Checkout, deadline: float) -> str | None:
         terms = Terms(deadline - time.monotonic(), None, self._ticket.grace)
@@ -253,12 +242,13 @@ def _isolate() -> list[str]:
     return missing if hidden and adopts else ["prctl", *missing]
 
 
-def _take_lease(path: str) -> int | None:
-    """A predecessor may be ending just now: try for a few seconds."""
-    deadline = time.monotonic() + _LEASE_SECONDS
-    while (fd := lease.take(path)) is None and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return fd
+def _sign(fd: int, run_dir: str, epoch: int) -> None:
+    """Sign before the ticket is read: the server voids it first and looks for a name after.
+
+    So whichever of the two comes second sees what the other did.
+    """
+    pid = os.getpid()
+    lease.sign(fd, lease.Holder(os.path.basename(run_dir), pid, processes.start_time(pid), epoch))
 
 
 def _read_ticket(run_dir: str, epoch: int, secrets: Mapping[str, str]) -> Ticket | None:

@@ -51,8 +51,13 @@ def write_ticket(run_dir: str, ticket: Mapping[str, Any]) -> None:
 
 
 def void_ticket(run_dir: str) -> None:
-    """Make sure that no runner begins any more; one that has begun is not touched."""
-    replace(run_dir, TICKET, {"void": True})
+    """Make sure that no runner begins any more; one that has begun is not touched.
+
+    Whose run it was stays, so that its end is still found.
+    """
+    ticket: Mapping[str, Any] = read_json(run_dir, TICKET) or {}
+    kept: dict[str, Any] = {name: ticket[name] for name in ("epoch", "grace") if name in ticket}
+    replace(run_dir, TICKET, {**kept, "void": True})
 
 
 def request_cancel(run_dir: str) -> None:

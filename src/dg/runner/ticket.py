@@ -10,7 +10,7 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
 class Checkout(NamedTuple):
-    """Where the files come from: `commit` of the repository `git_dir`, as a worktree at `work`."""
+    """The files of `commit` of the repository `git_dir` go to `work`, which gets a `.git` of its own."""
 
     git_dir: str
     commit: str

@@ -559,21 +559,6 @@ async def test_mirrors_are_for_the_server_only(upstream: Upstream, mirrors: Mirr
     assert stat.S_IMODE(mirrors.path("web").parent.stat().st_mode) == 0o700
 
 
-async def test_worktrees_whose_folders_are_gone_are_forgotten(
-    tmp_path: Path, upstream: Upstream, mirrors: Mirrors
-) -> None:
-    commit = upstream.commit("first")
-    await mirrors.fetch("web", upstream.url)
-    mirror = mirrors.path("web")
-    work = tmp_path / "work"
-    in_mirror(mirrors, "worktree", "add", "--quiet", "--detach", str(work), commit)
-    await mirrors.drop_worktrees("web")
-    assert any((mirror / "worktrees").iterdir())
-    work.rename(tmp_path / "away")
-    await mirrors.drop_worktrees("web")
-    assert not (mirror / "worktrees").exists()
-
-
 async def test_compacting_keeps_every_commit(upstream: Upstream, mirrors: Mirrors) -> None:
     commit = upstream.commit("first", file="x")
     await mirrors.fetch("web", upstream.url)

@@ -234,10 +234,6 @@ class Mirrors:
         finished = await self._git(service, "cat-file", "blob", blob.decode("ascii"), cap=cap)
         return finished.stdout
 
-    async def drop_worktrees(self, service: str) -> None:
-        """Forget worktrees whose folders are gone."""
-        await self._git(service, "worktree", "prune", "--expire=now")
-
     async def compact(self, service: str) -> None:
         """Pack what many fetches left behind, when git finds it is time; slow on a large repository."""
         await self._git(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)

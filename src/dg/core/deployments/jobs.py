@@ -97,7 +97,6 @@ class _Retention:
 
         await self._parts.db.write(prune)
         for pipeline in await self._parts.db.read(store.newest_pipelines):
-            await self._parts.git.drop_worktrees(pipeline.service)
             await self._parts.git.compact(pipeline.service)
         await self._parts.db.maintain()
         await self._parts.logs.maintain()

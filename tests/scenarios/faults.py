@@ -40,6 +40,24 @@ class Call:
         )
 
 
+@dataclass(frozen=True)
+class Stall:
+    """The `nth` call of this name takes so many seconds longer, as on a machine that is busy or swaps."""
+
+    name: str
+    nth: int
+    seconds: float
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What strace is told."""
+        delay = round(self.seconds * 1_000_000)
+        return (
+            *("-qq", "-o", os.devnull, "-e", f"trace={self.name}"),
+            *("-e", f"inject={self.name}:delay_enter={delay}:when={self.nth}"),
+        )
+
+
 @contextmanager
 def killed_at(call: Call, pid: int) -> Iterator[None]:
     """From here on each thread of `pid` counts; the process is gone at the first to get there."""
@@ -74,9 +92,9 @@ class Interpreter:
         )
         self.path.chmod(0o755)
 
-    def arm(self, call: Call) -> None:
-        """The next runner dies there. strace goes aside (-D), so that the runner stays the server's child."""
-        self._fault.write_text(f"strace -D {' '.join(call.arguments)}\n")
+    def arm(self, fault: Call | Stall) -> None:
+        """The next runner meets it. strace goes aside (-D), so that the runner stays the server's child."""
+        self._fault.write_text(f"strace -D {' '.join(fault.arguments)}\n")
 
     @property
     def armed(self) -> bool:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 from tests.scenarios import truth
-from tests.scenarios.faults import Call, Interpreter, needs_strace
+from tests.scenarios.faults import Call, Interpreter, Stall, needs_strace
 from tests.scenarios.house import House, report, until, usual_steps
 
 from dg.client.app import Client
@@ -144,6 +144,24 @@ async def test_runners_of_three_lanes_killed(
                 f"runner killed {offset} s in, {deployment.environment} at {place}: "
                 f"{outcome.word} after {time.monotonic() - began:.1f} s"
             )
+        await truth.books_are_in_order(house, dg)
+
+
+@needs_strace
+async def test_server_dies_while_the_runner_takes_long_to_write_its_name(
+    house: House, interpreter: Interpreter
+) -> None:
+    """It holds the lane's lease, but nobody can tell yet that it is the one: it must not begin unseen."""
+    interpreter.arm(Stall("ftruncate", 1, 6.0))
+    lane = str(house.home.lanes / "web.staging.lock")
+    async with house.client() as dg:
+        deployment = await _create(house, dg, Environment.STAGING)
+        await asyncio.to_thread(until, lambda: lease.held(lane), "the runner to hold the lease")
+    house.kill()
+    await asyncio.to_thread(house.start)
+    async with house.client() as dg:
+        outcome = await _ended(house, dg, deployment)
+        assert outcome.deployment.status is Status.SUCCESS
         await truth.books_are_in_order(house, dg)
 
 

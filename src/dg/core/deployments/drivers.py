@@ -20,6 +20,8 @@ from dg.core.errors import Invalid
 from dg.runner import handover, lease, processes, spool
 
 _READ_BYTES = 1 << 20
+_UNSIGNED_SECONDS = 10.0
+"""How long a runner may take from taking the lease to reading its ticket."""
 _EXIT_SECONDS = 5.0
 """How long a runner may take from its last word to its exit."""
 
@@ -157,25 +159,31 @@ class Runners:
     async def clear(self, deployment_id: str, lane: tuple[str, str]) -> Remains | None:
         """Make sure that nothing of a dead run lives or can begin, and say how far it had come.
 
-        Voids the ticket under the lane's lease, so that a runner that is still starting finds nothing to do,
-        and kills what the dead one left behind. None when its runner turns out to be alive.
+        Voids the ticket, so that a runner that is still starting finds nothing to do, and kills what a dead
+        one left behind. None when its runner turns out to be alive.
         """
         return await asyncio.to_thread(self._clear, deployment_id, lane)
 
     def _clear(self, deployment_id: str, lane: tuple[str, str]) -> Remains | None:
         folder, lease_file = str(self.folder(deployment_id)), str(self.lease_file(*lane))
         held = lease.take(lease_file)
-        if held is None and _living_holder(folder, lease_file):
-            return None
-        left = processes.kill_tagged(deployment_id, self._grace, self._cgroup)
-        held = lease.take(lease_file) if held is None else held
-        epoch = _ticket_epoch(folder)
         try:
+            if held is None and _living_holder(folder, lease_file):
+                return None
             if Path(folder).is_dir():
                 spool.void_ticket(folder)
+            if held is None and _living_holder(folder, lease_file):
+                # It signed in between, and perhaps read the ticket before it was void.
+                return None
+            ticket = spool.read_json(folder, spool.TICKET) or {}
+            left = processes.kill_tagged(deployment_id, ticket.get("grace", self._grace), self._cgroup)
+            if held is None and not left:
+                # A runner that had not signed yet finds its ticket void and gives the lease back.
+                held = lease.take_within(lease_file, _UNSIGNED_SECONDS)
         finally:
             if held is not None:
                 lease.release(held)
+        epoch = ticket.get("epoch")
         self._reap(deployment_id)
         events = spool.read_events(folder, 0)
         return Remains(
@@ -212,7 +220,7 @@ def _chunks(folder: str, next_line: int) -> list[Chunk]:
 
 def _ticket_epoch(folder: str) -> int | None:
     ticket = spool.read_json(folder, spool.TICKET)
-    return None if ticket is None or ticket.get("void") else int(ticket["epoch"])
+    return None if ticket is None else ticket.get("epoch")
 
 
 def _living_holder(folder: str, lease_file: str) -> lease.Holder | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import Mapping, Sequence
@@ -193,6 +194,21 @@ async def test_a_cancel_while_the_runner_is_being_launched_is_not_lost(
         go.set()
         ended = await world.ended(running)
         assert (ended.status, ended.reason) == (Status.FAILED, Reason.CANCELLED)
+
+
+async def test_a_cancel_that_does_not_reach_the_runner_is_said_and_may_be_repeated(world: World) -> None:
+    async def fails(_: Run) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    await world.register(WAITS)
+    running = await world.create()
+    await world.reached(running, rolling)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Run, "cancel", fails)
+        with pytest.raises(Unavailable, match="the runner cannot be told"):
+            await world.core.deployments.cancel(OPERATOR, running.id)
+    await world.core.deployments.cancel(OPERATOR, running.id)
+    assert (await world.ended(running)).reason is Reason.CANCELLED
 
 
 async def test_cancel_then_rollback_puts_the_last_good_one_back(world: World) -> None:

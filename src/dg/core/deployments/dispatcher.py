@@ -56,9 +56,18 @@ class Dispatcher:
         self._wake.set()
 
     async def cancel(self, deployment_id: str) -> None:
-        """Pass a cancellation, which the row already says, on to the runner."""
+        """Pass a cancellation, which the row already says, on to the runner; safe to repeat.
+
+        Raises Unavailable when the runner cannot be told.
+        """
         if run := self._runs.get(deployment_id):
-            await run.cancel()
+            try:
+                await run.cancel()
+            except OSError as error:
+                raise Unavailable(
+                    f"the cancellation is noted, but the runner cannot be told ({error.strerror}); ask again",
+                    reason="runner",
+                ) from error
 
     async def run(self) -> None:
         """Take over what runs, then give lanes away until cancelled."""

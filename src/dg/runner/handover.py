@@ -13,7 +13,7 @@ MAX_BYTES = 1 << 20
 def command(python: str, run_dir: str, epoch: int) -> list[str]:
     """The argv that starts the runner of `run_dir`. It holds no secret."""
     entry = os.path.join(os.path.dirname(os.path.abspath(__file__)), "__main__.py")
-    return [python, "-I", "-S", "-B", entry, run_dir, str(epoch)]
+    return [python, "-I", "-S", entry, run_dir, str(epoch)]
 
 
 def encode(secrets: Mapping[str, str]) -> bytes:

@@ -14,7 +14,7 @@ import pytest
 from tests.core.disk import SmallDisk
 
 from dg import __version__
-from dg.core import schema, system
+from dg.core import schema
 from dg.core.access.models import SYSTEM
 from dg.core.access.service import open_access
 from dg.core.clock import Clock, SystemClock
@@ -24,12 +24,15 @@ from dg.core.events import ServerStarted
 from dg.core.system import LoopLag, System
 from dg.core.testing import Ground, ManualClock, eventually, open_ground, person, settle
 from dg.settings.tree import Access as AccessSettings
+from dg.settings.tree import Health
 
 INSERT = Statement(schema.meta.insert())
 
 
 @asynccontextmanager
-async def opened(path: Path, clock: Clock | None = None) -> AsyncIterator[tuple[Ground, System]]:
+async def opened(
+    path: Path, clock: Clock | None = None, settings: Health | None = None
+) -> AsyncIterator[tuple[Ground, System]]:
     """A system over an open home with both databases."""
     async with open_ground(path, clock or SystemClock()) as ground:
         access = await open_access(
@@ -51,6 +54,7 @@ async def opened(path: Path, clock: Clock | None = None) -> AsyncIterator[tuple[
                     home=ground.home,
                     clock=ground.clock,
                     access=access,
+                    settings=settings or Health(),
                     lag=LoopLag(ground.clock),
                     gauges={"active_runs": lambda: 3},
                 ),
@@ -73,10 +77,9 @@ async def test_health_says_nothing_about_the_machine(tmp_path: Path) -> None:
     assert str(tmp_path) not in json.dumps(health.checks)
 
 
-async def test_a_writer_that_is_stuck_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "_STALLED", 0.05)
+async def test_a_writer_that_is_stuck_is_said(tmp_path: Path) -> None:
     release = threading.Event()
-    async with opened(tmp_path) as (ground, made):
+    async with opened(tmp_path, settings=Health(writes_stalled=0.05)) as (ground, made):
         slow = asyncio.ensure_future(ground.db.write(lambda _: release.wait(10)))
         await eventually(lambda: ground.db.stalled > 0.05)
         health = await made.health()
@@ -86,10 +89,9 @@ async def test_a_writer_that_is_stuck_is_said(tmp_path: Path, monkeypatch: pytes
         assert (await made.health()).status == "ok"
 
 
-async def test_readers_that_all_hang_are_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "_ANSWER", 0.05)
+async def test_readers_that_all_hang_are_said(tmp_path: Path) -> None:
     release = threading.Event()
-    async with opened(tmp_path) as (ground, made):
+    async with opened(tmp_path, settings=Health(reads_stalled=0.05)) as (ground, made):
         hung = [
             asyncio.ensure_future(ground.db.read(lambda _: release.wait(10)))
             for _ in range(ground.db.file.readers)
@@ -101,18 +103,14 @@ async def test_readers_that_all_hang_are_said(tmp_path: Path, monkeypatch: pytes
         assert (health.status, health.checks["database"]) == ("degraded", "does not answer")
 
 
-async def test_little_space_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(system, "_DISK_LOW", 1 << 60)
-    async with opened(tmp_path) as (_, made):
+async def test_little_space_is_said(tmp_path: Path) -> None:
+    async with opened(tmp_path, settings=Health.model_construct(disk_low=1 << 60)) as (_, made):
         assert (await made.health()).checks["disk"] == "low"
 
 
-async def test_a_full_disk_is_said_and_so_is_that_it_healed(
-    small_disk: SmallDisk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(system, "_DISK_LOW", 0)
+async def test_a_full_disk_is_said_and_so_is_that_it_healed(small_disk: SmallDisk) -> None:
     clock = SystemClock()
-    async with opened(small_disk.path, clock) as (ground, made):
+    async with opened(small_disk.path, clock, Health(disk_low=1)) as (ground, made):
         small_disk.fill()
         with pytest.raises(Unavailable):
             await ground.db.write(lambda tx: tx.run(INSERT, key="much", value="x" * 500_000))

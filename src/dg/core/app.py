@@ -134,6 +134,7 @@ async def open_core(
             home=home,
             clock=clock,
             access=access,
+            settings=settings.health,
             lag=lag,
             gauges={"active_runs": lambda: dispatcher.active},
         )

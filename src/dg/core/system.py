@@ -27,16 +27,11 @@ from dg.core.clock import Clock
 from dg.core.database import Database, Statement, Tx
 from dg.core.errors import Problem
 from dg.core.home import Home
+from dg.settings.tree import Health as HealthSettings
 
 Gauge = Callable[[], Any]
 """A figure that another part of the server keeps, as a JSON value; cheap."""
 
-_DISK_LOW = 100 << 20
-"""Bytes left on the home's disk below which the server counts as degraded."""
-_STALLED = 5.0
-"""Seconds for one commit from which the writer counts as stuck."""
-_ANSWER = 2.0
-"""Seconds within which the database must answer."""
 
 _COUNTED = (schema.deployments, schema.tokens, schema.idempotency, schema.ticks, schema.snapshots)
 _COUNTS = {
@@ -99,6 +94,7 @@ class System:
         home: Home,
         clock: Clock,
         access: Access,
+        settings: HealthSettings,
         lag: LoopLag,
         gauges: Mapping[str, Gauge],
     ) -> None:
@@ -107,6 +103,7 @@ class System:
         self._home = home
         self._clock = clock
         self._access = access
+        self._settings = settings
         self._gauges = gauges
         self.lag = lag
         self._started = clock.monotonic()
@@ -122,14 +119,14 @@ class System:
 
     async def _reads(self) -> str:
         try:
-            async with asyncio.timeout(_ANSWER):
+            async with asyncio.timeout(self._settings.reads_stalled):
                 await self._state.read(lambda tx: tx.one(_READ, name="home_id"))
         except (Problem, TimeoutError):
             return "does not answer"
         return "ok"
 
     async def _writes(self, name: str, database: Database) -> str:
-        if database.stalled > _STALLED:
+        if database.stalled > self._settings.writes_stalled:
             return "stuck"
         if name == "state" and database.trouble is not None:
             await self._try_again()
@@ -142,11 +139,11 @@ class System:
             return
         self._tried = now
         with suppress(Problem, TimeoutError):
-            async with asyncio.timeout(_ANSWER):
+            async with asyncio.timeout(self._settings.reads_stalled):
                 await self._state.write(lambda tx: tx.run(_TOUCH))
 
     def _disk(self) -> str:
-        return "ok" if shutil.disk_usage(self._home.path).free >= _DISK_LOW else "low"
+        return "ok" if shutil.disk_usage(self._home.path).free >= self._settings.disk_low else "low"
 
     async def diagnostics(self, principal: Principal) -> dict[str, Any]:
         """Everything an administrator asks first, as JSON values. Times are seconds, sizes bytes."""

@@ -160,6 +160,21 @@ class Access(Section):
     """How long a verified token is not verified again; a withdrawn key counts at once all the same."""
     leeway: Duration = 5.0
     """How far the clocks of issuer and server may differ."""
+    owner_ttl: Duration = 30 * 86400.0
+    """How long the token of the machine's owner lasts; each start of the server makes a new one."""
+    owner_overlap: Duration = 3600.0
+    """How long the owner's token before it is good after a restart, for commands that wait."""
+
+
+class Health(Section):
+    """When the server calls itself degraded."""
+
+    disk_low: Size = 100 << 20
+    """Space left on the home's disk below which it does."""
+    writes_stalled: Duration = 5.0
+    """Time for one commit from which the database counts as stuck."""
+    reads_stalled: Duration = 2.0
+    """Time within which the database must answer a question."""
 
 
 class Api(Section):
@@ -234,6 +249,7 @@ class Settings(Section):
     api: Api = Api()
     retention: Retention = Retention()
     ledger: Ledger = Ledger()
+    health: Health = Health()
     secrets: Secrets = Secrets()
     logging: Logging = Logging()
 

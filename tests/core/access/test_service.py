@@ -9,7 +9,6 @@ import pytest
 from tests.core.access.room import Room, enter
 
 from dg.core.access.models import ACTIONS, SYSTEM, Action, Grant, Principal, Role
-from dg.core.access.service import OWNER_OVERLAP, OWNER_TTL
 from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Unauthenticated, Unavailable
 from dg.core.idempotency import Once
 from dg.core.testing import ManualClock, eventually, open_ground, person, settle
@@ -288,11 +287,11 @@ async def test_the_owners_old_token_ends_soon_after_a_restart(room: Room) -> Non
     new = await room.access.owner_token("olga")
     assert old != new
     await room.access.authenticate(old)
-    await room.clock.advance(OWNER_OVERLAP)
+    await room.clock.advance(AccessSettings().owner_overlap)
     with pytest.raises(Unauthenticated):
         await room.access.authenticate(old)
     await room.access.authenticate(new)
-    await room.clock.advance(OWNER_TTL)
+    await room.clock.advance(AccessSettings().owner_ttl)
     with pytest.raises(Unauthenticated):
         await room.access.authenticate(new)
 

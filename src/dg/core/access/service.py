@@ -33,9 +33,6 @@ log = logging.getLogger(__name__)
 
 OWNER = "local"
 """The principal id of the owner of the machine that the server runs on."""
-OWNER_TTL = 30 * 86400.0
-OWNER_OVERLAP = 3600.0
-"""How long the owner's last token is good after a restart: a command that waits goes on."""
 _CACHED = 4096
 _SECOND = 1_000_000
 
@@ -274,12 +271,12 @@ class Access:
     async def owner_token(self, owner: str) -> str:
         """A fresh administrator's token for the machine's owner, whose name is `owner`.
 
-        Made at each start; the ones before it end within OWNER_OVERLAP seconds.
+        Made at each start; the ones before it end soon (settings).
         """
         now = self._clock.micros()
         token_id = self._ids.new()
-        until = (now // _SECOND + int(OWNER_TTL)) * _SECOND
-        overlap = now + int(OWNER_OVERLAP * _SECOND)
+        until = (now // _SECOND + int(self._settings.owner_ttl)) * _SECOND
+        overlap = now + int(self._settings.owner_overlap * _SECOND)
 
         def work(tx: Tx) -> dict[str, int]:
             kept = {key: min(end, overlap) for key, end in store.owner_tokens(tx).items() if end > now}
@@ -328,7 +325,7 @@ async def open_access(
         settings.issuer or f"dg:{home_id}",
         clock=clock,
         leeway=settings.leeway,
-        longest=max(settings.token_ttl_max, OWNER_TTL),
+        longest=max(settings.token_ttl_max, settings.owner_ttl),
     )
     access = Access(db, clock, ids, tasks, issuer, settings)
     bus.subscribe(access.observe)

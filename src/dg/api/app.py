@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
+import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
@@ -19,7 +21,6 @@ from dg.api.feed import socket
 from dg.api.feed.hub import Hub
 from dg.api.metrics import UNROUTED, Metrics
 from dg.api.routing import Router
-from dg.core.clock import Ids
 from dg.core.errors import Invalid, NotFound, Problem
 from dg.core.ledger import Entry
 
@@ -68,7 +69,7 @@ class App:
         self._settings = settings
         self._handlers = {operation.id: handler for operation, handler in bound}
         self._router = Router([(PREFIX, operation) for operation, _ in bound] + _aliases(bound))
-        self._ids = Ids(core.clock)
+        self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, itertools.count(1))
         self._in_flight = idempotency.InFlight()
         self._lingering = Lingering()
         self._metrics = Metrics()
@@ -97,7 +98,7 @@ class App:
         if scope["path"] != socket.PATH:
             problem = NotFound(f"there is no WebSocket at this path; it is {socket.PATH}", reason="no_path")
             await receive()
-            await socket.reject(send, errors.envelope(problem, self._ids.new()))
+            await socket.reject(send, errors.envelope(problem, next(self._request_ids)))
             return
         await socket.Socket(
             self._core, self._settings, self._hub, self._lingering, scope, receive, send
@@ -107,7 +108,9 @@ class App:
         started = self._core.clock.monotonic()
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         given = headers.get("x-request-id", "")
-        exchange = _Exchange(given if REQUEST_ID.fullmatch(given) else self._ids.new(), scope["method"], send)
+        exchange = _Exchange(
+            given if REQUEST_ID.fullmatch(given) else next(self._request_ids), scope["method"], send
+        )
         try:
             response = await self._answer(exchange, scope, receive, headers)
         except Problem as problem:
@@ -139,8 +142,11 @@ class App:
             body=body,
             once=wish,
         )
+        handler = self._handlers[operation.id]
+        if wish is None:
+            return await handler(call)
         with self._in_flight.claim(principal.id, wish):
-            return await self._handlers[operation.id](call)
+            return await handler(call)
 
     async def _body(
         self, operation: Operation, receive: Receive, headers: Mapping[str, str]

@@ -48,9 +48,12 @@ class Lingering:
             scope.reschedule(now)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Call:
-    """One checked request: `arguments` and `body` fit the contract, `principal` is who is asking."""
+    """One checked request: `arguments` and `body` fit the contract, `principal` is who is asking.
+
+    Not frozen, which would cost more than the rest of making one.
+    """
 
     core: Core
     settings: Settings

@@ -30,11 +30,8 @@ class InFlight:
         self._keys: set[tuple[str, str]] = set()
 
     @contextmanager
-    def claim(self, principal: str, wish: Once | None) -> Iterator[None]:
+    def claim(self, principal: str, wish: Once) -> Iterator[None]:
         """Hold the key while the block runs. Raises Refused when another request holds it."""
-        if wish is None:
-            yield
-            return
         key = (principal, wish.key)
         if key in self._keys:
             raise Refused(

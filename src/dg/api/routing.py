@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
 from dg.api.contract import ContractError, Operation
 from dg.api.errors import MethodNotAllowed
 from dg.core.errors import NotFound
+
+REMEMBERED = 1024
+"""Paths whose operation is not looked for again: a deployment's status is asked for many times."""
 
 
 class Match(NamedTuple):
@@ -33,6 +37,7 @@ class Router:
 
     def __init__(self, operations: Iterable[tuple[str, Operation]]) -> None:
         self._root = _Node()
+        self._found = lru_cache(maxsize=REMEMBERED)(self._find)
         for prefix, operation in operations:
             self._add(f"{prefix}{operation.path}", operation)
 
@@ -55,9 +60,11 @@ class Router:
         literal path stands beside a variable one (`/pipelines/lint`, `/pipelines/{service}`) the literal one
         goes first, but a service of that name is still found by the other's methods.
         """
+        return self._found("GET" if method == "HEAD" else method, method, path)
+
+    def _find(self, wanted: str, method: str, path: bytes) -> Match:
         segments = _decode(path)
         nodes = list(_walk(self._root, segments, ()))
-        wanted = "GET" if method == "HEAD" else method
         for node, values in nodes:
             if operation := node.operations.get(wanted):
                 return Match(operation, dict(zip(_names(operation.path), values, strict=True)))

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from dg.api import wire
+from dg.api import json, wire
 from dg.api.call import Call, Handler, answer, created
 from dg.core.deployments.models import (
     CreateDeployment,
@@ -74,7 +74,8 @@ async def get_deployment_changes(call: Call) -> Response:
 
 
 async def get_deployment_status(call: Call) -> Response:
-    return answer(progress(await call.core.deployments.status(call.principal, _id(call))))
+    found = await call.core.deployments.status(call.principal, _id(call))
+    return Response(json.write(progress(found)), media_type=json.MEDIA_TYPE)
 
 
 async def get_deployment_logs(call: Call) -> ASGIApp:
@@ -89,16 +90,18 @@ async def get_deployment_logs(call: Call) -> ASGIApp:
 
 
 def progress(found: Progress) -> Mapping[str, Any]:
-    """The specification's flat shape, and the deployment beside it."""
-    return {
+    """The specification's flat shape, and the deployment beside it, as JSON values."""
+    shape = {
         "id": found.deployment.id,
-        "status": found.deployment.status,
+        "status": found.deployment.status.value,
         "progress": found.progress,
         "logs": found.logs,
-        "estimated_completion": found.estimated_completion and wire.timestamp(found.estimated_completion),
-        "steps": found.steps,
-        "deployment": found.deployment,
+        "steps": wire.plain(found.steps),
+        "deployment": wire.plain(found.deployment),
     }
+    if found.estimated_completion is not None:
+        shape["estimated_completion"] = wire.timestamp(found.estimated_completion)
+    return shape
 
 
 async def _lines(call: Call, after: int, limit: int) -> LogPage:

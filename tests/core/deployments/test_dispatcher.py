@@ -30,6 +30,10 @@ WAITS = step(
 """A deploy step that waits until a test lets it go."""
 
 
+WORK = ("work", "tmp")
+"""What of a run's folder goes when it has ended."""
+
+
 def let_go(world: World) -> None:
     Path(f"{world.journal}.go").touch()
 
@@ -330,6 +334,21 @@ async def test_a_killed_runner_leaves_nothing_alive_and_a_lane_that_says_so(worl
     assert (lane.state, lane.known) == (LaneState.LOCKED, False)
     assert "v1 was interrupted midway; look before you deploy" in lane.sentence
     assert zombies() <= before
+    await eventually(lambda: not any((world.home.runs / running.id / name).exists() for name in WORK))
+
+
+async def test_files_of_steps_that_a_dead_server_left_go_at_the_next_start(tmp_path: Path) -> None:
+    async with open_world(tmp_path) as world:
+        await world.register()
+        ended = await world.deploy()
+        run = world.home.runs / ended.id
+        await eventually(lambda: not any((run / name).exists() for name in WORK))
+    for name in WORK:
+        (run / name).mkdir()
+        (run / name / "outputs-0").write_text("token=correct-horse")
+    async with open_world(tmp_path):
+        await eventually(lambda: not any((run / name).exists() for name in WORK))
+    assert spool.read_end(str(run), 1) is not None
 
 
 async def test_when_both_die_the_next_server_clears_up_and_keeps_the_last_lines(tmp_path: Path) -> None:
@@ -393,7 +412,7 @@ async def test_one_lane_that_is_broken_does_not_stop_the_others(
 
     async def put(service: str) -> Deployment:
         return await world.create(
-            service=service, environment="staging", not_before=world.core.clock.micros() + 200_000
+            service=service, environment="staging", not_before=world.core.clock.micros() + 1_500_000
         )
 
     broken, good = await put("api"), await put("web")

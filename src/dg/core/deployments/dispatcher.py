@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dg.core.database import Tx
@@ -71,7 +71,10 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Take over what runs, then give lanes away until cancelled."""
-        for deployment in await self._parts.db.read(store.unfinished):
+        unfinished = await self._parts.db.read(store.unfinished)
+        left = await self._runners.with_work() - {deployment.id for deployment in unfinished}
+        self._tasks.spawn("clear up", self._clear_up(left))
+        for deployment in unfinished:
             if deployment.status in ACTIVE:
                 self._follow(deployment, fresh=False)
         while True:
@@ -85,6 +88,11 @@ class Dispatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
+
+    async def _clear_up(self, deployment_ids: Iterable[str]) -> None:
+        """Remove what a server that died left of ended runs: among files that steps wrote may be secrets."""
+        for deployment_id in deployment_ids:
+            await self._runners.discard_work(deployment_id)
 
     async def _give_lanes(self) -> float | None:
         """Start whoever is next in each lane; seconds until something becomes due, None for never."""
@@ -292,6 +300,7 @@ class Dispatcher:
             await self._write(deployment, lifecycle.requeue)
         else:
             await self._conclude(deployment, _interrupted(deployment, remains))
+            await self._runners.discard_work(deployment.id)
 
     async def _conclude(self, deployment: Deployment, ending: Ending) -> None:
         parts = self._parts

@@ -20,6 +20,8 @@ from dg.core.errors import Invalid
 from dg.runner import handover, lease, processes, spool
 
 _READ_BYTES = 1 << 20
+_WORK = ("work", "tmp")
+"""Folders of a run that only its steps need."""
 _UNSIGNED_SECONDS = 10.0
 """How long a runner may take from taking the lease to reading its ticket."""
 _EXIT_SECONDS = 5.0
@@ -193,11 +195,17 @@ class Runners:
             processes_left=left,
         )
 
+    async def with_work(self) -> set[str]:
+        """The deployments whose runs still have a work tree or temporary files."""
+        return await asyncio.to_thread(
+            lambda: {path.parent.name for name in _WORK for path in self._runs.glob(f"*/{name}")}
+        )
+
     async def discard_work(self, deployment_id: str) -> None:
         """Remove the work tree of an ended run; what it reported stays."""
         await asyncio.to_thread(self._reap, deployment_id)
         folder = self.folder(deployment_id)
-        for name in ("work", "tmp"):
+        for name in _WORK:
             await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
 
     async def discard(self, deployment_id: str) -> None:

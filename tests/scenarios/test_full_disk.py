@@ -79,9 +79,8 @@ async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House) 
         gate.touch()
         async with asyncio.timeout(20):
             await asyncio.to_thread(_wait_for_smoke, house)
-        await asyncio.to_thread(ballast.fill)  # the runner gave up its reserve
-        await _is_refused(house)
-        assert (await dg.deployments.get(deployment.id)).status is Status.DEPLOYING
+        # Whatever the runner gave up of its own room for its record is taken as well.
+        await asyncio.to_thread(ballast.fill)
 
         await asyncio.to_thread(ballast.free)
         freed = time.monotonic()

@@ -148,6 +148,7 @@ async def test_runners_of_three_lanes_killed(
 
 
 @needs_strace
+@pytest.mark.long
 async def test_server_dies_while_the_runner_takes_long_to_write_its_name(
     house: House, interpreter: Interpreter
 ) -> None:

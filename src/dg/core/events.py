@@ -92,6 +92,7 @@ class DeploymentCancelling(DeploymentFact):
     """Somebody asked to cancel it while it runs."""
 
     then_rollback: bool
+    reason: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,8 +13,8 @@ from typing import Any, Protocol, TypeVar
 from dg.core import ledger
 from dg.core.clock import Ids
 from dg.core.database import Tx
-from dg.core.deployments import lanes, lifecycle, pipeline, store
-from dg.core.deployments.lifecycle import Ending
+from dg.core.deployments import endings, lanes, lifecycle, pipeline, store
+from dg.core.deployments.endings import Ending
 from dg.core.deployments.models import Deployment, Kind, Lock, Reason, Status, Step
 from dg.core.ledger import Entry
 from dg.core.testing import ManualClock, entropy, make_home, person
@@ -235,7 +235,7 @@ class Desk:
 
         def work(tx: Tx) -> Deployment:
             current = store.require(tx, deployment.id)
-            return lifecycle.conclude(tx, current, ending, self.clock.micros(), rollback)
+            return endings.conclude(tx, current, ending, self.clock.micros(), rollback)
 
         return await self.write(work)
 

@@ -289,6 +289,26 @@ async def test_cancel_then_rollback_goes_back_at_once(desk: Desk) -> None:
     assert (holder.kind, holder.target) == (Kind.ROLLBACK, good.id)
 
 
+async def test_a_cancelled_deployment_says_by_whom_also_when_its_runner_said_how(desk: Desk) -> None:
+    begun = await desk.begin("v1")
+    await request_cancel(desk, begun, then_rollback=False)
+    ended = await desk.end(begun, "cancelled", Reason.CANCELLED, "step `migrate` was cancelled")
+    assert ended.message == f"cancelled by {ANA.name}"
+
+
+async def test_a_deployment_that_was_quicker_than_its_cancellation_says_nothing_of_it(desk: Desk) -> None:
+    begun = await desk.begin("v1")
+    await request_cancel(desk, begun, then_rollback=False)
+    assert (await desk.end(begun)).message is None
+
+
+async def test_what_builds_nothing_has_no_build_time(desk: Desk) -> None:
+    await desk.succeed("v1")
+    await desk.fail("v2")
+    back = await desk.end(await desk.rollback())
+    assert (back.build_time, back.deploy_time is not None) == (None, True)
+
+
 async def test_cancel_then_rollback_goes_back_also_when_it_was_quicker(desk: Desk) -> None:
     good = await desk.succeed("v1")
     begun = await desk.begin("v2")

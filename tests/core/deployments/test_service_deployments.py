@@ -438,7 +438,37 @@ async def test_a_rollback_is_not_rolled_back_by_cancelling_it(quiet: World) -> N
     assert (await quiet.core.deployments.cancel(OPERATOR, back.id)).status is Status.FAILED
 
 
+async def test_what_never_started_still_brings_only_its_own_commits(quiet: World) -> None:
+    running = await _pretend_success(quiet, await quiet.create("v1"))
+    waiting = await quiet.create("v2")
+    ended = await quiet.core.deployments.cancel(OPERATOR, waiting.id)
+    changes = await quiet.core.deployments.changes(OPERATOR, ended.id)
+    assert (changes.base, changes.total) == (running.commit_sha, 1)
+
+
+async def test_what_would_expire_before_it_may_start_is_refused(quiet: World) -> None:
+    now = quiet.core.clock.micros()
+    problem = await refusal(
+        Invalid, quiet.create("v1", not_before=now + 2_000_000, expires_at=now + 1_000_000)
+    )
+    assert problem.message == "expires_at: it would expire before it may start (not_before)"
+    waiting = await quiet.create("v1", not_before=now + 2_000_000)
+    change = UpdateDeployment(expires_at=now + 1_000_000)
+    await refusal(Invalid, quiet.core.deployments.update(OPERATOR, waiting.id, change))
+
+
 # --- roll back
+
+
+async def test_a_rollback_that_waits_is_let_pass_a_lock_with_a_reason(quiet: World) -> None:
+    await _pretend_success(quiet, await quiet.create("v1"))
+    await _pretend_success(quiet, await quiet.create("v2"))
+    back = await quiet.core.deployments.rollback_lane(
+        OPERATOR, "web", Environment.PRODUCTION, RequestRollback()
+    )
+    passing = RequestRollback(override="customers cannot pay")
+    let = await quiet.core.deployments.rollback_lane(OPERATOR, "web", Environment.PRODUCTION, passing)
+    assert (let.id, let.override) == (back.id, "customers cannot pay")
 
 
 async def test_a_rollback_is_a_deployment_of_its_own_and_overtakes(quiet: World) -> None:

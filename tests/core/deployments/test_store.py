@@ -274,8 +274,8 @@ async def test_a_block_is_of_one_commit_in_one_lane(desk: Desk) -> None:
     assert not await blocked("web", "production", commit_of("v1"))
 
 
-async def test_lanes_with_something_pending_are_listed_once_each_longest_waiting_first(desk: Desk) -> None:
+async def test_lanes_that_wait_and_do_not_run_are_listed_once_each_in_order(desk: Desk) -> None:
     await desk.begin()
-    for service in ("shop", "api", "shop"):
+    for service in ("shop", "api", "shop", "web"):
         await desk.ask(service=service)
     assert await desk.db.read(store.waiting_lanes) == [("shop", "production"), ("api", "production")]

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dg.core.database import Tx
-from dg.core.deployments import lanes, lifecycle, pipeline, store
-from dg.core.deployments.lifecycle import Ending
+from dg.core.deployments import endings, lanes, lifecycle, pipeline, store
+from dg.core.deployments.endings import Ending
 from dg.core.deployments.logs import Writer, forget, open_writer
 from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains
 from dg.core.deployments.parts import Parts, Run, Runners
@@ -307,7 +307,7 @@ class Dispatcher:
         rollback_id = parts.ids.new()
         ended = await self._write(
             deployment,
-            lambda tx, current: lifecycle.conclude(tx, current, ending, parts.clock.micros(), rollback_id),
+            lambda tx, current: endings.conclude(tx, current, ending, parts.clock.micros(), rollback_id),
         )
         self._starts.pop(ended.id, None)
 
@@ -365,7 +365,7 @@ def _interrupted(deployment: Deployment, remains: Remains) -> Ending:
     step = "" if deployment.stage in ("starting", "finished") else f" in `{deployment.stage}`"
     left = f"; {remains.processes_left} of its processes could not be ended" if remains.processes_left else ""
     began = remains.began
-    touched = deployment.touched or (began and deployment.kind is Kind.ROLLBACK)
+    touched = deployment.touched or remains.processes_left > 0 or (began and deployment.kind is Kind.ROLLBACK)
     return Ending(
         "failed", Reason.INTERRUPTED, f"its runner died{step}; what it had done stays as it is{left}", touched
     )

@@ -1,4 +1,4 @@
-"""The life of a deployment as transactions: start, advance, end. Called by the service and the dispatcher.
+"""The life of a deployment as transactions, until it ends: create, start, advance, give up before a start.
 
 Every function takes the open transaction and makes rows and facts true together. What awaits (git, secrets,
 the runner) happens outside; these are the rules.
@@ -7,17 +7,15 @@ the runner) happens outside; these are the rules.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, pipeline, rollbacks, store
+from dg.core.deployments import lanes, pipeline, quarantine, store
 from dg.core.deployments.models import (
     Deployment,
     Kind,
-    Lock,
     Reason,
     Status,
     Step,
@@ -26,20 +24,6 @@ from dg.core.deployments.models import (
 from dg.core.errors import Invalid, Refused
 
 _SECOND = 1_000_000
-_NEEDS_EYES = 24 * 3600 * _SECOND
-"""How long a lane stays locked when nobody knows what runs there: until a person looked, or a day."""
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How a run ended, as its runner or the server that found it says."""
-
-    outcome: str
-    """success, failed or cancelled"""
-    reason: Reason | None = None
-    message: str | None = None
-    touched: bool = False
-    outputs: Mapping[str, str] = field(default_factory=dict)
 
 
 # --- what a lane looks like ----------------------------------------------------------------------
@@ -120,9 +104,7 @@ def _start(
     )
     store.replace_steps(tx, chosen.id, steps)
     store.set_lane(tx, *chosen.lane, holder=chosen.id)
-    tx.append(
-        events.DeploymentStarted(**_about(started), status=status.value, epoch=started.epoch), by=SYSTEM
-    )
+    tx.append(events.DeploymentStarted(**about(started), status=status.value, epoch=started.epoch), by=SYSTEM)
     return started
 
 
@@ -158,11 +140,24 @@ def _median(values: Sequence[float]) -> float | None:
 
 def updated(deployment: Deployment, changed: list[str]) -> events.DeploymentUpdated:
     """The fact that a pending deployment was changed."""
-    return events.DeploymentUpdated(**_about(deployment), changed=changed)
+    return events.DeploymentUpdated(**about(deployment), changed=changed)
+
+
+def override(tx: Tx, waiting: Deployment, reason: str, by: Principal) -> Deployment:
+    """Let a rollback that waits pass a lock by hand or a freeze. Facts: DeploymentUpdated."""
+    changed = store.change(tx, waiting, override=reason)
+    tx.append(updated(changed, ["override"]), by=by)
+    return changed
 
 
 def request_cancel(
-    tx: Tx, deployment: Deployment, now: int, by: Principal, *, then_rollback: bool
+    tx: Tx,
+    deployment: Deployment,
+    now: int,
+    by: Principal,
+    *,
+    then_rollback: bool,
+    reason: str | None = None,
 ) -> Deployment:
     """Note that a running deployment is to stop; a second wish may add the rollback. DeploymentCancelling."""
     if deployment.cancel_requested_at is not None and (deployment.cancel_then_rollback or not then_rollback):
@@ -172,9 +167,16 @@ def request_cancel(
         deployment,
         cancel_requested_at=deployment.cancel_requested_at or now,
         cancel_then_rollback=then_rollback,
+        message=deployment.message or cancelled_sentence(by, reason),
     )
-    tx.append(events.DeploymentCancelling(**_about(asked), then_rollback=then_rollback), by=by)
+    fact = events.DeploymentCancelling(**about(asked), then_rollback=then_rollback, reason=reason)
+    tx.append(fact, by=by)
     return asked
+
+
+def cancelled_sentence(by: Principal, reason: str | None) -> str:
+    """Who cancelled a deployment, and why."""
+    return f"cancelled by {by.name}" + (f": {reason}" if reason else "")
 
 
 def requeue(tx: Tx, deployment: Deployment) -> Deployment:
@@ -187,7 +189,7 @@ def requeue(tx: Tx, deployment: Deployment) -> Deployment:
 def adopt(tx: Tx, deployment: Deployment) -> Deployment:
     """A server took over a live run; the epoch fences the writes of the one before it."""
     adopted = store.change(tx, deployment, epoch=deployment.epoch + 1)
-    tx.append(events.DeploymentAdopted(**_about(adopted), epoch=adopted.epoch), by=SYSTEM)
+    tx.append(events.DeploymentAdopted(**about(adopted), epoch=adopted.epoch), by=SYSTEM)
     return adopted
 
 
@@ -216,7 +218,7 @@ def _apply(tx: Tx, deployment: Deployment, status: Status, changes: dict[str, An
     if status is deployment.status:
         return store.change(tx, deployment, **changes)
     moved = store.move(tx, deployment, status, **changes)
-    tx.append(events.DeploymentAdvanced(**_about(moved), status=status.value), by=SYSTEM)
+    tx.append(events.DeploymentAdvanced(**about(moved), status=status.value), by=SYSTEM)
     return moved
 
 
@@ -230,13 +232,13 @@ def _step_started(
     if step.phase == "deploy":
         changes["touched"] = True
     tx.append(
-        events.StepStarted(**_about(deployment), step=step.name, index=step.index, phase=step.phase),
+        events.StepStarted(**about(deployment), step=step.name, index=step.index, phase=step.phase),
         by=SYSTEM,
     )
     if step.phase == "build" or deployment.status is not Status.BUILDING:
         return deployment.status
     changes["deploying_at"] = event["t"]
-    changes["build_time"] = _seconds(deployment.started_at, event["t"])
+    changes["build_time"] = elapsed(deployment.started_at, event["t"])
     return Status.DEPLOYING
 
 
@@ -257,7 +259,7 @@ def _step_ended(tx: Tx, deployment: Deployment, event: Mapping[str, Any], change
     changes["outputs"] = {**deployment.outputs, **event.get("outputs", {})}
     tx.append(
         events.StepFinished(
-            **_about(deployment),
+            **about(deployment),
             step=step.name,
             index=step.index,
             phase=step.phase,
@@ -270,202 +272,6 @@ def _step_ended(tx: Tx, deployment: Deployment, event: Mapping[str, Any], change
     )
 
 
-# --- ending --------------------------------------------------------------------------------------
-
-
-def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_id: str) -> Deployment:
-    """End an active deployment, settle its lane, and hand the lane to an automatic rollback when one is due.
-
-    `rollback_id` is the id that such a rollback gets. Facts: DeploymentFinished and what follows from it.
-    """
-    if ending.outcome == "success":
-        ended = _succeed(tx, deployment, ending, now)
-        if not ended.cancel_then_rollback:
-            return ended
-    else:
-        ended = _fail(tx, deployment, ending, now)
-    _after_failure(tx, ended, now, rollback_id)
-    return ended
-
-
-def _succeed(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deployment:
-    ended = store.move(
-        tx,
-        deployment,
-        Status.SUCCESS,
-        outputs={**deployment.outputs, **ending.outputs},
-        **_closing(deployment, now),
-    )
-    store.set_lane(tx, *ended.lane, holder=None, current=ended.id, known=True)
-    _finished(tx, ended, now)
-    if ended.kind is Kind.ROLLBACK:
-        _undo(tx, ended, now)
-    return ended
-
-
-def _undo(tx: Tx, rollback: Deployment, now: int) -> None:
-    """The rollback went well: what came after its target is rolled back, the bad version stays out."""
-    target = store.require(tx, rollback.target or "")
-    for undone in store.effects_since(tx, *rollback.lane, target.number):
-        if undone.id != rollback.id:
-            moved = store.move(tx, undone, Status.ROLLED_BACK, rolled_back_by=rollback.id)
-            tx.append(events.DeploymentRolledBack(**_about(moved), rolled_back_by=rollback.id), by=SYSTEM)
-    bad = store.require(tx, rollback.rollback_of or "")
-    why = bad.message or rollback.note or "it was rolled back by hand"
-    sentence = f"{bad.version} was rolled back to {rollback.version}: {why}"
-    _block(tx, bad, rollback.commit_sha, why, now)
-    _lock(tx, bad, sentence, now, _policy(tx, bad).lock)
-
-
-def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deployment:
-    touched = deployment.touched or ending.touched
-    ended = store.move(
-        tx,
-        deployment,
-        Status.FAILED,
-        reason=(ending.reason or Reason.STEP_FAILED).value,
-        message=ending.message,
-        touched=touched,
-        outputs={**deployment.outputs, **ending.outputs},
-        **_closing(deployment, now),
-    )
-    store.set_lane(tx, *ended.lane, holder=None)
-    if touched:
-        store.set_lane(tx, *ended.lane, current=None, known=False)
-    _close_steps(tx, ended, now)
-    _finished(tx, ended, now)
-    return ended
-
-
-def _closing(deployment: Deployment, now: int) -> dict[str, Any]:
-    return {
-        "stage": "finished",
-        "completed_at": now,
-        "build_time": deployment.build_time
-        or _seconds(deployment.started_at, deployment.deploying_at or now),
-        "deploy_time": _seconds(deployment.deploying_at, now),
-    }
-
-
-def _close_steps(tx: Tx, deployment: Deployment, now: int) -> None:
-    """No step of an ended deployment is left running or waiting."""
-    for step in store.steps(tx, deployment.id):
-        if step.status is StepStatus.RUNNING:
-            store.set_step(
-                tx,
-                deployment.id,
-                step.index,
-                status=StepStatus.FAILED,
-                completed_at=now,
-                seconds=_seconds(step.started_at, now),
-                reason=deployment.reason,
-                detail=deployment.message,
-            )
-        elif step.status is StepStatus.PENDING:
-            store.set_step(tx, deployment.id, step.index, status=StepStatus.SKIPPED)
-
-
-def _after_failure(tx: Tx, failed: Deployment, now: int, rollback_id: str) -> None:
-    """Decide what follows in the transaction that fails the deployment, so that nobody slips in between."""
-    if failed.kind is Kind.ROLLBACK:
-        _rollback_failed(tx, failed, now)
-        return
-    if failed.status is Status.FAILED and not failed.touched:
-        return
-    if not _rolls_back(tx, failed):
-        if failed.reason is Reason.INTERRUPTED:
-            _lock(tx, failed, f"{failed.version} was interrupted midway; look before you deploy", now, None)
-        return
-    why = failed.message or "it was cancelled"
-    target = rollbacks.choose_target(tx, failed.lane, failed.commit_sha)
-    crossing = rollbacks.irreversible(tx, target) if target else ()
-    if target is None:
-        _decline(
-            tx, failed, f"{failed.version} failed and there is no earlier version to roll back to: {why}", now
-        )
-    elif crossing:
-        steps = ", ".join(f"`{name}`" for name in crossing)
-        _decline(
-            tx,
-            failed,
-            f"{failed.version} failed and going back to {target.version} would cross the irreversible step "
-            f"{steps}: {why}. Agree with: dg rollback {failed.service} --env {failed.environment} "
-            "--cross-irreversible",
-            now,
-        )
-    else:
-        _lock(
-            tx,
-            failed,
-            f"{failed.version} failed and is being rolled back: {why}",
-            now,
-            _policy(tx, failed).lock,
-        )
-        _block(tx, failed, target.commit_sha, why, now)
-        rollback = rollbacks.plan(failed, target, rollback_id, now, SYSTEM)
-        store.set_lane(tx, *failed.lane, holder=create(tx, rollback, SYSTEM).id)
-
-
-def _rollback_failed(tx: Tx, failed: Deployment, now: int) -> None:
-    """It never cascades: where nobody knows what runs, the lane stays closed until somebody looked."""
-    if not store.lane(tx, *failed.lane)["known"]:
-        _lock(tx, failed, f"the rollback to {failed.version} failed: {failed.message}", now, None)
-
-
-def _rolls_back(tx: Tx, failed: Deployment) -> bool:
-    if failed.cancel_then_rollback:
-        return True
-    auto = _policy(tx, failed).auto
-    if failed.reason is Reason.VERIFY_FAILED:
-        return auto in ("verify_failed", "failed")
-    return auto == "failed" and failed.reason not in (Reason.CANCELLED, Reason.INTERRUPTED)
-
-
-def _decline(tx: Tx, failed: Deployment, message: str, now: int) -> None:
-    _lock(tx, failed, message, now, None)
-    tx.append(events.RollbackDeclined(**_about(failed), message=message), by=SYSTEM)
-
-
-def _policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
-    return pipeline.parse(store.snapshot(tx, deployment.pipeline_sha256)).rollback
-
-
-def _lock(tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None) -> None:
-    """Close the lane automatically, 0 opens it; a lock by hand stays. None: until somebody looked."""
-    length = _NEEDS_EYES if seconds is None else int(seconds * _SECOND)
-    found = store.lock_of(store.lane(tx, *bad.lane))
-    if found and not found.automatic and found.until > now:
-        return
-    if length == 0:
-        _open(tx, bad, found)
-        return
-    lock = Lock(reason=reason, automatic=True, by=SYSTEM.name, since=now, until=now + length)
-    store.set_lock(tx, *bad.lane, lock)
-    service, environment = bad.lane
-    tx.append(
-        events.LaneLocked(
-            service=service, environment=environment, reason=reason, automatic=True, until=lock.until
-        ),
-        by=SYSTEM,
-    )
-
-
-def _open(tx: Tx, bad: Deployment, lock: Lock | None) -> None:
-    if lock is not None:
-        service, environment = bad.lane
-        store.set_lock(tx, service, environment, None)
-        tx.append(events.LaneOpened(service=service, environment=environment, what="lock"), by=SYSTEM)
-
-
-def _block(tx: Tx, bad: Deployment, good_commit: str, reason: str, now: int) -> None:
-    if bad.commit_sha == good_commit or store.block(tx, *bad.lane, bad.commit_sha):
-        return
-    service, environment = bad.lane
-    about = {"service": service, "environment": environment, "version": bad.version, "reason": reason}
-    store.insert_block(tx, **about, commit_sha=bad.commit_sha, deployment=bad.id, at=now)
-    tx.append(events.VersionBlocked(**about, commit=bad.commit_sha, deployment=bad.id), by=SYSTEM)
-
-
 # --- creating ------------------------------------------------------------------------------------
 
 
@@ -474,7 +280,7 @@ def create(tx: Tx, deployment: Deployment, by: Principal) -> Deployment:
     created = store.insert(tx, deployment)
     tx.append(
         events.DeploymentCreated(
-            **_about(created),
+            **about(created),
             kind=created.kind.value,
             version=created.version,
             commit=created.commit_sha,
@@ -509,30 +315,30 @@ def fail_pending(
         stage="finished",
         completed_at=now,
     )
-    _finished(tx, ended, now, by)
+    finished(tx, ended, now, by)
     if ended.kind is Kind.ROLLBACK:
-        _rollback_failed(tx, ended, now)
+        quarantine.rollback_failed(tx, ended, now)
     return ended
 
 
-def _finished(tx: Tx, ended: Deployment, now: int, by: Principal = SYSTEM) -> None:
+def finished(tx: Tx, ended: Deployment, now: int, by: Principal = SYSTEM) -> None:
     tx.append(
         events.DeploymentFinished(
-            **_about(ended),
+            **about(ended),
             status=ended.status.value,
             reason=ended.reason.value if ended.reason else None,
             message=ended.message,
             touched=ended.touched,
-            duration=_seconds(ended.started_at, now) or 0.0,
+            duration=elapsed(ended.started_at, now) or 0.0,
         ),
         by=by,
     )
 
 
-def _about(deployment: Deployment) -> dict[str, Any]:
+def about(deployment: Deployment) -> dict[str, Any]:
     service, environment = deployment.lane
     return {"deployment": deployment.id, "service": service, "environment": environment}
 
 
-def _seconds(begin: int | None, end: int | None) -> float | None:
+def elapsed(begin: int | None, end: int | None) -> float | None:
     return None if begin is None or end is None else max(0.0, (end - begin) / _SECOND)

@@ -75,18 +75,23 @@ def _last_effect(tx: Tx, facts: lanes.Facts) -> Deployment | None:
     return effects[-1] if effects else None
 
 
+def waiting(facts: lanes.Facts) -> Deployment | None:
+    """The rollback that waits in this lane already, if one does."""
+    return next((deployment for deployment in facts.queue if deployment.kind is Kind.ROLLBACK), None)
+
+
 def _check_nobody_is_there(facts: lanes.Facts) -> None:
-    if facts.holder:
+    if facts.holder and facts.holder.status is not Status.PENDING:
         raise Refused(
             f"{lanes.explain(facts)} --then-rollback stops it and rolls back in one.",
             reason="lane_busy",
         )
-    waiting = next((d for d in facts.queue if d.kind is Kind.ROLLBACK), None)
-    if waiting:
+    if found := waiting(facts):
         raise Refused(
-            f"rollback #{waiting.number} to {waiting.version} waits in this lane already",
+            f"rollback #{found.number} to {found.version} waits in this lane already; "
+            "a reason lets it pass a lock or a freeze: --override REASON",
             reason="rollback_waits",
-            deployment=waiting.id,
+            deployment=found.id,
         )
 
 

@@ -68,7 +68,7 @@ class Deployments:
         parts.access.require_somewhere(principal, Action.DEPLOYMENT_CREATE)
         service = await finding.service(parts, principal, request.service)
         parts.access.require(principal, Action.DEPLOYMENT_CREATE, request.environment, service)
-        if (answer := await parts.db.read(lambda tx: seen(tx, principal, once, Deployment))) is not None:
+        if (answer := await parts.db.glance(lambda tx: seen(tx, principal, once, Deployment))) is not None:
             return answer
         wish = await self._resolve(principal, service, request)
         await self._check_pipeline(wish)
@@ -84,6 +84,7 @@ class Deployments:
         resolved = await self._commit(service, pipeline.parse(registered.text), request)
         text = await finding.text(parts, registered)
         now = parts.clock.micros()
+        _check_order(request.not_before, request.expires_at)
         await parts.git.keep(service, resolved.commit)
         deployment = Deployment(
             id=parts.ids.new(),
@@ -162,7 +163,8 @@ class Deployments:
             store.keep_snapshot(tx, wish.deployment.pipeline_sha256, wish.text)
             kind = lifecycle.kind_of(wish.deployment, lane.current)
             # Here, not when git was asked: so the queue's order is the order of the commits and the numbers.
-            queued = {"kind": kind, "created_at": now, "queued_at": now}
+            base = lane.current.commit_sha if lane.current else None
+            queued = {"kind": kind, "base_sha": base, "created_at": now, "queued_at": now}
             return lifecycle.create(tx, wish.deployment.model_copy(update=queued), principal)
 
         return once(tx, principal, key, Deployment, self._parts.clock, effect)
@@ -286,6 +288,10 @@ class Deployments:
                     f"deployment {id} is {deployment.status}; only a pending one can be changed",
                     reason="not_pending",
                 )
+            _check_order(
+                changes.get("not_before", deployment.not_before),
+                changes.get("expires_at", deployment.expires_at),
+            )
             changed = store.change(tx, deployment, **changes)
             tx.append(lifecycle.updated(changed, sorted(changes)), by=principal)
             return changed
@@ -319,11 +325,13 @@ class Deployments:
                     reason="is_rollback",
                 )
             if deployment.status is Status.PENDING:
-                why = f"cancelled by {principal.name}" + (f": {reason}" if reason else "")
+                why = lifecycle.cancelled_sentence(principal, reason)
                 return lifecycle.fail_pending(tx, deployment, Reason.CANCELLED, why, now, principal)
             if deployment.status not in ACTIVE:
                 raise Refused(f"deployment {id} has ended as {deployment.status}", reason="ended")
-            return lifecycle.request_cancel(tx, deployment, now, principal, then_rollback=then_rollback)
+            return lifecycle.request_cancel(
+                tx, deployment, now, principal, then_rollback=then_rollback, reason=reason
+            )
 
         changed = await self._act(principal, id, Action.DEPLOYMENT_CANCEL, once, effect)
         if changed.status in ACTIVE:
@@ -375,6 +383,9 @@ class Deployments:
         def effect(tx: Tx) -> Deployment:
             now = parts.clock.micros()
             facts = lifecycle.facts(tx, service, environment, now)
+            waits = rollbacks.waiting(facts)
+            if waits is not None and request.override is not None:
+                return lifecycle.override(tx, waits, request.override, principal)
             wish = rollbacks.wish(tx, facts, request, bad_id)
             rollback = rollbacks.plan(
                 wish.bad, wish.target, new_id, now, principal, note=request.reason, override=request.override
@@ -490,6 +501,14 @@ def _version(given: str | None, resolved: Resolved, ref: str | None) -> str:
     if tag != (resolved.ref or "") and _VERSION.fullmatch(tag):
         return tag
     return resolved.commit[:12]
+
+
+def _check_order(not_before: int | None, expires_at: int | None) -> None:
+    if not_before is not None and expires_at is not None and expires_at <= not_before:
+        raise Invalid(
+            "expires_at: it would expire before it may start (not_before)",
+            errors=[{"field": "expires_at", "message": "must be after not_before"}],
+        )
 
 
 def _moment(at: int | None, name: str, now: int) -> int | None:

@@ -33,7 +33,7 @@ async def service(parts: Parts, principal: Principal, name: str | None) -> str:
     Services that the caller may not see are not there. Raises NotFound for a name that is not registered,
     Invalid naming the choices when none was given.
     """
-    registered = [found.service for found in await parts.db.read(store.newest_pipelines)]
+    registered = [found.service for found in await parts.db.glance(store.newest_pipelines)]
     known = [one for one in registered if visible(principal, one)]
     if name is not None:
         if name not in known:
@@ -70,7 +70,7 @@ def unknown(parts: Parts, principal: Principal, name: str, known: list[str]) -> 
 
 async def pipeline(parts: Parts, principal: Principal, name: str) -> RegisteredPipeline:
     """The newest pipeline of a service. Raises NotFound."""
-    found = await parts.db.read(lambda tx: store.newest_pipeline(tx, name))
+    found = await parts.db.glance(lambda tx: store.newest_pipeline(tx, name))
     if found is None or not visible(principal, name):
         raise unknown(parts, principal, name, [])
     return found

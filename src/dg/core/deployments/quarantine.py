@@ -1,0 +1,65 @@
+"""Close a lane and keep a version out of it, automatically, after something went wrong there."""
+
+from __future__ import annotations
+
+from dg.core import events
+from dg.core.access.models import SYSTEM
+from dg.core.database import Tx
+from dg.core.deployments import pipeline, store
+from dg.core.deployments.models import Deployment, Lock
+from dg.core.errors import Invalid
+
+_SECOND = 1_000_000
+_NEEDS_EYES = 24 * 3600 * _SECOND
+"""How long a lane stays locked when nobody knows what runs there: until a person looked, or a day."""
+
+
+def policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
+    """The `[rollback]` of a deployment's pipeline; one that this dg cannot read rolls nothing back."""
+    try:
+        return pipeline.parse(store.snapshot(tx, deployment.pipeline_sha256)).rollback
+    except Invalid:
+        return pipeline.Rollback(auto="never")
+
+
+def lock(tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None) -> None:
+    """Close the lane automatically, 0 opens it; a lock by hand stays. None: until somebody looked."""
+    length = _NEEDS_EYES if seconds is None else int(seconds * _SECOND)
+    found = store.lock_of(store.lane(tx, *bad.lane))
+    if found and not found.automatic and found.until > now:
+        return
+    if length == 0:
+        _open(tx, bad, found)
+        return
+    lock = Lock(reason=reason, automatic=True, by=SYSTEM.name, since=now, until=now + length)
+    store.set_lock(tx, *bad.lane, lock)
+    service, environment = bad.lane
+    tx.append(
+        events.LaneLocked(
+            service=service, environment=environment, reason=reason, automatic=True, until=lock.until
+        ),
+        by=SYSTEM,
+    )
+
+
+def _open(tx: Tx, bad: Deployment, lock: Lock | None) -> None:
+    if lock is not None:
+        service, environment = bad.lane
+        store.set_lock(tx, service, environment, None)
+        tx.append(events.LaneOpened(service=service, environment=environment, what="lock"), by=SYSTEM)
+
+
+def block(tx: Tx, bad: Deployment, good_commit: str, reason: str, now: int) -> None:
+    """Keep the commit of `bad` out of its lane, unless it is the good one itself. Facts: VersionBlocked."""
+    if bad.commit_sha == good_commit or store.block(tx, *bad.lane, bad.commit_sha):
+        return
+    service, environment = bad.lane
+    what = {"service": service, "environment": environment, "version": bad.version, "reason": reason}
+    store.insert_block(tx, **what, commit_sha=bad.commit_sha, deployment=bad.id, at=now)
+    tx.append(events.VersionBlocked(**what, commit=bad.commit_sha, deployment=bad.id), by=SYSTEM)
+
+
+def rollback_failed(tx: Tx, failed: Deployment, now: int) -> None:
+    """It never cascades: where nobody knows what runs, the lane stays closed until somebody looked."""
+    if not store.lane(tx, *failed.lane)["known"]:
+        lock(tx, failed, f"the rollback to {failed.version} failed: {failed.message}", now, None)

@@ -102,14 +102,11 @@ class Watch:
         return self._too_late(last, now) if now >= self._deadline else None
 
     def _too_late(self, last: Attempt, now: float) -> Outcome:
-        text = (
-            f"step `{self._step.name}` timed out: the check did not pass within {seconds(self._step.timeout)}"
-        )
+        text = f"check `{self._step.name}` did not pass within {seconds(self._step.timeout)}: {last.sentence}"
         if self._good_since is not None:
-            text += (
-                f", it was good for {now - self._good_since:.1f} s of the {seconds(self._check.hold)} wanted"
-            )
-        return failure(self._step, "timeout", f"{text}; last: {last.sentence}")
+            good, wanted = f"{now - self._good_since:.1f} s", seconds(self._check.hold)
+            text += f", good for {good} of the {wanted} wanted"
+        return failure(self._step, "timeout", text)
 
     def _sleep(self) -> None:
         now = time.monotonic()

@@ -61,9 +61,17 @@ _UNFINISHED = Statement(
         _d.c.queued_at, _d.c.number
     )
 )
+_running = _d.alias("running")
 _WAITING_LANES = Statement(
     sa.select(_d.c.service, _d.c.environment)
-    .where(_d.c.status == "pending")
+    .where(
+        _d.c.status == "pending",
+        ~sa.exists().where(
+            _running.c.service == _d.c.service,
+            _running.c.environment == _d.c.environment,
+            _one_of(_running.c.status, "building", "deploying"),
+        ),
+    )
     .group_by(_d.c.service, _d.c.environment)
     .order_by(sa.func.min(_d.c.number))
 )
@@ -159,7 +167,7 @@ def unfinished(tx: Tx) -> list[Deployment]:
 
 
 def waiting_lanes(tx: Tx) -> list[tuple[str, str]]:
-    """Service and environment of the lanes for which something waits."""
+    """Service and environment of the lanes for which something waits and in which nothing runs."""
     return [(row["service"], row["environment"]) for row in tx.all(_WAITING_LANES)]
 
 

@@ -7,6 +7,7 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -53,6 +54,8 @@ _SENTENCES = {
 }
 
 
+# The same few texts are read twice for every deployment that is made, and again when it starts.
+@lru_cache(maxsize=64)
 def parse(text: str | bytes) -> Pipeline:
     """Read the text of a pipeline, at most 64 KiB of UTF-8.
 

@@ -8,13 +8,13 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
 from pathlib import Path
 
 from benchmarks.load import Loaded, Target, load
 from benchmarks.processes import cpu_seconds
 from benchmarks.report import Row, percentile
-from benchmarks.server import SERVICE, make_repository, serving
+from benchmarks.server import SERVICE, Server, make_repository, serving
 from dg.core.clock import SystemClock
 from dg.core.deployments.command import run
 from dg.core.deployments.git import Mirrors
@@ -28,30 +28,34 @@ GIT_CALLS = 20
 def measure(folder: Path) -> Iterator[Row]:
     commit = make_repository(folder / "shop")
     with serving(folder / "home") as server:
-        server.register(folder / "shop", ["true"])
-        server.create(commit)  # makes the mirror
-        target = Target(
-            server.host, server.port, server.request("POST", "/v1/deployments", body(commit)), 201
-        )
-        rounds = [(measured(target, server.pid), inserts(folder / f"{at}.db")) for at in range(ROUNDS)]
-        ours, floor = zip(*rounds, strict=True)
-        git, nothing = asyncio.run(git_calls(folder / "home" / "git", folder / "shop", commit))
+        server.register(folder / "shop", ["sleep", "600"])
+        request = server.request("POST", "/v1/deployments", body(commit))
+        target = Target(server.host, server.port, request, 201)
+        with busy_lane(server, commit):
+            rounds = [(measured(target, server.pid), inserts(folder / f"{at}.db")) for at in range(ROUNDS)]
+    ours, floor = zip(*rounds, strict=True)
+    git, nothing = asyncio.run(git_calls(folder / "home" / "git", folder / "shop", commit))
     yield Row(f"durable creates, c={CONNECTIONS}", "1/s", [loaded.rate for loaded, _ in ours], floor)
     yield Row("  p99", "ms", [percentile(loaded.latencies, 0.99) * 1e3 for loaded, _ in ours])
     yield Row("  CPU of one, git's processes included", "ms", [millis for _, millis in ours])
-    yield Row("  git's share of one, alone", "ms", git, nothing)
+    yield Row("  git for a commit not deployed before, beside it", "ms", git, nothing)
 
 
 def body(commit: str) -> bytes:
-    """A request for tomorrow, so that nothing starts."""
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).isoformat()
-    request = {
-        "service": SERVICE,
-        "environment": "development",
-        "commit_sha": commit,
-        "not_before": tomorrow,
-    }
-    return json.dumps(request).encode("ascii")
+    return json.dumps({"service": SERVICE, "environment": "development", "commit_sha": commit}).encode()
+
+
+@contextmanager
+def busy_lane(server: Server, commit: str) -> Iterator[None]:
+    """A deployment runs while the block does, so that those that are created wait behind it."""
+    running = server.create(commit)
+    try:
+        yield
+    finally:
+        server.dg.run(server.dg.client.lanes.freeze(reason="It was enough", lasting="1h"))
+        server.dg.run(server.dg.client.deployments.cancel(running.id))
+        for _ in server.dg.each(server.dg.client.deployments.watch(running.id)):
+            pass
 
 
 def measured(target: Target, pid: int) -> tuple[Loaded, float]:
@@ -77,10 +81,10 @@ def inserts(path: Path) -> float:
 
 
 async def git_calls(mirrors: Path, repository: Path, commit: str) -> tuple[list[float], list[float]]:
-    """Milliseconds of what a create by full commit id asks of git, and of a git that does nothing."""
-    git = Mirrors(mirrors, clock=SystemClock(), environ=os.environ)
+    """Milliseconds of what a first create of a commit asks of git, and of a git that does nothing."""
     asked, nothing = [], []
     for _ in range(GIT_CALLS):
+        git = Mirrors(mirrors, clock=SystemClock(), environ=os.environ)
         began = time.perf_counter()
         await git.resolve(SERVICE, str(repository), commit)
         await git.keep(SERVICE, commit)

@@ -103,7 +103,7 @@ class Deployments:
             queued_at=now,
             not_before=_moment(request.not_before, "not_before", now),
             expires_at=_moment(request.expires_at, "expires_at", now)
-            or max(request.not_before or 0, now) + int(parts.settings.deployments.expire_pending * _SECOND),
+            or self._patience(max(request.not_before or 0, now)),
             pipeline_sha256=pipeline.sha256(text),
         )
         return _Wish(deployment, text)
@@ -288,12 +288,13 @@ class Deployments:
                     f"deployment {id} is {deployment.status}; only a pending one can be changed",
                     reason="not_pending",
                 )
-            _check_order(
-                changes.get("not_before", deployment.not_before),
-                changes.get("expires_at", deployment.expires_at),
-            )
+            begins = changes.get("not_before", deployment.not_before)
+            if "expires_at" not in changes and begins is not None:
+                # It was given its time to wait from another beginning.
+                changes["expires_at"] = max(deployment.expires_at or 0, self._patience(begins))
+            _check_order(begins, changes.get("expires_at", deployment.expires_at))
             changed = store.change(tx, deployment, **changes)
-            tx.append(lifecycle.updated(changed, sorted(changes)), by=principal)
+            tx.append(lifecycle.updated(changed, sorted(request.model_fields_set)), by=principal)
             return changed
 
         changed = await self._act(principal, id, Action.DEPLOYMENT_UPDATE, once, effect)
@@ -395,6 +396,10 @@ class Deployments:
         created = await parts.db.write(lambda tx: once(tx, principal, key, Deployment, parts.clock, effect))
         self._dispatcher.wake()
         return created
+
+    def _patience(self, begins: int) -> int:
+        """Until when a deployment waits that may start at `begins`, when nobody says."""
+        return begins + int(self._parts.settings.deployments.expire_pending * _SECOND)
 
     # --- shared ----------------------------------------------------------------------------------
 

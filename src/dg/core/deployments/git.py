@@ -50,7 +50,8 @@ _CONFIG = (
 _SSH_OPTIONS = "-o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=15"
 
 _CAP = 4 * 1024 * 1024
-_STALE_LOCK_SECONDS = 3600
+_STALE_LOCK_MARGIN = 60.0
+"""Seconds beyond the longest command after which a lock file is nobody's any more."""
 _NAMES_COMPARED = 5000
 _COMMITS_REMEMBERED = 1000
 _MICROS = 1_000_000
@@ -245,7 +246,7 @@ class Mirrors:
             _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
         finished = await self._fetch_once(mirror, url)
         if finished.code and b".lock': File exists" in finished.stderr:
-            before = self._clock.micros() / _MICROS - _STALE_LOCK_SECONDS
+            before = self._clock.micros() / _MICROS - self._timeout - _STALE_LOCK_MARGIN
             if await asyncio.to_thread(_remove_locks, mirror, before):
                 finished = await self._fetch_once(mirror, url)
         _require(finished, service)
@@ -386,7 +387,7 @@ def _as_environment(config: Mapping[str, str]) -> dict[str, str]:
 
 def _remove_locks(mirror: Path, before: float) -> bool:
     """Remove lock files last written before `before` (seconds since the epoch): every git that dg starts is
-    stopped long before its lock is that old, so only a power cut leaves one."""
+    stopped before its lock is that old, so only a kill -9 or a power cut leaves one."""
     candidates = [*mirror.glob("*.lock"), *(mirror / "refs").rglob("*.lock")]
     stale = [path for path in candidates if path.stat().st_mtime < before]
     for path in stale:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from dg.core.text import plain
 NAMES = ("deployment-automation-api", "platform-api")
 METHODS = ("get", "post", "put", "delete")
 MAX_MISTAKES = 20
+
+JSON_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,308})(\.[0-9]{1,308})?([eE][+-]?[0-9]{1,3})?")
 
 Document = Mapping[str, Any]
 Where = Literal["path", "query", "header"]
@@ -82,8 +85,8 @@ class Parameter:
         """The text as a value of the parameter's type; text that is none is left for the schema to refuse."""
         if self.type == "integer" and re.fullmatch(r"-?[0-9]{1,18}", text):
             return int(text)
-        if self.type == "number" and re.fullmatch(r"-?[0-9]{1,15}(\.[0-9]{1,15})?", text):
-            return float(text)
+        if self.type == "number" and JSON_NUMBER.fullmatch(text) and math.isfinite(number := float(text)):
+            return number
         if self.type == "boolean" and text in ("true", "false"):
             return text == "true"
         return text

@@ -24,6 +24,9 @@ from dg.core.types import Environment
 PAGE = 1000
 """Lines that a download reads at a time."""
 
+_SHAPES: Remembered[Mapping[str, Any]] = Remembered(1000)
+"""What of a status does not change while its deployment's revision stays."""
+
 
 async def list_deployments(call: Call) -> Response:
     asked = call.arguments
@@ -91,17 +94,22 @@ async def get_deployment_logs(call: Call) -> ASGIApp:
 
 def progress(found: Progress) -> Mapping[str, Any]:
     """The specification's flat shape, and the deployment beside it, as JSON values."""
+    deployment = found.deployment
+    key = (deployment.id, deployment.revision, deployment.hold, deployment.created_by_name)
     shape = {
-        "id": found.deployment.id,
-        "status": found.deployment.status.value,
+        "id": deployment.id,
+        "status": deployment.status.value,
         "progress": found.progress,
         "logs": found.logs,
-        "steps": wire.plain(found.steps),
-        "deployment": wire.plain(found.deployment),
+        **_SHAPES.get(key, lambda: _shape(found)),
     }
     if found.estimated_completion is not None:
         shape["estimated_completion"] = wire.timestamp(found.estimated_completion)
     return shape
+
+
+def _shape(found: Progress) -> Mapping[str, Any]:
+    return {"steps": wire.plain(found.steps), "deployment": wire.plain(found.deployment)}
 
 
 async def _lines(call: Call, after: int, limit: int) -> LogPage:

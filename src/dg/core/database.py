@@ -10,8 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import sqlite3
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Generator, Hashable, Mapping, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,6 +23,7 @@ from sqlalchemy.dialects import sqlite
 from dg.core.clock import Clock
 from dg.core.errors import Problem, Unavailable
 from dg.core.events import Fact
+from dg.core.remember import Remembered
 from dg.core.tasks import Tasks
 
 T = TypeVar("T")
@@ -93,19 +93,11 @@ class Shapes:
     """A bounded cache of statements whose text depends on which filters are given."""
 
     def __init__(self, size: int = 256) -> None:
-        self._size = size
-        self._found: OrderedDict[object, Statement] = OrderedDict()
+        self._statements: Remembered[Statement] = Remembered(size)
 
-    def get(self, shape: object, build: Callable[[], sa.ClauseElement]) -> Statement:
+    def get(self, shape: Hashable, build: Callable[[], sa.ClauseElement]) -> Statement:
         """The statement for `shape`; `build` makes it the first time (values come later, as parameters)."""
-        statement = self._found.get(shape)
-        if statement is None:
-            statement = self._found[shape] = Statement(build())
-            if len(self._found) > self._size:
-                self._found.popitem(last=False)
-        else:
-            self._found.move_to_end(shape)
-        return statement
+        return self._statements.get(shape, lambda: Statement(build()))
 
 
 class Tx:
@@ -121,6 +113,13 @@ class Tx:
         compiled, cursor = self._execute(statement, values)
         columns = compiled.columns
         return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]
+
+    def each(self, statement: Statement, **values: Any) -> Generator[Row, None, None]:
+        """Row by row; what is not taken is not read."""
+        compiled, cursor = self._execute(statement, values)
+        with closing(cursor):
+            for row in cursor:
+                yield dict(zip(compiled.columns, row, strict=True))
 
     def one(self, statement: Statement, **values: Any) -> Row | None:
         """The first row, or None."""

@@ -19,6 +19,7 @@ from dg.core.deployments.models import (
     Status,
     UpdateDeployment,
 )
+from dg.core.remember import Remembered
 from dg.core.types import Environment
 
 PAGE = 1000

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -180,10 +181,11 @@ def _lines(row: Row, after: int, limit: int) -> list[LogLine]:
 
 def tail(tx: Tx, deployment_id: str, lines: int) -> tuple[str, ...]:
     """The newest lines, oldest of them first."""
-    found: list[bytes] = []
-    for count in (1, 2, 8, max(lines, 8)):
-        rows = tx.all(_NEWEST, of=deployment_id, limit=count)
-        found = [line for row in reversed(rows) for line in row["body"].split(b"\n")[: row["lines"]]]
-        if len(found) >= lines or len(rows) < count:
-            break
-    return tuple(b"\n".join(found[-lines:]).decode("utf-8", "replace").split("\n")) if found and lines else ()
+    bodies: list[bytes] = []
+    missing = lines
+    with closing(tx.each(_NEWEST, of=deployment_id, limit=lines)) as newest:
+        while missing > 0 and (row := next(newest, None)) is not None:
+            bodies.append(row["body"])
+            missing -= row["lines"]
+    text = b"".join(reversed(bodies)).decode("utf-8", "replace")
+    return tuple(text.split("\n")[-lines - 1 : -1]) if lines else ()

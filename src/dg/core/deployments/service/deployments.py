@@ -36,6 +36,7 @@ from dg.core.deployments.service import finding
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.filters import condition, parse
 from dg.core.idempotency import Once, once, seen
+from dg.core.remember import Remembered
 from dg.core.text import plain
 from dg.core.types import Environment
 
@@ -45,6 +46,7 @@ _SECOND = 1_000_000
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
 _COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 _MOST_COMMITS = 200
+_KNOWN_STEPS = 1000
 
 
 class Deployments:
@@ -53,6 +55,7 @@ class Deployments:
     def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
         self._parts = parts
         self._dispatcher = dispatcher
+        self._steps: Remembered[tuple[Step, ...]] = Remembered(_KNOWN_STEPS)
 
     # --- create ----------------------------------------------------------------------------------
 
@@ -210,7 +213,8 @@ class Deployments:
         now = parts.clock.micros()
 
         def work(tx: Tx, deployment: Deployment) -> Progress:
-            steps = store.steps(tx, id)
+            # They change with their deployment's revision only.
+            steps = self._steps.get((id, deployment.revision), lambda: store.steps(tx, id))
             return Progress(
                 deployment=self._with_holds(tx, [deployment])[0],
                 progress=progress.percent(deployment, steps, now),

@@ -96,7 +96,6 @@ def test_an_empty_table_is_no_mistake(tmp_path: Path) -> None:
         ("[logging]\nlevel = 'loud'", "logging.level (server.toml): input should be 'debug'"),
         ("[runner]\nenv_pass = ['A', 1]", "runner.env_pass (server.toml): input should be a valid string"),
         ("[environments.production]\nprotected = 'maybe'", "environments.production.protected (server.toml)"),
-        ("[api]\npage_limit = 201", "api.page_limit is more than api.page_limit_max"),
     ],
 )
 def test_a_bad_value_is_refused_with_its_path_and_where_it_came_from(

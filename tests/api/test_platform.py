@@ -97,6 +97,12 @@ async def test_diagnostics_need_a_token(api: Api) -> None:
         assert (await viewer.get("/diagnostics")).json()["versions"]["dg"] == __version__
 
 
+async def test_an_event_says_what_people_call_its_actor(api: Api) -> None:
+    async with api.caller("viewer") as viewer:
+        started = (await viewer.get("/v1/events", params={"limit": 1})).json()["items"][0]
+    assert (started["actor"], started["actor_name"]) == (SYSTEM.id, SYSTEM.name)
+
+
 async def test_events_are_read_in_pages_and_the_chain_is_checked(api: Api) -> None:
     await api.core.pipelines.register(SYSTEM, api.pipeline())
     async with api.caller("viewer") as viewer:

@@ -61,7 +61,7 @@ def words(event: Event) -> list[Text]:
         moment(event.at),
         (event.type, Meaning.STRONG),
         *([where] if where else []),
-        (f"by {event.actor}", Meaning.DIM),
+        (f"by {event.actor_name or event.actor}", Meaning.DIM),
         *([(rest, Meaning.DIM)] if rest else []),
     ]
 

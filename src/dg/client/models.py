@@ -21,6 +21,7 @@ class Event(_Model):
     at: int
     type: str
     actor: str
+    actor_name: str | None = None
     auth: str
     object: str = ""
     environment: str | None = None

@@ -182,10 +182,6 @@ class Api(Section):
 
     idempotency_ttl: Duration = 86400.0
     """How long the answer to an Idempotency-Key is kept for a repeated request."""
-    page_limit: int = Field(50, ge=1)
-    """Items on a page when the request does not say."""
-    page_limit_max: int = Field(200, ge=1, le=1000)
-    """Most items that a request may ask for on one page."""
     ws_auth_timeout: Duration = 5.0
     """How long a WebSocket client may take to send its token."""
     ws_queue: int = Field(256, ge=1)
@@ -263,7 +259,6 @@ class Settings(Section):
         """Two settings that contradict each other are refused by name."""
         for low, high in (
             ("access.token_ttl", "access.token_ttl_max"),
-            ("api.page_limit", "api.page_limit_max"),
             ("api.idempotency_ttl", "retention.idempotency"),
             ("logs.line_bytes", "logs.file_bytes"),
         ):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
@@ -29,7 +30,9 @@ async def _page(call: Call, after: int) -> Response:
     entries = await call.core.feed.read(
         call.principal, after=after, limit=call.arguments["limit"], filter=call.arguments["filter"]
     )
-    return answer({"items": entries, "next_after": entries[-1].seq if entries else after})
+    names = await call.core.access.names(entry.actor for entry in entries)
+    shown = [shape(entry, names) for entry in entries]
+    return answer({"items": shown, "next_after": entries[-1].seq if entries else after})
 
 
 async def _stream(call: Call, after: int | None) -> StreamingResponse:
@@ -50,7 +53,7 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
                 yield HEARTBEAT
             if not news.done() or (entry := news.result()) is None:
                 return
-            yield event(entry)
+            yield event(entry, await call.core.access.names([entry.actor]))
 
 
 async def _next(entries: AsyncIterator[Entry]) -> Entry | None:
@@ -67,10 +70,15 @@ async def _arrived(call: Call, news: asyncio.Task[Entry | None]) -> bool:
     return True
 
 
-def event(entry: Entry) -> bytes:
+def shape(entry: Entry, names: Mapping[str, str]) -> dict[str, Any]:
+    """One fact with what people read for its actor beside it: the chain itself knows no names."""
+    return {**wire.plain(entry), "actor_name": names[entry.actor]}
+
+
+def event(entry: Entry, names: Mapping[str, str]) -> bytes:
     """One fact as a server-sent event (HTML Standard 9.2.6); JSON never holds a raw line break."""
     return b"id: %d\nevent: %s\ndata: %s\n\n" % (
         entry.seq,
         entry.type.encode(),
-        json.write(wire.plain(entry)),
+        json.write(shape(entry, names)),
     )

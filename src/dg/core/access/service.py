@@ -7,7 +7,7 @@ import logging
 import math
 import re
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -293,13 +293,14 @@ class Access:
 
     # --- names
 
-    async def names(self, ids: Sequence[str]) -> dict[str, str]:
+    async def names(self, ids: Iterable[str]) -> dict[str, str]:
         """What people read for principals, by id; an id that is not known stands for itself."""
+        wanted = set(ids)
 
         def work(tx: Tx) -> dict[str, str]:
-            return {key: store.name(tx, key) or key for key in ids}
+            return {key: store.name(tx, key) or key for key in wanted}
 
-        return await self._db.read(work)
+        return await self._db.glance(work)
 
 
 async def open_access(

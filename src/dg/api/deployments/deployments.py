@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 from dg.api import json, wire
 from dg.api.call import Call, Handler, answer, created
 from dg.core.deployments.models import (
+    FINAL,
     CreateDeployment,
     Deployment,
     LogPage,
@@ -25,8 +26,10 @@ from dg.core.types import Environment
 PAGE = 1000
 """Lines that a download reads at a time."""
 
-_SHAPES: Remembered[Mapping[str, Any]] = Remembered(1000)
+_SHAPES: Remembered[Mapping[str, Any]] = Remembered(500)
 """What of a status does not change while its deployment's revision stays."""
+_ENDED: Remembered[bytes] = Remembered(500)
+"""The whole answer for deployments that ended."""
 
 
 async def list_deployments(call: Call) -> Response:
@@ -79,7 +82,11 @@ async def get_deployment_changes(call: Call) -> Response:
 
 async def get_deployment_status(call: Call) -> Response:
     found = await call.core.deployments.status(call.principal, _id(call))
-    return Response(json.write(progress(found)), media_type=json.MEDIA_TYPE)
+    ended = found.deployment.status in FINAL
+    body = (
+        _ENDED.get(_key(found), lambda: json.write(progress(found))) if ended else json.write(progress(found))
+    )
+    return Response(body, media_type=json.MEDIA_TYPE)
 
 
 async def get_deployment_logs(call: Call) -> ASGIApp:
@@ -96,17 +103,21 @@ async def get_deployment_logs(call: Call) -> ASGIApp:
 def progress(found: Progress) -> Mapping[str, Any]:
     """The specification's flat shape, and the deployment beside it, as JSON values."""
     deployment = found.deployment
-    key = (deployment.id, deployment.revision, deployment.hold, deployment.created_by_name)
     shape = {
         "id": deployment.id,
         "status": deployment.status.value,
         "progress": found.progress,
         "logs": found.logs,
-        **_SHAPES.get(key, lambda: _shape(found)),
+        **_SHAPES.get(_key(found), lambda: _shape(found)),
     }
     if found.estimated_completion is not None:
         shape["estimated_completion"] = wire.timestamp(found.estimated_completion)
     return shape
+
+
+def _key(found: Progress) -> tuple[object, ...]:
+    deployment = found.deployment
+    return deployment.id, deployment.revision, deployment.hold, deployment.created_by_name
 
 
 def _shape(found: Progress) -> Mapping[str, Any]:

@@ -46,7 +46,8 @@ _SECOND = 1_000_000
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
 _COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 _MOST_COMMITS = 200
-_KNOWN_STEPS = 1000
+_KNOWN = 500
+"""Deployments of which the last look is remembered."""
 
 
 class Deployments:
@@ -55,7 +56,8 @@ class Deployments:
     def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
         self._parts = parts
         self._dispatcher = dispatcher
-        self._steps: Remembered[tuple[Step, ...]] = Remembered(_KNOWN_STEPS)
+        self._steps: Remembered[tuple[Step, ...]] = Remembered(_KNOWN)
+        self._ended: Remembered[Progress] = Remembered(_KNOWN)
 
     # --- create ----------------------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ class Deployments:
         parts = self._parts
         now = parts.clock.micros()
 
-        def work(tx: Tx, deployment: Deployment) -> Progress:
+        def look(tx: Tx, deployment: Deployment) -> Progress:
             # They change with their deployment's revision only.
             steps = self._steps.get((id, deployment.revision), lambda: store.steps(tx, id))
             return Progress(
@@ -222,6 +224,13 @@ class Deployments:
                 logs=logs.tail(tx, id, parts.settings.deployments.status_log_lines),
                 estimated_completion=progress.estimate(deployment, steps, now),
             )
+
+        def work(tx: Tx, deployment: Deployment) -> Progress:
+            if deployment.status not in FINAL:
+                return look(tx, deployment)
+            # Nothing of one that ended changes but with its revision and with what people call its maker.
+            key = (id, deployment.revision, deployment.created_by_name)
+            return self._ended.get(key, lambda: look(tx, deployment))
 
         return await self._read(principal, id, work, few=True)
 

@@ -204,7 +204,9 @@ def test_version_is_only_a_label(host: Subject, version: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not gzip", archive({"shop.py": ""}), archive({"release.json": "[]"})]
+    "content",
+    [b"", b"not gzip", archive({"shop.py": ""}), archive({"release.json": "[]"})],
+    ids=["empty", "not gzip", "no release.json", "no object in it"],
 )
 def test_archive_that_is_no_release_is_refused(host: Subject, content: bytes) -> None:
     assert host.put(content)[0] == 400

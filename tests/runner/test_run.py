@@ -222,6 +222,22 @@ def test_outputs_file_replaced_by_something_else_is_not_read(lab: Lab, replace: 
     assert b"dg: outputs: the file " in run.log()
 
 
+def test_pipe_in_place_of_a_later_steps_outputs_fails_that_step(lab: Lab) -> None:
+    run = lab.end(step('mkfifo "$TMPDIR/outputs-1"'), step(["true"], name="next"))
+    end = spool.read_end(run.dir, 1)
+    assert end is not None
+    assert (end["reason"], end["step"]) == ("step_failed", 1)
+    assert end["detail"] == "step `next` could not start: No such device or address"
+
+
+def test_pipe_in_place_of_a_log_file_does_not_hold_the_runner(lab: Lab) -> None:
+    run = lab.end(
+        step("for at in 0 1; do mkfifo ../log/00000000000$at-000 ../log/00000000000$at-001; done"),
+        step("echo still here", name="next"),
+    )
+    assert run.log() == b"still here\n"
+
+
 def test_secret_in_an_output_is_masked(lab: Lab) -> None:
     run = lab.end(step('echo "url=x$KEY" >> "$DG_OUTPUTS"', secrets=["key"]), secrets={"key": SECRET})
     assert run.wait()["outputs"] == {"url": "x***"}

@@ -38,7 +38,9 @@ class Reserve:
 
     def _fill(self) -> bool:
         try:
-            fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            # Not blocking: a step may have put a pipe in its place.
+            flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            fd = os.open(self._path, flags, 0o600)
         except OSError:
             return False
         try:

@@ -207,7 +207,10 @@ class LogWriter:
 
     def _open(self) -> None:
         self._path = os.path.join(self._folder, f"{self._first:012d}-{self._step:03d}")
-        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        if os.path.lexists(self._path):
+            # Left by an earlier runner, or by a step: opening a pipe would block for ever.
+            os.unlink(self._path)
+        self._fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         self._size = 0
 
     def _close(self) -> None:
@@ -236,5 +239,4 @@ def _next_line(run_dir: str) -> int:
     files = spool.list_log(run_dir)
     if not files:
         return 0
-    with open(files[-1].path, "rb") as file:
-        return files[-1].first + file.read().count(b"\n")
+    return files[-1].first + (spool.read_file(files[-1].path) or b"").count(b"\n")

@@ -13,9 +13,11 @@ and `cancelling`.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
+import stat
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -26,6 +28,21 @@ END = "end.json"
 LOG = "log"
 CHECKOUT_STEP = 999
 _LOG_NAME = re.compile(r"[0-9]{12}-[0-9]{3}")
+LARGEST_FILE = 64 << 20
+"""Bytes of a file of the folder that are read at most; the runner's own are far smaller."""
+_NOT_THERE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EACCES})
+_OF_STEPS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
+    "step_started": {"index": int},
+    "step_ended": {"index": int, "ok": bool, "seconds": (int, float)},
+    "step_skipped": {"index": int},
+}
+_OF_THE_END: Mapping[str, type | tuple[type, ...]] = {
+    "outcome": str,
+    "reason": (str, type(None)),
+    "detail": str,
+    "touched": bool,
+    "outputs": dict,
+}
 
 
 class LogChunk(NamedTuple):
@@ -66,20 +83,19 @@ def request_cancel(run_dir: str) -> None:
 
 
 def read_events(run_dir: str, after: int) -> list[dict[str, Any]]:
-    """The events with a number greater than `after`; a line being written is left for the next call."""
-    try:
-        with open(os.path.join(run_dir, EVENTS), "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return []
-    events = [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
-    return [event for event in events if event["n"] > after]
+    """The events with a number greater than `after`; a line being written is left for the next call.
+
+    A line that no runner writes is passed over: steps can reach the file too.
+    """
+    data = read_file(os.path.join(run_dir, EVENTS)) or b""
+    events = map(_object, data[: data.rfind(b"\n") + 1].splitlines())
+    return [event for event in events if _is_event(event) and event["n"] > after]
 
 
 def read_end(run_dir: str, epoch: int) -> dict[str, Any] | None:
     """How the run of `epoch` ended; None while it has not."""
     end = read_json(run_dir, END)
-    return end if end is not None and end.get("epoch") == epoch else None
+    return end if end is not None and end.get("epoch") == epoch and _has(end, _OF_THE_END) else None
 
 
 def read_log(run_dir: str, next_line: int, max_bytes: int) -> list[LogChunk]:
@@ -112,13 +128,8 @@ def list_log(run_dir: str) -> list[LogFile]:
 
 
 def read_json(run_dir: str, name: str) -> dict[str, Any] | None:
-    """A file that is only ever replaced as a whole; None when it is not there."""
-    try:
-        with open(os.path.join(run_dir, name), "rb") as file:
-            content: dict[str, Any] = json.loads(file.read())
-    except FileNotFoundError:
-        return None
-    return content
+    """A file that is only ever replaced as a whole; None when it is not there, or something else is."""
+    return _object(read_file(os.path.join(run_dir, name)) or b"") or None
 
 
 def replace(run_dir: str, name: str, content: Mapping[str, Any]) -> None:
@@ -145,6 +156,43 @@ def write_all(fd: int, data: bytes) -> None:
         data = data[os.write(fd, data) :]
 
 
+def read_file(path: str) -> bytes | None:
+    """A file's content, at most `LARGEST_FILE` bytes; None when it is not there or is no file.
+
+    Steps run as the same user: a pipe in its place would hold the reader for ever.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in _NOT_THERE:
+            return None
+        raise
+    try:
+        if not stat.S_ISREG(os.fstat(fd).st_mode):
+            return None
+        with open(fd, "rb", closefd=False) as file:
+            return file.read(LARGEST_FILE)
+    finally:
+        os.close(fd)
+
+
+def _object(text: bytes) -> dict[str, Any]:
+    """The JSON object in `text`, an empty one when there is none."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _is_event(event: Mapping[str, Any]) -> bool:
+    return _has(event, {"n": int, "t": int, "event": str}) and _has(event, _OF_STEPS.get(event["event"], {}))
+
+
+def _has(found: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> bool:
+    return all(name in found and isinstance(found[name], kind) for name, kind in fields.items())
+
+
 def _unlink(path: str) -> None:
     try:
         os.unlink(path)
@@ -162,10 +210,8 @@ def _sync_folder(path: str) -> None:
 
 def _read_chunk(file: LogFile, next_line: int, max_bytes: int) -> tuple[LogChunk | None, bool]:
     """The lines of one file from `next_line` on, and whether these were all."""
-    try:
-        with open(file.path, "rb") as opened:
-            data = opened.read()
-    except FileNotFoundError:
+    data = read_file(file.path)
+    if data is None:
         return None, True
     data = data[: data.rfind(b"\n") + 1]
     first = max(file.first, next_line)

@@ -100,8 +100,8 @@ class Steps:
 
     def _run(self, step: Step, cwd: str, known: Mapping[str, str], *, cancellable: bool) -> Outcome:
         path = os.path.join(self._temporary, f"outputs-{step.number}")
-        with open(path, "wb"):
-            pass
+        # Not blocking: a step before may have put a pipe in its place.
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
         env = self._environment(step, known, path)
         if step.check is not None:
             outcome = self._check(step, step.check, env, cwd, cancellable=cancellable)

@@ -87,8 +87,8 @@ class Logs(Section):
     """The first part of a log that is always kept."""
     tail_bytes: Size = 14 << 20
     """The last part of a log that is kept; what lies between the two is counted and left out."""
-    file_bytes: Size = 1 << 20
-    """Size of one log file; the tail is shortened by whole files."""
+    file_bytes: Size = Field(1 << 20, le=32 << 20)
+    """Size of one log file, at most 32 MiB; the tail is shortened by whole files."""
 
 
 class Git(Section):

@@ -139,13 +139,13 @@ def test_log_goes_on_when_the_disk_has_room_again(small_disk: Path) -> None:
     ballast.write_bytes(b"x" * 800_000)
     try:
         run = lab.start(
-            step(f"seq 100000; rm {ballast}; sleep 1.5; echo room again", name="flood"),
+            step(f"seq 1000000; rm {ballast}; sleep 1.5; echo room again", name="flood"),
         )
         end = run.wait()
         assert end["outcome"] == "success"
         chunks = run.chunks()
         assert chunks[-1].body.endswith(b"room again\n")
-        assert sum(chunk.lines + chunk.skipped for chunk in chunks) == end["log_lines"] == 100_001
+        assert sum(chunk.lines + chunk.skipped for chunk in chunks) == end["log_lines"] == 1_000_001
         assert any(chunk.skipped for chunk in chunks)
     finally:
         lab.clean()

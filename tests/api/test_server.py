@@ -16,7 +16,7 @@ from tests.api.frame import TOKEN, Things, make_app
 from tests.api.waiting import until
 
 from dg.api.app import App
-from dg.api.server import Listening, listen
+from dg.api.server import HEAD_BYTES, PIPELINED, Listening, listen
 from dg.core.errors import Refused
 from dg.settings.tree import Server
 
@@ -116,6 +116,55 @@ async def test_what_is_no_http_gets_the_envelope(tmp_path: Path) -> None:
     async with served(tmp_path) as (listening, _, _):
         error = envelope(await talk(listening.port, b"\x16\x03\x01 hello\r\n\r\n"))
         assert (error["code"], error["details"]["reason"]) == ("VALIDATION_ERROR", "bad_http")
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        pytest.param(b"GET /" + b"a" * 200_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", id="line"),
+        pytest.param(REQUEST + b"X: " + b"a" * 200_000 + b"\r\n\r\n", id="header"),
+        pytest.param(REQUEST + b"a: b\r\n" * 50_000 + b"\r\n", id="headers"),
+        pytest.param(REQUEST + b"X: " + b"a" * 900_000, id="header without end"),
+    ],
+)
+async def test_a_head_over_the_cap_is_refused_while_it_arrives(tmp_path: Path, request_: bytes) -> None:
+    async with served(tmp_path) as (listening, _, _):
+        answer = await talk(listening.port, request_)
+        assert answer.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+        assert envelope(answer)["details"] == {
+            "reason": "head_too_large",
+            "request_id": "-",
+            "limit": HEAD_BYTES,
+        }
+
+
+async def test_trailers_count_as_head(tmp_path: Path) -> None:
+    post = REQUEST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\n"
+    body = b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    async with served(tmp_path) as (listening, _, _):
+        answer = await talk(listening.port, post + body + b"a: b\r\n" * 50_000)
+        assert answer.startswith(b"HTTP/1.1 431")
+
+
+async def test_of_pipelined_requests_only_so_many_wait(tmp_path: Path) -> None:
+    async with served(tmp_path) as (listening, _, _):
+        answer = await talk(listening.port, (REQUEST + b"\r\n") * 1000)
+        assert answer.count(b"HTTP/1.1 200") == answer.count(b"HTTP/1.1 ") == PIPELINED + 1
+
+
+async def test_what_cannot_be_read_behind_a_request_is_not_its_answer(tmp_path: Path) -> None:
+    async with served(tmp_path) as (listening, _, _):
+        answer = await talk(listening.port, REQUEST + b"\r\n\x16\x03\x01 hello\r\n\r\n")
+        assert answer.startswith(b"HTTP/1.1 200")
+        assert b"HTTP/1.1 400" not in answer
+
+
+async def test_mistakes_of_peers_leave_no_line_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(tmp_path) as (listening, _, _):
+        await talk(listening.port, b"\x16\x03\x01 hello\r\n\r\n")
+        assert caplog.messages == []
 
 
 async def test_a_body_that_does_not_arrive_is_answered_and_cut_off(tmp_path: Path) -> None:

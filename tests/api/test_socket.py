@@ -281,6 +281,28 @@ def publish(api: Api, template: Any, number: int) -> None:
     )
 
 
+async def test_a_client_that_asks_for_pongs_and_reads_none_is_cut_off(api: Api) -> None:
+    loop = asyncio.get_running_loop()
+    hello = (
+        b"GET /ws/deployments HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    )
+    auth = json.dumps({"type": "auth", "token": await api.token("viewer")}).encode()
+    text = b"\x81\xfe" + len(auth).to_bytes(2, "big") + b"\0\0\0\0" + auth
+    pings = (b"\x89\xfd\0\0\0\0" + b"a" * 125) * 1000
+    async with listen(api.app, Server(port=0)) as server:
+        with socket.socket() as peer:
+            peer.setblocking(False)
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            await loop.sock_connect(peer, ("127.0.0.1", server.port))
+            await loop.sock_sendall(peer, hello)
+            assert b" 101 " in await loop.sock_recv(peer, 4096)
+            await loop.sock_sendall(peer, text)
+            with pytest.raises(ConnectionError):
+                await loop.sock_sendall(peer, pings * 250)
+        api.app.stop()
+
+
 async def test_a_stopping_server_says_so_and_does_not_wait(api: Api) -> None:
     async with listen(api.app, Server(port=0, graceful_stop=5)) as server:
         token = await api.token("viewer")

@@ -34,6 +34,16 @@ class TooLarge(Invalid):
     default_reason = "too_large"
 
 
+class HeadTooLarge(Invalid):
+    """The request's line and headers are larger than `most` bytes."""
+
+    status = 431
+    default_reason = "head_too_large"
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"the request's line and headers are larger than {most} bytes", limit=most)
+
+
 class UnsupportedMedia(Invalid):
     """The body is in a form that the operation does not read."""
 

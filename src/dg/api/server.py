@@ -14,6 +14,7 @@ from asyncio.transports import BaseTransport
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, cast
 
 import uvicorn
@@ -31,12 +32,27 @@ log = logging.getLogger(__name__)
 
 WS_MESSAGE_BYTES = 64 << 10
 WS_PING = 20.0
+PONG_BACKLOG = 256 << 10
+"""Bytes that a WebSocket peer may leave unread when it asks for yet another pong."""
 CLOSE_GRACE = 2.0
-"""Seconds that a closed WebSocket may take to let its last bytes go."""
+"""Seconds that a closed connection may take to let its last bytes go."""
+
+HEAD_BYTES = 64 << 10
+"""Largest head of a request: its line, its headers and trailers."""
+PIPELINED = 16
+"""Requests of one connection that may wait for the answer to the one before."""
 
 BACKLOG = 2048
 SPARE_FILES = 128
 """Descriptors kept for databases, logs and runners."""
+_MISTAKES_OF_PEERS = frozenset(
+    {
+        "Invalid HTTP request received.",
+        "Unsupported upgrade request.",
+        "Invalid UTF-8 sequence received from client.",
+        "ASGI callable returned without completing handshake.",
+    }
+)
 
 
 class Config(uvicorn.Config):
@@ -62,6 +78,10 @@ class Config(uvicorn.Config):
         )
 
 
+class TooManyWait(Exception):
+    """More requests came at once than `PIPELINED`: nothing more of the connection is read."""
+
+
 class Deadline:
     """A timer that aborts a connection unless it is disarmed in time."""
 
@@ -83,12 +103,20 @@ class Deadline:
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP/1.1 with a deadline for headers, one for a peer that does not read, and a cap of connections."""
+    """HTTP/1.1 with a deadline for headers, one for a peer that does not read, and a cap of connections.
+
+    Neither the parser nor uvicorn bounds the size of a head or the number of pipelined requests.
+    """
 
     config: Config
     _headers: Deadline
     _writing: Deadline
+    _closing: Deadline
     _refused = False
+    _deaf = False
+    _problem: Problem | None = None
+    _head = 0
+    _unheard = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         if len(self.connections) >= self.config.limits.max_connections:
@@ -99,24 +127,56 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_made(transport)
         self._headers = Deadline(transport, self.config.limits.header_timeout)
         self._writing = Deadline(transport, self.config.limits.body_timeout)
+        self._closing = Deadline(transport, CLOSE_GRACE)
         self._headers.arm()
 
     def data_received(self, data: bytes) -> None:
-        if self._refused:
+        if self._refused or self._deaf:
             return
         cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is None or cycle.response_complete:
             # Blank lines end the idle timer and begin no message.
             self._headers.arm()
+        self._unheard += len(data)
         super().data_received(data)
+        if self._unheard > HEAD_BYTES and not self._deaf:
+            self._problem = errors.HeadTooLarge(HEAD_BYTES)
+            self.send_400_response("")
 
     def on_message_begin(self) -> None:
+        if len(self.pipeline) >= PIPELINED:
+            # Ends the parsing; those that wait are still answered.
+            raise TooManyWait
         self._headers.arm()
+        self._head = 0
         super().on_message_begin()
 
+    def on_url(self, url: bytes) -> None:
+        self._count(len(url))
+        super().on_url(url)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._count(len(name) + len(value))
+        super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._unheard = 0
         self._headers.disarm()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._unheard = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._unheard = 0
+        super().on_message_complete()
+
+    def _count(self, size: int) -> None:
+        self._head += size
+        if self._head > HEAD_BYTES:
+            self._problem = errors.HeadTooLarge(HEAD_BYTES)
+            raise self._problem
 
     def pause_writing(self) -> None:
         self._writing.arm()
@@ -131,14 +191,31 @@ class HttpProtocol(HttpToolsProtocol):
             return
         self._headers.disarm()
         self._writing.disarm()
+        self._closing.disarm()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """The envelope instead of uvicorn's plain text."""
-        self.transport.write(
-            _reply(Invalid("this is not an HTTP request that dg can read", reason="bad_http"))
-        )
-        self.transport.close()
+        """The envelope instead of uvicorn's plain text, only where it cannot pass for another's answer."""
+        self._deaf = True
+        cycle = cast("RequestResponseCycle | None", self.cycle)
+        if cycle is None or cycle.response_complete:
+            self._refuse()
+        elif not cycle.more_body:
+            # What cannot be read came behind a request that is still being answered.
+            cycle.keep_alive = False
+        elif cycle.response_started:
+            self.transport.close()
+        else:
+            cycle.disconnected = True
+            cycle.message_event.set()
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Answer and close, but not before the peer had time to read it: what is unread would reset it."""
+        problem = self._problem or Invalid("this is not an HTTP request that dg can read", reason="bad_http")
+        self.transport.write(_reply(problem))
+        self.transport.write_eof()
+        self._closing.arm()
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
@@ -169,6 +246,13 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._writing.disarm()
         super().resume_writing()
 
+    def handle_ping(self) -> None:
+        # Whoever asks for pongs and does not read them would fill the memory.
+        if self.transport.get_write_buffer_size() > PONG_BACKLOG:
+            self.transport.abort()
+        else:
+            super().handle_ping()
+
     def keepalive_timeout(self) -> None:
         super().keepalive_timeout()
         self._closing.arm()
@@ -181,6 +265,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self._writing.disarm()
         self._closing.disarm()
         super().connection_lost(exc)
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """False for what uvicorn says of a peer's mistakes: with them anybody could fill the disk."""
+    return record.msg not in _MISTAKES_OF_PEERS
 
 
 class _Server(uvicorn.Server):
@@ -206,6 +295,7 @@ async def listen(app: ASGIApp, settings: Server) -> AsyncIterator[Listening]:
     Raises Refused when the address is taken or not this machine's.
     """
     raise_file_limit(settings.max_connections)
+    logging.getLogger("uvicorn.error").addFilter(_is_ours)
     with bind(settings.host, settings.port) as listener:
         server = _Server(Config(app, settings))
         async with open_tasks() as tasks:
@@ -226,8 +316,9 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        why, _, _ = str(error.strerror).partition(" (while attempting")
         raise Refused(
-            f"cannot listen on {host} port {port}: {error.strerror}; choose another with --host and --port",
+            f"cannot listen on {host} port {port}: {why}; choose another with --host and --port",
             reason="address_unavailable",
         ) from None
 
@@ -258,7 +349,7 @@ def _reply(problem: Problem) -> bytes:
     """A whole HTTP answer for a peer whose request is not read."""
     body = errors.envelope(problem, "-")
     head = [
-        f"HTTP/1.1 {problem.status} {'Bad Request' if problem.status == 400 else 'Service Unavailable'}",
+        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
         "content-type: application/json",
         f"content-length: {len(body)}",
         *(f"{name}: {value}" for name, value in errors.headers(problem).items()),

@@ -128,10 +128,10 @@ async def server(api: Api) -> AsyncIterator[Listening]:
 
 @asynccontextmanager
 async def follow(
-    api: Api, server: Listening, query: str = "", **headers: str
+    api: Api, server: Listening, query: str = "", *, token: str | None = None, **headers: str
 ) -> AsyncIterator[AsyncIterator[str]]:
     """The lines of an event stream."""
-    token = await api.token("viewer")
+    token = token or await api.token("viewer")
     headers = {"accept": "text/event-stream", "authorization": f"Bearer {token}", **headers}
     async with (
         httpx.AsyncClient(verify=False, timeout=10) as client,  # noqa: S501 - there is no TLS on loopback
@@ -179,6 +179,16 @@ async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_server(
         while await anext(lines) != ": still here":
             pass
         api.app.stop()
+        rest = [line async for line in lines]
+    assert not any(line.startswith("data") for line in rest)
+
+
+async def test_a_stream_ends_when_its_token_is_revoked(api: Api, server: Listening) -> None:
+    issued = await api.core.access.create_token(SYSTEM, name="leaked", role="viewer")
+    async with follow(api, server, token=issued.secret) as lines, asyncio.timeout(10):
+        await anext(lines)
+        await api.core.access.revoke_token(SYSTEM, issued.token.id)
+        await api.core.pipelines.register(SYSTEM, api.pipeline())
         rest = [line async for line in lines]
     assert not any(line.startswith("data") for line in rest)
 

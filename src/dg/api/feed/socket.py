@@ -28,7 +28,7 @@ EXTENSION = "dg.transport"
 """Where `server.WebSocketProtocol` puts the transport into the scope's extensions."""
 
 PAGE = 500
-RECHECK = 60.0
+RECHECK = 5.0
 """Seconds after which a token is looked at again: it may have been revoked."""
 
 AUTH = Schema(

@@ -9,8 +9,9 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from dg.api import json, wire
+from dg.api import auth, json, wire
 from dg.api.call import Call, answer
+from dg.core.errors import Unauthenticated
 from dg.core.ledger import Entry
 from dg.core.tasks import open_tasks
 
@@ -50,10 +51,21 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
         while not call.lingering.stopping:
             news = tasks.spawn("event stream", _next(entries))
             while not await _arrived(call, news) and not call.lingering.stopping:
+                if not await _may_listen(call):
+                    return
                 yield HEARTBEAT
-            if not news.done() or (entry := news.result()) is None:
+            if not news.done() or (entry := news.result()) is None or not await _may_listen(call):
                 return
             yield event(entry, await call.core.access.names([entry.actor]))
+
+
+async def _may_listen(call: Call) -> bool:
+    """Whether the token still opens anything: it may have been revoked since, or be over."""
+    try:
+        await auth.identify(call.core, "required", call.headers, None)
+    except Unauthenticated:
+        return False
+    return True
 
 
 async def _next(entries: AsyncIterator[Entry]) -> Entry | None:

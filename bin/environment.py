@@ -137,7 +137,14 @@ def sync(dev: bool) -> None:
         str(ROOT),
         *groups,
     ]
-    run(command, "the packages in uv.lock could not be installed", environment)
+    failure = "the packages in uv.lock could not be installed"
+    try:
+        run(command, failure, environment)
+    except CannotPrepare as problem:
+        # uv brings its own authorities; a machine behind a company's proxy has one more, which pip knew.
+        if "certificate" not in str(problem) or "UV_SYSTEM_CERTS" in environment:
+            raise
+        run(command, failure, environment | {"UV_SYSTEM_CERTS": "true"})
 
 
 def run(command: list[str], failure: str, environment: dict[str, str] | None = None) -> None:

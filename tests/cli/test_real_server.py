@@ -90,7 +90,7 @@ def test_an_address_that_is_taken_is_refused_with_a_sentence(server: Server, tmp
     command = [*DG, "serve", "--home", str(tmp_path / "other"), "--port", port]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (ExitCode.REFUSED, "")
-    assert "choose another with --host and --port" in done.stderr
+    assert f"port {port}: Address already in use; choose another with --host and --port" in done.stderr
 
 
 def test_a_story_from_plan_to_rollback(dg: Callable[..., int], capsys: Captured) -> None:
@@ -177,6 +177,18 @@ def test_without_a_server_tokens_and_audit_work_on_the_home_alone(
         assert "first" in capsys.readouterr().out
         assert server.stop() == 0
     assert not (home / "server.json").exists()
+
+
+def test_a_server_that_was_killed_is_said_to_have_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Captured
+) -> None:
+    for name in ("DG_URL", "DG_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    with serving(tmp_path / "home") as server:
+        server.process.kill()
+        server.process.wait()
+    assert run(["--home", str(tmp_path / "home"), "status"]) == ExitCode.UNREACHABLE
+    assert "has stopped: start it with `dg serve`" in capsys.readouterr().err
 
 
 @pytest.mark.long

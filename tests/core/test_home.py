@@ -28,6 +28,15 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
+def test_a_home_that_cannot_be_made_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with (
+        pytest.raises(Refused, match="cannot be made: Not a directory; choose another with --home"),
+        Home(tmp_path / "file" / "home").lock(),
+    ):
+        pass
+
+
 def test_everything_in_a_home_is_its_owners_alone(tmp_path: Path) -> None:
     old = os.umask(0)
     try:

@@ -24,8 +24,10 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
 
     Raises Unreachable when there is none, NoCredential when nothing opens it.
     """
+    from dg.cli.local import is_unattended
     from dg.client.app import Client
     from dg.client.auth import find
+    from dg.client.errors import Unreachable
     from dg.client.sync import Blocking
     from dg.settings import default_home
 
@@ -34,7 +36,14 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
     environ = {} if invocation.home and not invocation.url else invocation.environ
     found = find(environ, home, url=invocation.url)
     with Blocking(Client(found.url, found.token)) as dg:
-        yield dg
+        try:
+            yield dg
+        except Unreachable as error:
+            if not is_unattended(invocation):
+                raise
+            raise Unreachable(
+                f"the server with the home {home} has stopped: start it with `dg serve`", url=found.url
+            ) from error
 
 
 def record(output: Output, model: BaseModel) -> None:
@@ -64,4 +73,6 @@ def request(kind: type[Model], **values: object) -> Model:
             {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        raise Invalid("that cannot be asked for", errors=wrong) from None
+        first = f"{wrong[0]['field']}: {wrong[0]['message']}"
+        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        raise Invalid(first + more, errors=wrong) from None

@@ -58,9 +58,15 @@ class Home:
         return self.path / "local.token"
 
     def make(self) -> None:
-        """Create what is missing."""
-        for folder in (self.path, self.keys, self.lanes, self.runs, self.mirrors):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """Create what is missing. Raises Refused where that cannot be done."""
+        try:
+            for folder in (self.path, self.keys, self.lanes, self.runs, self.mirrors):
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Refused(
+                f"the home {self.path} cannot be made: {error.strerror}; choose another with --home",
+                reason="home_unusable",
+            ) from None
 
     @contextmanager
     def lock(self) -> Iterator[None]:

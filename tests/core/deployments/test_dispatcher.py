@@ -153,7 +153,7 @@ async def test_a_start_that_is_impossible_fails_with_the_reason_and_touches_noth
     ended = await world.ended(later)
     assert (ended.status, ended.reason, ended.touched) == (Status.FAILED, Reason.STEP_FAILED, False)
     assert ended.message is not None
-    assert ended.message.startswith("it could not be started: the secrets file")
+    assert ended.message.startswith("it could not be started: `web` has no secret `token`")
     assert (await world.core.lanes.get(ADMIN, "web", "production")).state is LaneState.OPEN
 
 

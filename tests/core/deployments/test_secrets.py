@@ -109,7 +109,7 @@ async def test_no_file_is_needed_when_nothing_is_asked_for(tmp_path: Path) -> No
     secrets = FileSecrets(tmp_path / "absent.toml")
     assert await secrets.get("web", PRODUCTION, []) == {}
     assert await secrets.names("web", PRODUCTION) == frozenset()
-    with pytest.raises(Refused, match="does not exist; make it with mode 0600"):
+    with pytest.raises(Refused, match=r"write it under \[production\] in .*absent.toml, a file of mode 0600"):
         await secrets.get("web", PRODUCTION, ["token"])
     with pytest.raises(Refused, match=r"not a regular file|Is a directory"):
         await FileSecrets(tmp_path).get("web", PRODUCTION, ["token"])
@@ -120,7 +120,8 @@ async def test_no_file_is_needed_when_nothing_is_asked_for(tmp_path: Path) -> No
     [
         ("[prodution]\ntoken = 'hunter22'", r"did you mean \[production\]"),
         ("production = 'hunter22'", "must be a table"),
-        ("token = 'hunter22'", "known are development"),
+        ("[qa]\ntoken = 'hunter22'", "known are development"),
+        ("token = 'hunter22'", r"`token` outside of a table; write it under one of \[development\]"),
         ("[production]\nToken = 'hunter22'", "`Token` in"),
         ("[production]\ntoken = 1234567", "must be a string in quotes"),
         ("[production]\ntoken = ['hunter22']", "must be a string in quotes"),

@@ -159,11 +159,12 @@ async def test_a_missing_secret_is_said_when_it_is_asked_for(quiet: World) -> No
     await quiet.register(step("rollout", "deploy", "true", 'secrets = ["token"]'))
     secrets = quiet.home.secrets
     problem = await refusal(Refused, quiet.create())
-    assert problem.message == f"the secrets file {secrets} does not exist; make it with mode 0600"
+    missing = f"write it under [production] in {secrets}, a file of mode 0600"
+    assert problem.message == f"`web` has no secret `token` in production; {missing}"
     secrets.touch(mode=0o600)
     secrets.write_text('[staging]\ntoken = "sesame-open"\n')
     problem = await refusal(Refused, quiet.create())
-    assert problem.message == f"`web` has no secret `token` in production; add it to {secrets}"
+    assert problem.message == f"`web` has no secret `token` in production; {missing}"
     assert (await quiet.create(environment="staging")).status is Status.PENDING
 
 

@@ -66,7 +66,8 @@ class FileSecrets:
         missing = [name for name in wanted if name not in known]
         if missing:
             raise Refused(
-                f"`{service}` has no secret {_listed(missing)} in {environment}; add it to {self._path}",
+                f"`{service}` has no secret {_listed(missing)} in {environment}; "
+                f"write it under [{environment}] in {self._path}, a file of mode 0600",
                 reason="missing_secret",
                 missing=missing,
             )
@@ -74,8 +75,6 @@ class FileSecrets:
 
     async def names(self, service: str, environment: Environment) -> frozenset[str]:
         """As in `Secrets`; none when there is no file."""
-        if not await asyncio.to_thread(self._path.exists):
-            return frozenset()
         return frozenset(await self._known(service, environment))
 
     async def _known(self, service: str, environment: Environment) -> dict[str, str]:
@@ -97,7 +96,7 @@ class FileSecrets:
                 self._check_owner(os.fstat(file.fileno()))
                 data = file.read(_LARGEST_FILE + 1)
         except FileNotFoundError:
-            raise self._refused("does not exist; make it with mode 0600") from None
+            return b""
         except OSError as error:
             raise self._refused(f"cannot be read: {error.strerror}") from None
         if len(data) > _LARGEST_FILE:
@@ -114,6 +113,9 @@ class FileSecrets:
 
     def _check_table(self, environment: str, table: object) -> None:
         shown = plain(environment, limit=60)
+        if not isinstance(table, dict) and environment not in set(Environment):
+            tables = ", ".join(f"[{name}]" for name in Environment)
+            raise self._refused(f"has `{shown}` outside of a table; write it under one of {tables}")
         if environment not in set(Environment):
             near = difflib.get_close_matches(environment, list(Environment), n=1)
             hint = f"; did you mean [{near[0]}]?" if near else f"; known are {', '.join(Environment)}"

@@ -51,6 +51,13 @@ async def test_a_lock_without_a_reason_or_a_sane_end_is_refused(api: Api, body: 
         assert (await operator.get(LANE)).json()["state"] == "open"
 
 
+async def test_an_empty_reason_is_called_empty(api: Api) -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    async with api.caller("operator") as operator:
+        answer = await operator.post(f"{LANE}/lock", json={"reason": "", "for": "1h"})
+        assert answer.json()["error"]["message"] == "reason must not be empty"
+
+
 async def test_an_unknown_lane_is_not_found(api: Api) -> None:
     async with api.caller("operator") as operator:
         assert (await operator.get(LANE)).status_code == 404

@@ -112,7 +112,16 @@ def test_a_problem_is_said_on_stderr_with_its_parts_and_its_hint(
     assert run(["any"]) == ExitCode.REFUSED
     said = capsys.readouterr()
     assert said.out == ""
-    assert said.err == "dg: The lane is closed.\n    ref: unknown␛[2J\n    see `dg lane`\n"
+    assert said.err == "dg: The lane is closed.\n    ref unknown␛[2J\n    see `dg lane`\n"
+
+
+def test_a_mistake_that_the_first_line_names_is_not_said_twice(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = [{"field": "a", "message": "must be 1"}, {"field": "b", "message": "b is required"}]
+    fails_with(errors.Invalid("it is not valid: a must be 1 (and 1 more)", errors=wrong), monkeypatch)
+    run(["any"])
+    assert capsys.readouterr().err == "dg: it is not valid: a must be 1 (and 1 more)\n    b is required\n"
 
 
 def test_a_problem_under_json_is_the_api_envelope(

@@ -65,6 +65,8 @@ def _sentence(name: str, kind: ValidationErrorKind, schema: Mapping[str, Any]) -
             return f"{name} must be {FORMATS.get(kind.format, kind.format)}"
         case Kind.MaxLength() | Kind.MaxProperties() | Kind.MaxItems():
             return f"{name} must have a length of at most {kind.limit}"
+        case Kind.MinLength() | Kind.MinProperties() | Kind.MinItems() if kind.limit == 1:
+            return f"{name} must not be empty"
         case Kind.MinLength() | Kind.MinProperties() | Kind.MinItems():
             return f"{name} must have a length of at least {kind.limit}"
         case Kind.Minimum():

@@ -63,6 +63,13 @@ def _more(problem: Problem) -> Iterator[str]:
     errors = problem.details.get("errors")
     for error in errors if isinstance(errors, list) else ():
         if isinstance(error, dict):
-            yield f"{error.get('field', '')}: {error.get('message', '')}"
+            field, message = str(error.get("field", "")), str(error.get("message", ""))
+            if not _said(problem.message, field, message):
+                yield message if message.startswith(field) else f"{field} {message}"
     if hint := problem.details.get("hint"):
         yield str(hint)
+
+
+def _said(headline: str, field: str, message: str) -> bool:
+    """Whether the first line is about this mistake already."""
+    return message in headline or bool(field and headline.startswith((f"{field} ", f"{field}:")))

@@ -360,14 +360,21 @@ def _forbidden(
     principal: Principal, action: Action, environment: str | None, service: str | None
 ) -> Forbidden:
     roles = sorted(ACTIONS.get(action, frozenset()))
-    where = "/".join(filter(None, (service, environment))) or "everything"
+    scope = "/".join(filter(None, (service, environment)))
+    where = f" on {scope}" if scope else " everywhere" if _is_narrow(principal) else ""
+    named = " or ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:])))
     held = ", ".join(sorted({_held(grant) for grant in principal.grants})) or "no role"
     return Forbidden(
-        f"{action} on {where} needs the role {' or '.join(roles)}; {principal.name} has {held}. "
+        f"{action}{where} needs the role {named}; {principal.name} has {held}. "
         "Ask an administrator for a token that has it",
         action=str(action),
         roles=[str(role) for role in roles],
     )
+
+
+def _is_narrow(principal: Principal) -> bool:
+    """Whether it holds a role in some places only, which then is why it may not."""
+    return any(grant.service or grant.environment for grant in principal.grants)
 
 
 def _held(grant: Grant) -> str:

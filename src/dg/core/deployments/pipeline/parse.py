@@ -127,7 +127,7 @@ def _unknown_key(loc: tuple[int | str, ...]) -> str:
     path = tuple(part for part in loc[:-1] if isinstance(part, str))
     table = _TABLES[path[:1] if path[:1] == ("env",) else path]
     if key in table.NOT_YET:
-        return f"`{key}` is not available yet; remove it"
+        return "is not available yet; remove it"
     known = [field.alias or name for name, field in table.model_fields.items()]
     near = difflib.get_close_matches(key[:100], known, n=1)
     return (

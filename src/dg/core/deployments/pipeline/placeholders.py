@@ -63,7 +63,7 @@ def check_shell(text: str) -> str:
     for match in _SHELL.finditer(text):
         if match[1] != "sha":
             raise ValueError(
-                f'may not use `{match[0]}`, a value must never become code; write "${variable(match[1])}"'
+                f'may not use `{match[0]}`: a value must never become code; write "${variable(match[1])}"'
             )
     return text
 

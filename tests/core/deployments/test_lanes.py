@@ -77,7 +77,15 @@ APPROVERS = "An admin or approver"
         (
             facts(known=False),
             LaneState.OPEN,
-            "web/production is open, but what runs there is not known: the last deployment failed midway.",
+            (
+                "web/production is open, but what runs there is not known: "
+                "the last deployment failed midway. Deploy a version, or roll back."
+            ),
+        ),
+        (
+            facts(current=deployment(version=commit_of("v1")[:12], commit_sha=commit_of("v1"))),
+            LaneState.OPEN,
+            f"web/production is open; {commit_of('v1')[:12]} runs there.",
         ),
         (
             facts(holder=RUNNING),

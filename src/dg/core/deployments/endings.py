@@ -69,9 +69,9 @@ def _undo(tx: Tx, rollback: Deployment, now: int) -> None:
             moved = store.move(tx, undone, Status.ROLLED_BACK, rolled_back_by=rollback.id)
             tx.append(events.DeploymentRolledBack(**about(moved), rolled_back_by=rollback.id), by=SYSTEM)
     bad = store.require(tx, rollback.rollback_of or "")
-    why = bad.message or rollback.note or "it was rolled back by hand"
-    sentence = f"{bad.version} was rolled back to {rollback.version}: {why}"
-    quarantine.block(tx, bad, rollback.commit_sha, why, now)
+    why = bad.message or rollback.note
+    sentence = f"{bad.version} was rolled back to {rollback.version}" + (f": {why}" if why else " by hand")
+    quarantine.block(tx, bad, rollback.commit_sha, why or "it was rolled back by hand", now)
     quarantine.lock(tx, bad, sentence, now, quarantine.policy(tx, bad).lock)
 
 

@@ -66,10 +66,19 @@ def explain(facts: Facts) -> str:
     if facts.holder:
         return _busy(name, facts.holder, facts)
     if not facts.known:
-        return f"{name} is open, but what runs there is not known: the last deployment failed midway."
+        return (
+            f"{name} is open, but what runs there is not known: the last deployment failed midway. "
+            "Deploy a version, or roll back."
+        )
     if facts.current:
-        return f"{name} is open; {facts.current.version} ({facts.current.commit_sha[:7]}) runs there."
+        return f"{name} is open; {_version(facts.current)} runs there."
     return f"{name} is open; nothing was deployed there yet."
+
+
+def _version(deployment: Deployment) -> str:
+    """`1.4.2 (9f1c2ab)`, the commit alone where that is the version."""
+    version, sha = deployment.version, deployment.commit_sha
+    return version if sha.startswith(version) else f"{version} ({sha[:7]})"
 
 
 def _frozen(name: str, freeze: Freeze, now: int) -> str:

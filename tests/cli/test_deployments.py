@@ -82,6 +82,10 @@ def test_deploy_asks_for_what_was_said_and_names_the_next_command(api: ScriptedA
     }
     said = capsys.readouterr().out
     assert "web 1.4.2 → staging is pending · waits for #6" in said
+    late = samples.deployment(not_before="2030-01-01T00:00:00Z")
+    api.on("POST /deployments", late, status=201)
+    assert run(["deploy", "web", "main", "--env", "staging", "--at", "2030-01-01T00:00Z"]) == ExitCode.OK
+    assert "is pending · starts at 2030-01-01 00:00:00 UTC" in capsys.readouterr().out
     assert f"dg logs {ID} -f" in said
 
 
@@ -319,7 +323,7 @@ def test_rollback_asks_for_the_lane(api: ScriptedApi, capsys: Captured) -> None:
     assert api.asked[0].body == {"target": UNDOING, "override": "outage", "cross_irreversible": True}
 
 
-@pytest.mark.parametrize(("answer", "code"), [("n\n", ExitCode.INTERRUPTED), ("y\n", ExitCode.OK)])
+@pytest.mark.parametrize(("answer", "code"), [("n\n", ExitCode.REFUSED), ("y\n", ExitCode.OK)])
 def test_a_person_is_shown_what_goes_away_before_production(
     api: ScriptedApi, answer: str, code: int, capsys: Captured, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,7 +48,7 @@ def test_locking_prints_the_lanes_own_sentence(
     api.on(f"POST /lanes/web/staging/{route}", lane("locked", "web/staging is locked until 09:00 UTC: sale"))
     assert run(["lane", *arguments]) == ExitCode.OK
     assert api.asked[0].body == body
-    assert capsys.readouterr().out == "▲ locked web/staging is locked until 09:00 UTC: sale\n"
+    assert capsys.readouterr().out == "▲ web/staging is locked until 09:00 UTC: sale\n"
 
 
 def test_show_and_list_tell_the_state(api: ScriptedApi, capsys: Captured) -> None:
@@ -60,7 +60,7 @@ def test_show_and_list_tell_the_state(api: ScriptedApi, capsys: Captured) -> Non
     assert run(["lane", "show", "web", "staging"]) == ExitCode.OK
     assert run(["lane", "list", "--env", "staging"]) == ExitCode.OK
     said = capsys.readouterr().out.splitlines()
-    assert said[0] == "● open web/staging is open"
+    assert said[0] == "● web/staging is open"
     assert said[2].split() == ["web", "staging", "1.4.2", "(9f1c2ab)", "●", "open"]
     assert said[3].split() == ["web", "staging", "nothing", "yet", "↻", "busy"]
     assert api.asked[1].query == {"environment": "staging"}
@@ -82,7 +82,14 @@ def test_freeze_covers_what_was_named(
     assert run(["freeze", *arguments, "--for", "2h", "--reason", "sale"]) == ExitCode.OK
     assert api.asked[0].body == {"reason": "sale", "for": "2h", **body}
     said = capsys.readouterr().out
-    assert "until 2026-11-26 09:00:00 UTC: sale" in said
+    reach = {
+        (): "every lane",
+        ("service",): "every lane of web",
+        ("environment",): "every lane of production",
+    }
+    assert said.startswith(
+        f"▲ {reach.get(tuple(body), 'web/production')} is frozen until 2026-11-26 09:00:00 UTC: sale\n"
+    )
     assert f"dg thaw {FREEZE}" in said
 
 
@@ -99,7 +106,7 @@ def test_thaw_lifts_one_or_all(api: ScriptedApi, capsys: Captured) -> None:
     api.on("POST /freezes/thaw", {"items": [freeze(), freeze()]}, {"items": []})
     assert [run(["thaw", FREEZE]), run(["thaw"]), run(["thaw"])] == [ExitCode.OK] * 3
     said = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in said] == ["thawed", "thawed", "thawed", "nothing"]
+    assert [line.split()[0] for line in said] == ["✓", "✓", "✓", "nothing"]
 
 
 def test_json_is_the_apis(api: ScriptedApi, capsys: Captured) -> None:

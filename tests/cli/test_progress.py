@@ -29,7 +29,7 @@ class Terminal(io.StringIO):
 
 def progress(*steps: dict[str, Any], status: str = "deploying", **changed: Any) -> Progress:
     whole = samples.deployment(
-        status=status, started_at="2026-11-26T07:00:00Z", **changed.pop("deployment", {})
+        **{"status": status, "started_at": "2026-11-26T07:00:00Z", **changed.pop("deployment", {})}
     )
     answer = {
         "id": samples.ID,
@@ -65,6 +65,19 @@ def test_the_picture_tells_steps_progress_and_the_time_left() -> None:
         " · smoke   verify",
         " ↻ deploying ━━━━━━━━━━━━━───────────────── " + " 42 % 12 s left",
         "  │ two three",
+    ]
+
+
+def test_an_ended_one_leaves_the_last_word_to_the_sentence_that_follows() -> None:
+    ended = {"status": "failed", "completed_at": "2026-11-26T07:00:09Z"}
+    seen = progress(
+        step(0, "image", "build", "failed", seconds=1.25, detail="exited with 1"),
+        logs=["one"],
+        deployment=ended,
+    )
+    assert said(picture(seen, output(), START, 24)) == [
+        "web 1.4.2 (9f1c2ab) → staging #7",
+        " ✗ image build  1.2 s exited with 1",
     ]
 
 

@@ -25,7 +25,7 @@ def config() -> None:
 @config.command()
 @pass_invocation
 def show(invocation: Invocation) -> None:
-    """Print every setting in force and where its value comes from; secrets are masked."""
+    """Print every setting in force and where its value comes from. Secrets are masked."""
     loaded, output = invocation.settings(), invocation.output
     settings = list(in_force(loaded))
     if output.json:

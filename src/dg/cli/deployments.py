@@ -99,6 +99,7 @@ def status(invocation: Invocation, service: str | None, environment: Environment
     """Show what runs where, what is under way, what is closed."""
     from dg.cli.board import as_json, board, gather, sentences, under_way
     from dg.cli.remote import now, server
+    from dg.cli.words import NOTHING_REGISTERED
 
     with server(invocation) as dg:
         seen = dg.run(gather(dg.client, service, environment))
@@ -107,7 +108,7 @@ def status(invocation: Invocation, service: str | None, environment: Environment
         output.record(as_json(seen))
         return
     if not seen.lanes:
-        output.line("nothing is registered here yet:", ("dg init", Meaning.STRONG), "writes a first pipeline")
+        output.line(*NOTHING_REGISTERED)
         return
     output.table(board(seen, output, now()), header=("SERVICE", "ENVIRONMENT", "RUNS", "AGE", "LANE"))
     if told := sentences(seen, output):
@@ -256,8 +257,9 @@ def person_is_there() -> bool:
 def _confirm(
     dg: Blocking, service: str, environment: Environment, target: str | None, output: Output
 ) -> None:
-    """Show what is at stake and ask. Raises click.Abort."""
+    """Show what is at stake and ask. Raises Refused for a no."""
     from dg.cli.words import commits, running, version
+    from dg.core.errors import Refused
 
     lane = dg.run(dg.client.lanes.get(service, environment))
     output.line(f"{service} in", (environment.value, Meaning.STRONG), "runs", running(lane))
@@ -270,7 +272,8 @@ def _confirm(
         output.line("back to", (version(dg.run(dg.client.deployments.get(target))), Meaning.STRONG))
     else:
         output.line("back to the newest good version before it")
-    click.confirm("Roll back?", abort=True, err=True)
+    if not click.confirm("Roll back?", err=True):
+        raise Refused("nothing was rolled back", reason="declined")
 
 
 def _print_indented(rows: Iterable[list[str | tuple[str, Meaning]]], output: Output) -> None:

@@ -82,9 +82,9 @@ def audit() -> None:
 @audit.command()
 @pass_invocation
 def verify(invocation: Invocation) -> int:
-    """Check that no entry was changed, removed or put in; the first bad one is named.
+    """Check that no entry was changed, removed or put in.
 
-    Works on the server's machine while the server is down, too.
+    The first bad one is named. Works on the server's machine while the server is down, too.
     """
     from dg.cli.remote import record
 

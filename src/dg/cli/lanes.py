@@ -32,7 +32,7 @@ def lane() -> None:
 def list_lanes(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
     """List lanes with their state."""
     from dg.cli.remote import record, server
-    from dg.cli.words import running
+    from dg.cli.words import NOTHING_REGISTERED, running
 
     with server(invocation) as dg:
         lanes = dg.run(dg.client.lanes.list(service=service, environment=environment))
@@ -40,6 +40,9 @@ def list_lanes(invocation: Invocation, service: str | None, environment: Environ
     if output.json:
         for each in lanes:
             record(output, each)
+        return
+    if not lanes:
+        output.line(*NOTHING_REGISTERED)
         return
     rows: list[list[Text]] = [
         [each.service, each.environment.value, running(each), output.status(each.state.value)]
@@ -100,7 +103,7 @@ def _print(lane: Lane, output: Output) -> None:
     if output.json:
         record(output, lane)
     else:
-        output.line(output.status(lane.state.value), lane.sentence)
+        output.line(output.glyph(lane.state.value), lane.sentence)
 
 
 @click.command(
@@ -126,6 +129,7 @@ def freeze(
 ) -> None:
     """Close many lanes at once: of SERVICE, of an environment, or all."""
     from dg.cli.remote import record, server
+    from dg.cli.words import moment
 
     if everything == bool(service or environment):
         raise click.UsageError("Say what to freeze: SERVICE, --env or both, or else --all.")
@@ -138,8 +142,9 @@ def freeze(
         record(output, made)
     else:
         output.line(
-            output.status("frozen"), *_words(made), ("end it with:", Meaning.DIM), f"dg thaw {made.id}"
+            output.glyph("frozen"), f"{_where(made)} frozen until {moment(made.until)}: {made.reason}"
         )
+        output.line(("  end it with:", Meaning.DIM), f"dg thaw {made.id}")
 
 
 @click.command(cls=Command)
@@ -156,15 +161,14 @@ def thaw(invocation: Invocation, id: str | None) -> None:  # noqa: A002
         if output.json:
             record(output, each)
         else:
-            output.line(("thawed", Meaning.OK), *_words(each))
+            output.line(output.glyph("ok"), f"{_where(each)} thawed: {each.reason}")
     if not lifted and not output.json:
         output.line("nothing is frozen that you may thaw")
 
 
-def _words(freeze: Freeze) -> list[Text]:
-    from dg.cli.words import moment
-
-    where = "/".join(
-        (freeze.service or "every service", freeze.environment.value if freeze.environment else "everywhere")
-    )
-    return [where, f"until {moment(freeze.until)}:", freeze.reason]
+def _where(freeze: Freeze) -> str:
+    """The lanes that it closes, as the subject of a sentence: `every lane of web is`."""
+    if freeze.service and freeze.environment:
+        return f"{freeze.service}/{freeze.environment.value} is"
+    scope = freeze.service or (freeze.environment and freeze.environment.value)
+    return f"every lane of {scope} is" if scope else "every lane is"

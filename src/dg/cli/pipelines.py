@@ -15,7 +15,7 @@ from dg.cli.output import Meaning, Output, Text, duration
 from dg.cli.params import ENVIRONMENT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from dg.client.models import Plan
     from dg.core.deployments.models import RegisteredPipeline
@@ -160,13 +160,16 @@ def list_pipelines(invocation: Invocation) -> None:
     _print_revisions(found, invocation.output)
 
 
-def _print_revisions(revisions: Iterable[RegisteredPipeline], output: Output) -> None:
+def _print_revisions(revisions: Sequence[RegisteredPipeline], output: Output) -> None:
     from dg.cli.remote import now, record
-    from dg.cli.words import ago
+    from dg.cli.words import NOTHING_REGISTERED, ago
 
     if output.json:
         for each in revisions:
             record(output, each)
+        return
+    if not revisions:
+        output.line(*NOTHING_REGISTERED)
         return
     rows: list[list[Text]] = [
         [

@@ -65,7 +65,9 @@ def picture(progress: Progress, output: Output, now: int, lines: int) -> list[Ro
     tail = [
         [("  │", Meaning.DIM), (line.expandtabs(4), Meaning.DIM)] for line in progress.logs[-1:] if lines > 3
     ]
-    return [title(progress), *steps, _bar(progress, output, now), *tail]
+    # At the end a sentence follows that says it all.
+    live = [] if progress.deployment.completed_at else [_bar(progress, output, now), *tail]
+    return [title(progress), *steps, *live]
 
 
 def title(progress: Progress) -> Row:
@@ -128,7 +130,7 @@ def _left(progress: Progress, now: int) -> Row:
     if progress.estimated_completion is None or progress.deployment.completed_at is not None:
         return []
     seconds = (progress.estimated_completion - now) / SECOND
-    return [(f"{duration(seconds)} left" if seconds > 0 else "any moment now", Meaning.DIM)]
+    return [(f"{duration(seconds)} left" if seconds >= 1 else "any moment now", Meaning.DIM)]
 
 
 def news(before: Progress | None, after: Progress, output: Output) -> Iterator[Row]:

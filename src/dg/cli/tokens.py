@@ -31,7 +31,7 @@ Examples:
 @click.option("--role", type=ROLE, required=True, help="viewer, operator, approver or admin.")
 @click.option("--env", "environment", type=ENVIRONMENT, help="Only for this environment.")
 @click.option("--service", help="Only for this service.")
-@click.option("--ttl", type=Span(), help="How long it lasts: 12h, 30d.")
+@click.option("--ttl", type=Span(), help="How long it lasts: 12h, 30d; else access.token_ttl of the server.")
 @click.option("--person", is_flag=True, help="It stands for a person; else for a pipeline or a service.")
 @pass_invocation
 def create(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from dg.cli.output import Meaning, Output, Text, age, duration
@@ -11,6 +12,11 @@ if TYPE_CHECKING:
 
 SECOND = 1_000_000
 COMMITS_SHOWN = 10
+NOTHING_REGISTERED: Sequence[Text] = (
+    "nothing is registered here yet:",
+    ("dg init", Meaning.STRONG),
+    "writes a first pipeline",
+)
 
 
 def version(deployment: Deployment) -> str:
@@ -75,7 +81,8 @@ def outcome(deployment: Deployment, output: Output) -> list[Text]:
             words = " ".join(filter(None, (what, name, "failed in", where)))
             return [(glyph, meaning), (words + (":" if why else ""), meaning), *([why] if why else [])]
         case _:
-            said = deployment.hold or deployment.stage
+            starts = deployment.not_before and f"starts at {moment(deployment.not_before)}"
+            said = starts or deployment.hold or deployment.stage
             words = f"{name} → {where} is {deployment.status.value}"
             return [(glyph, meaning), words, *([(f"· {said}", Meaning.DIM)] if said else [])]
 

@@ -67,6 +67,12 @@ def test_the_ready_line_says_where_it_is(server: Server, home: Path) -> None:
     assert (home / "server.json").stat().st_mode & 0o077 == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/limits").exists(), reason="needs Linux's /proc")
+def test_the_server_leaves_no_core_file(server: Server) -> None:
+    limits = Path(f"/proc/{server.process.pid}/limits").read_text().splitlines()
+    assert [line.split()[4:6] for line in limits if line.startswith("Max core file size")] == [["0", "0"]]
+
+
 def test_a_home_that_was_named_is_meant_whatever_the_shell_is_set_up_for(
     server: Server, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -37,6 +37,25 @@ def test_a_home_that_cannot_be_made_is_refused_with_the_way_out(tmp_path: Path) 
         pass
 
 
+@pytest.mark.parametrize("name", ["", "keys", "runs"])
+@pytest.mark.parametrize("mode", [0o777, 0o770])
+def test_a_folder_that_others_may_write_to_is_refused(tmp_path: Path, name: str, mode: int) -> None:
+    planted = tmp_path / "home" / name
+    planted.mkdir(parents=True)
+    planted.chmod(mode)
+    with pytest.raises(Refused, match=f"others may write to {planted}: .* `chmod 700 {planted}`"):
+        Home(tmp_path / "home").make()
+    planted.chmod(0o755)
+    Home(tmp_path / "home").make()
+
+
+def test_a_home_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    me = os.geteuid()
+    monkeypatch.setattr(os, "geteuid", lambda: me + 1)
+    with pytest.raises(Refused, match=rf"belongs to another user \(uid {me}\): run dg as that user"):
+        Home(tmp_path / "home").make()
+
+
 def test_everything_in_a_home_is_its_owners_alone(tmp_path: Path) -> None:
     old = os.umask(0)
     try:

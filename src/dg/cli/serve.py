@@ -7,6 +7,7 @@ import gc
 import json
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -42,10 +43,19 @@ def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
 
     settings = invocation.settings({"server.host": host, "server.port": port}).settings
     os.umask(EVERYBODY_ELSE)
+    hide()
     log_to_stderr(settings.logging.level)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, invocation.output))
     return ExitCode.OK
+
+
+def hide() -> None:
+    """Keep this process's memory, which holds keys and secrets, from core files and from its user's steps."""
+    from dg.runner import processes
+
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    processes.prctl(processes.SET_DUMPABLE, 0)
 
 
 async def run(settings: Settings, output: Output) -> None:

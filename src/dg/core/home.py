@@ -58,10 +58,11 @@ class Home:
         return self.path / "local.token"
 
     def make(self) -> None:
-        """Create what is missing. Raises Refused where that cannot be done."""
+        """Create what is missing. Raises Refused where that cannot be done, or others could write too."""
         try:
             for folder in (self.path, self.keys, self.lanes, self.runs, self.mirrors):
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _check_private(folder)
         except OSError as error:
             raise Refused(
                 f"the home {self.path} cannot be made: {error.strerror}; choose another with --home",
@@ -92,6 +93,22 @@ class Home:
             return f" (pid {int(address['pid'])}, {address['url']})"
         except (OSError, ValueError, KeyError, TypeError):
             return ""
+
+
+def _check_private(folder: Path) -> None:
+    """Raise Refused for a folder in which somebody else may have put a key or a link, or still can."""
+    facts = folder.stat()
+    if facts.st_uid != os.geteuid():
+        raise Refused(
+            f"{folder} belongs to another user (uid {facts.st_uid}): run dg as that user, "
+            "or choose another home with --home",
+            reason="home_exposed",
+        )
+    if facts.st_mode & 0o022:
+        raise Refused(
+            f"others may write to {folder}: look what is in it, then run `chmod 700 {folder}`",
+            reason="home_exposed",
+        )
 
 
 def write_private(path: Path, text: str) -> None:

@@ -172,6 +172,12 @@ def test_misuse_ends_with_2_and_asks_nothing(
     assert api.asked == []
 
 
+def test_an_empty_ref_is_called_empty(api: ScriptedApi, capsys: Captured) -> None:
+    assert run(["deploy", "web", "", "--env", "staging"]) == ExitCode.USAGE
+    assert capsys.readouterr().err == "dg: ref must not be empty\n"
+    assert api.asked == []
+
+
 def test_no_server_ends_with_4(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     monkeypatch.setenv("DG_URL", "http://127.0.0.1:1")
     monkeypatch.setenv("DG_TOKEN", "tok.en")

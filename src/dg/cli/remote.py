@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Model = TypeVar("Model", bound="BaseModel")
 
+SENTENCES = {"string_too_short": "must not be empty"}
+"""What pydantic finds wrong, in dg's words; every text of a request may be as short as one character."""
+
 
 @contextmanager
 def server(invocation: Invocation) -> Iterator[Blocking]:
@@ -70,9 +73,9 @@ def request(kind: type[Model], **values: object) -> Model:
         return kind.model_validate({name: value for name, value in values.items() if value is not None})
     except ValidationError as error:
         wrong = [
-            {"field": ".".join(map(str, item["loc"])), "message": item["msg"]}
+            {"field": ".".join(map(str, item["loc"])), "message": SENTENCES.get(item["type"], item["msg"])}
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        first = f"{wrong[0]['field']}: {wrong[0]['message']}"
+        first = f"{wrong[0]['field']} {wrong[0]['message']}"
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Invalid(first + more, errors=wrong) from None

@@ -198,3 +198,12 @@ def test_a_duration_reads_back_as_it_was_written(millis: int) -> None:
 @given(st.integers(1, 1 << 40))
 def test_a_size_reads_back_as_it_was_written(count: int) -> None:
     assert parse_size(format_size(count)) == count
+
+
+def test_a_certificate_comes_with_its_key_and_with_the_name_it_is_made_for(tmp_path: Path) -> None:
+    half = {"server.tls_certificate": "/x/tls.crt"}
+    assert "server.tls_certificate and server.tls_key go together" in problems(tmp_path, half, {})[0]
+    whole = {**half, "server.tls_key": "/x/tls.key"}
+    assert "server.tls_certificate needs server.public_url" in problems(tmp_path, whole, {})[0]
+    named = {**whole, "server.public_url": "https://dg.example"}
+    assert load(tmp_path, named, {}).settings.server.tls_key == Path("/x/tls.key")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -16,7 +18,7 @@ from tests.api.frame import TOKEN, Things, make_app
 from tests.api.waiting import until
 
 from dg.api.app import App
-from dg.api.server import HEAD_BYTES, PIPELINED, Listening, listen
+from dg.api.server import HEAD_BYTES, PIPELINED, Listening, listen, tls
 from dg.core.errors import Refused
 from dg.settings.tree import Server
 
@@ -237,3 +239,111 @@ async def test_a_stopping_server_lets_open_requests_end(tmp_path: Path) -> None:
         assert (await asked).status_code == 201
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{listening.url}/v1/things")
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    asked = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "1",
+    )
+    named = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    subprocess.run(
+        ["openssl", *asked, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    key.chmod(0o600)
+    return certificate, key
+
+
+def encrypted(certificate: tuple[Path, Path]) -> dict[str, Any]:
+    return {
+        "tls_certificate": certificate[0],
+        "tls_key": certificate[1],
+        "public_url": "https://localhost",
+    }
+
+
+async def test_a_server_with_a_certificate_speaks_tls_alone(
+    tmp_path: Path, certificate: tuple[Path, Path]
+) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    async with (
+        served(tmp_path, **encrypted(certificate)) as (listening, _, _),
+        httpx.AsyncClient(headers=TOKEN, verify=trusting, trust_env=False) as client,
+    ):
+        assert listening.url == "https://localhost"
+        assert (await client.get(f"https://127.0.0.1:{listening.port}/v1/things")).status_code == 200
+        assert not (await talk(listening.port, REQUEST + b"\r\n")).startswith(b"HTTP")
+
+
+async def test_tls_before_1_2_is_not_spoken(certificate: tuple[Path, Path]) -> None:
+    context = tls(Server(**encrypted(certificate)))
+    assert context is not None
+    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
+
+
+async def test_silence_inside_tls_is_not_waited_for(tmp_path: Path, certificate: tuple[Path, Path]) -> None:
+    trusting = ssl.create_default_context(cafile=str(certificate[0]))
+    async with served(tmp_path, header_timeout=0.2, **encrypted(certificate)) as (listening, _, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port, ssl=trusting)
+        async with asyncio.timeout(PATIENCE):
+            assert await reader.read() == b""
+        writer.close()
+
+
+def test_a_key_that_others_can_read_is_refused(certificate: tuple[Path, Path], tmp_path: Path) -> None:
+    key = tmp_path / "open.key"
+    key.write_bytes(certificate[1].read_bytes())
+    key.chmod(0o640)
+    with pytest.raises(Refused, match=f"can be read by others: chmod 600 {key}"):
+        tls(Server(**encrypted((certificate[0], key))))
+
+
+def test_a_key_with_a_passphrase_is_refused_and_not_asked_for(
+    certificate: tuple[Path, Path], tmp_path: Path
+) -> None:
+    key = tmp_path / "locked.key"
+    subprocess.run(
+        ["openssl", "ec", "-in", certificate[1], "-aes128", "-passout", "pass:hunter2", "-out", key],
+        check=True,
+        capture_output=True,
+    )
+    key.chmod(0o600)
+    with pytest.raises(Refused, match="has a passphrase"):
+        tls(Server(**encrypted((certificate[0], key))))
+
+
+@pytest.mark.parametrize("text", [None, b"no certificate"])
+def test_a_certificate_that_cannot_be_used_is_refused_in_a_sentence(
+    certificate: tuple[Path, Path], tmp_path: Path, text: bytes | None
+) -> None:
+    broken = tmp_path / "broken.crt"
+    if text is not None:
+        broken.write_bytes(text)
+    with pytest.raises(Refused, match=f"server.tls_certificate {broken} .* cannot be used"):
+        tls(Server(**encrypted((broken, certificate[1]))))
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "203.0.113.7", "dg.example"])
+async def test_a_plain_server_does_not_listen_where_others_reach_it(tmp_path: Path, host: str) -> None:
+    with pytest.raises(Refused, match=f"tokens would reach {host} over plain HTTP.*--insecure-bind"):
+        async with served(tmp_path, host=host):
+            pass
+
+
+async def test_a_proxy_may_stand_in_front_of_a_plain_server(tmp_path: Path) -> None:
+    async with (
+        served(tmp_path, host="0.0.0.0", allow_plain=True) as (listening, _, _),
+        httpx.AsyncClient(headers=TOKEN) as client,
+    ):
+        assert (await client.get(f"{listening.url}/v1/things")).status_code == 200

@@ -7,14 +7,17 @@ A peer that sends nothing, dribbles or stops reading costs a timer, never a task
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import resource
 import socket
+import ssl
 from asyncio.transports import BaseTransport
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any, cast
 
 import uvicorn
@@ -58,7 +61,7 @@ _MISTAKES_OF_PEERS = frozenset(
 class Config(uvicorn.Config):
     """uvicorn's configuration with ours beside it, for the protocols."""
 
-    def __init__(self, app: ASGIApp, limits: Server) -> None:
+    def __init__(self, app: ASGIApp, limits: Server, context: ssl.SSLContext | None) -> None:
         self.limits = limits
         super().__init__(
             app,
@@ -75,6 +78,7 @@ class Config(uvicorn.Config):
             ws_ping_timeout=WS_PING,
             timeout_keep_alive=max(1, round(limits.idle_timeout)),
             timeout_graceful_shutdown=max(1, round(limits.graceful_stop)),
+            ssl_context_factory=None if context is None else lambda *_: context,
         )
 
 
@@ -292,22 +296,73 @@ class Listening:
 async def listen(app: ASGIApp, settings: Server) -> AsyncIterator[Listening]:
     """Serve `app` while the block runs; leaving it waits up to `graceful_stop` for open requests.
 
-    Raises Refused when the address is taken or not this machine's.
+    Raises Refused when the address is taken or not this machine's, when others could listen in on it, and
+    when the certificate or its key cannot be used.
     """
+    check_bind(settings)
+    context = tls(settings)
     raise_file_limit(settings.max_connections)
     logging.getLogger("uvicorn.error").addFilter(_is_ours)
     with bind(settings.host, settings.port) as listener:
-        server = _Server(Config(app, settings))
+        server = _Server(Config(app, settings, context))
         async with open_tasks() as tasks:
             serving = tasks.spawn("http server", server.serve(sockets=[listener]))
             while not server.started and not serving.done():
                 await asyncio.wait([serving], timeout=0.005)
             port = listener.getsockname()[1]
             try:
-                yield Listening(address(settings.host, port), port)
+                yield Listening(reached(settings, port), port)
             finally:
                 server.should_exit = True
                 await serving
+
+
+def check_bind(settings: Server) -> None:
+    """Raises Refused where tokens would cross a network in the clear."""
+    if settings.tls_certificate or settings.allow_plain or is_loopback(settings.host):
+        return
+    raise Refused(
+        f"tokens would reach {settings.host} over plain HTTP; set server.tls_certificate and server.tls_key, "
+        "or say --insecure-bind (server.allow_plain) when a proxy in front speaks TLS",
+        reason="insecure_bind",
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches what listens on `host`."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def tls(settings: Server) -> ssl.SSLContext | None:
+    """TLS 1.2 or newer with the configured certificate, None without one. Raises Refused."""
+    certificate, key = settings.tls_certificate, settings.tls_key
+    if certificate is None or key is None:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        _check_private(key)
+        # Without this, OpenSSL asks for a passphrase on the terminal and the server hangs.
+        context.load_cert_chain(certificate, key, password=_no_passphrase)
+    except OSError as error:
+        raise Refused(
+            f"server.tls_certificate {certificate} and server.tls_key {key} cannot be used: "
+            f"{error.strerror or error}; give a readable PEM certificate and the key that belongs to it",
+            reason="tls",
+        ) from None
+    return context
+
+
+def _check_private(key: Path) -> None:
+    if key.stat().st_mode & 0o077:
+        raise Refused(f"server.tls_key {key} can be read by others: chmod 600 {key}", reason="tls")
+
+
+def _no_passphrase() -> str:
+    raise Refused("server.tls_key has a passphrase; give a key without one", reason="tls")
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -321,6 +376,13 @@ def bind(host: str, port: int) -> socket.socket:
             f"cannot listen on {host} port {port}: {why}; choose another with --host and --port",
             reason="address_unavailable",
         ) from None
+
+
+def reached(settings: Server, port: int) -> str:
+    """The URL for commands on this machine: with a certificate, the one whose name it bears."""
+    if settings.tls_certificate and settings.public_url:
+        return settings.public_url
+    return address(settings.host, port)
 
 
 def address(host: str, port: int) -> str:

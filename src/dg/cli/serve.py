@@ -34,14 +34,17 @@ TIME = "%Y-%m-%dT%H:%M:%S"
 @click.command(cls=Command)
 @click.option("--host", help="Address to listen on [127.0.0.1].")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on [8470]; 0 takes a free one.")
+@click.option("--insecure-bind", is_flag=True, help="Listen without TLS where others reach it.")
 @pass_invocation
-def serve(invocation: Invocation, host: str | None, port: int | None) -> int:
+def serve(invocation: Invocation, host: str | None, port: int | None, insecure_bind: bool) -> int:
     """Run the server until it is told to stop. Deployments that run go on without it."""
     # What is made until the server is ready stays for good: looking through it again and again is wasted.
     gc.disable()
     import uvloop
 
-    settings = invocation.settings({"server.host": host, "server.port": port}).settings
+    settings = invocation.settings(
+        {"server.host": host, "server.port": port, "server.allow_plain": insecure_bind or None}
+    ).settings
     os.umask(EVERYBODY_ELSE)
     hide()
     log_to_stderr(settings.logging.level)

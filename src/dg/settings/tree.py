@@ -31,11 +31,17 @@ class Server(Section):
     """The HTTP server."""
 
     host: str = Field("127.0.0.1", min_length=1)
-    """Address to listen on. Anything but loopback is reachable by others: put TLS in front of it."""
+    """Address to listen on. Anything but loopback is reachable by others and needs TLS."""
     port: int = Field(8470, ge=0, le=65535)
     """Port to listen on; 0 takes any free one."""
     public_url: str | None = Field(None, pattern=r"^https?://[^\s/?#@]+[^\s?#]*$")
     """Address under which people and pipelines reach the server; it starts the links that dg prints."""
+    tls_certificate: FilePath | None = None
+    """A PEM file with the server's certificate and its chain; the server then speaks TLS alone, 1.2 on."""
+    tls_key: FilePath | None = None
+    """A PEM file with the certificate's key, without a passphrase and readable by its owner alone."""
+    allow_plain: bool = False
+    """Listens without TLS on an address that others reach: for a proxy in front that speaks TLS."""
     graceful_stop: Duration = 5.0
     """How long a stopping server waits for open requests. Running deployments go on without it."""
     max_connections: int = Field(2000, ge=1)
@@ -264,6 +270,16 @@ class Settings(Section):
         ):
             if operator.attrgetter(low)(self) > operator.attrgetter(high)(self):
                 raise ValueError(f"{low} is more than {high}")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_is_whole(self) -> Self:
+        """A certificate needs its key, and a name under which it can be checked on this machine too."""
+        server = self.server
+        if (server.tls_certificate is None) != (server.tls_key is None):
+            raise ValueError("server.tls_certificate and server.tls_key go together: set both or neither")
+        if server.tls_certificate and not (server.public_url or "").startswith("https://"):
+            raise ValueError("server.tls_certificate needs server.public_url, an https address")
         return self
 
 

@@ -49,7 +49,7 @@ def test_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pytest
         (doctor.sqlite((3, 51, 3)), "ok"),
         (doctor.git(None), "fail"),
         (doctor.git(""), "fail"),
-        (doctor.git("git version 2.23.4\n"), "fail"),
+        (doctor.git("git version 2.31.4\n"), "fail"),
         (doctor.git("git version 2.39.5 (Apple Git-154)\n"), "ok"),
         (doctor.clock(1_000_000, 1_000_000.0), "fail"),
         (doctor.clock(1_790_000_000_000_000, 1_789_999_999.0), "ok"),

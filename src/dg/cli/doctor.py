@@ -28,8 +28,8 @@ from dg.runner.processes import capabilities
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
 """The first SQLite without the bug that can corrupt a WAL file when two connections write at once."""
 
-GIT_OLDEST = (2, 24)
-"""The first git that has `--end-of-options`."""
+GIT_OLDEST = (2, 32)
+"""The first git that takes `GIT_CONFIG_GLOBAL`, with which a mirror heeds no one's own settings."""
 
 DISK_WARN, DISK_FAIL = 1 << 30, 100 << 20
 """Free bytes below which it gets tight, and below which a server must not start."""

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import click
 
-from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning
+from dg.cli.unit import server
 
 NAME = "dg.toml"
 URLS = {
@@ -20,13 +21,23 @@ URLS = {
 }
 
 
-@click.command(cls=Command)
+@click.group(cls=Group, invoke_without_command=True)
 @click.option("--service", help="The service's name; the folder's when left out.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing.")
 @click.option("--force", is_flag=True, help="Replace a dg.toml that is there.")
+@click.pass_context
 @pass_invocation
-def init(invocation: Invocation, service: str | None, yes: bool, force: bool) -> None:
+def init(invocation: Invocation, context: click.Context, service: str | None, yes: bool, force: bool) -> None:
     """Write a first dg.toml for the git repository you stand in."""
+    if context.invoked_subcommand is None:
+        write_pipeline(invocation, service, yes, force)
+
+
+init.add_command(server)
+
+
+def write_pipeline(invocation: Invocation, service: str | None, yes: bool, force: bool) -> None:
+    """Write the file and say what comes next. Raises Refused, Unavailable."""
     from dg.core.deployments.pipeline import template
     from dg.core.errors import Refused
 

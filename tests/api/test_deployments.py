@@ -13,6 +13,7 @@ from tests.api.conftest import Api
 from tests.api.waiting import until
 
 from dg.core.access.models import SYSTEM
+from dg.core.deployments.receipt import verify
 
 PATH = "/v1/deployments"
 WISH = {"environment": "development", "service": "shop"}
@@ -287,3 +288,15 @@ async def test_another_caller_s_key_is_another_key(api: Api) -> None:
         key = {"idempotency-key": "same"}
         first, second = [await client.post(PATH, json=WISH, headers=key) for client in (one, two)]
         assert first.json()["id"] != second.json()["id"]
+
+
+async def test_an_ended_deployment_has_a_receipt_that_verifies(api: Api) -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    async with api.caller("operator") as operator:
+        wish = {**WISH, "not_before": "2099-01-01T00:00:00Z"}
+        at = f"/v1/deployments/{(await operator.post('/v1/deployments', json=wish)).json()['id']}"
+        assert reason(await operator.get(f"{at}/receipt")) == (409, "not_ended")
+        await operator.post(f"{at}/cancel")
+        first, again = await operator.get(f"{at}/receipt"), await operator.get(f"{at}/receipt")
+        assert first.content == again.content
+        assert verify(first.content).body["deployment"]["status"] == "failed"

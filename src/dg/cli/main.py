@@ -40,6 +40,7 @@ COMMANDS = {
     "What happened": {
         "events": "dg.cli.events:events",
         "audit": "dg.cli.events:audit",
+        "receipt": "dg.cli.receipts:receipt",
     },
     "The server": {
         "serve": "dg.cli.serve:serve",

@@ -101,6 +101,12 @@ class Deployments:
         """The commits that the deployment brings and takes away."""
         return decode(Changes, await self._http.get(path("deployments", deployment_id, "changes")))
 
+    async def receipt(self, deployment_id: str) -> bytes:
+        """The signed receipt, byte for byte, for `dg receipt verify`. Raises Refused while it lives."""
+        where = path("deployments", deployment_id, "receipt")
+        async with self._http.stream(where, accept="application/json", silence=LONG_POLL) as response:
+            return await response.aread()
+
     async def steps(self, deployment_id: str) -> tuple[Step, ...]:
         """The deployment's steps in order."""
         return (await self.status(deployment_id)).steps

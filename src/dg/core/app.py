@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from dg import __version__
 from dg.core import schema
+from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.service import Access, open_access
 from dg.core.bus import Bus
@@ -115,6 +116,7 @@ async def open_core(
             secrets=drivers.secrets or FileSecrets(settings.secrets_file),
             protection=drivers.protection or SettingsProtection(settings),
             environ=environ,
+            receipt_key=receipt_key(home.keys),
         )
         bus.subscribe(parts.followers.observe)
         runners = Runners(

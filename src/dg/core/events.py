@@ -97,13 +97,17 @@ class DeploymentCancelling(DeploymentFact):
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentFinished(DeploymentFact):
-    """It ended: `status` is success or failed. `duration` is in seconds since it was started."""
+    """It ended: `status` is success or failed. `duration` is in seconds since it was started.
+
+    `receipt` is the SHA-256 of its receipt.
+    """
 
     status: str
     reason: str | None = None
     message: str | None = None
     touched: bool = False
     duration: float = 0.0
+    receipt: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

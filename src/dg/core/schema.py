@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0001"
+STATE_HEAD = "0002"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -157,6 +157,18 @@ steps = sa.Table(
     _float("expected"),
     _text("reason", null=True),
     _text("detail", null=True),
+)
+
+receipts = sa.Table(
+    "receipts",
+    state,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=True),
+    sa.Column("deployment_id", sa.Text, nullable=False, unique=True),
+    _text("service"),
+    _text("environment"),
+    _text("sha256"),
+    _text("body"),
+    sa.Index("receipts_lane", "service", "environment", "seq"),
 )
 
 lanes = sa.Table(

@@ -45,6 +45,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
     "Deployments.status": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.status(p, d)),
     "Deployments.steps": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.steps(p, d)),
     "Deployments.logs": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.logs(p, d)),
+    "Deployments.receipt": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.receipt(p, d)),
     "Deployments.changes": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.changes(p, d)),
     "Deployments.update": (
         Action.DEPLOYMENT_UPDATE,

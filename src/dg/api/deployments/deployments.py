@@ -80,6 +80,11 @@ async def get_deployment_changes(call: Call) -> Response:
     return answer(await call.core.deployments.changes(call.principal, _id(call)))
 
 
+async def get_deployment_receipt(call: Call) -> Response:
+    document = await call.core.deployments.receipt(call.principal, _id(call))
+    return Response(document, media_type=json.MEDIA_TYPE)
+
+
 async def get_deployment_status(call: Call) -> Response:
     found = await call.core.deployments.status(call.principal, _id(call))
     ended = found.deployment.status in FINAL
@@ -168,6 +173,7 @@ HANDLERS: Mapping[str, Handler] = {
     "getDeploymentStatus": get_deployment_status,
     "getDeploymentLogs": get_deployment_logs,
     "getDeploymentChanges": get_deployment_changes,
+    "getDeploymentReceipt": get_deployment_receipt,
     "cancelDeployment": cancel_deployment,
     "rollbackDeployment": rollback_deployment,
 }

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dg.core.access.keys import load, wrong_kind
 from dg.core.clock import Clock
-from dg.core.errors import Refused, Unauthenticated
-from dg.core.home import write_private
+from dg.core.errors import Unauthenticated
 
 MAX_LENGTH = 8192
 _ALGORITHM = "RS256"
@@ -119,28 +119,11 @@ def _no_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _load(path: Path) -> RSAPrivateKey:
-    if not path.exists():
-        _make(path)
-    if path.stat().st_mode & 0o077:
-        raise Refused(
-            f"{path} is the key that signs tokens and others may read it: run `chmod 600 {path}`, "
-            "and move it away for a new one if somebody may have",
-            reason="key_exposed",
-        )
-    try:
-        # The check of a key that dg made itself would cost a quarter of the start.
-        key = serialization.load_pem_private_key(path.read_bytes(), None, unsafe_skip_rsa_key_validation=True)
-    except (ValueError, TypeError) as error:
-        raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
+    key = load(path, _new_key)
     if not isinstance(key, RSAPrivateKey):
-        raise Refused(f"{path} is not an RSA key", reason="key_unreadable")
+        raise wrong_kind(path, "an RSA key")
     return key
 
 
-def _make(path: Path) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    key = generate_private_key(public_exponent=65537, key_size=2048)
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_private(path, pem.decode())
+def _new_key() -> RSAPrivateKey:
+    return generate_private_key(public_exponent=65537, key_size=2048)

@@ -13,7 +13,7 @@ from typing import Any
 from dg.core import events
 from dg.core.access.models import SYSTEM
 from dg.core.database import Tx
-from dg.core.deployments import quarantine, rollbacks, store
+from dg.core.deployments import quarantine, receipts, rollbacks, store
 from dg.core.deployments.lifecycle import about, create, elapsed, finished
 from dg.core.deployments.models import Deployment, Kind, Reason, Status, StepStatus
 
@@ -28,6 +28,7 @@ class Ending:
     message: str | None = None
     touched: bool = False
     outputs: Mapping[str, str] = field(default_factory=dict)
+    log: receipts.Log | None = None
 
 
 def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_id: str) -> Deployment:
@@ -55,7 +56,7 @@ def _succeed(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploy
         **_closing(deployment, now),
     )
     store.set_lane(tx, *ended.lane, holder=None, current=ended.id, known=True)
-    finished(tx, ended, now)
+    finished(tx, ended, now, log=ending.log)
     if ended.kind is Kind.ROLLBACK:
         _undo(tx, ended, now)
     return ended
@@ -91,7 +92,7 @@ def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploymen
     if touched:
         store.set_lane(tx, *ended.lane, current=None, known=False)
     _close_steps(tx, ended, now)
-    finished(tx, ended, now)
+    finished(tx, ended, now, log=ending.log)
     return ended
 
 

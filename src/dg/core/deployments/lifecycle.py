@@ -12,7 +12,7 @@ from typing import Any
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, pipeline, quarantine, store
+from dg.core.deployments import lanes, pipeline, quarantine, receipts, store
 from dg.core.deployments.models import (
     Deployment,
     Kind,
@@ -321,7 +321,10 @@ def fail_pending(
     return ended
 
 
-def finished(tx: Tx, ended: Deployment, now: int, by: Principal = SYSTEM) -> None:
+def finished(
+    tx: Tx, ended: Deployment, now: int, by: Principal = SYSTEM, log: receipts.Log | None = None
+) -> None:
+    """Make the receipt of what has just ended, and say that it has. Facts: DeploymentFinished."""
     tx.append(
         events.DeploymentFinished(
             **about(ended),
@@ -330,6 +333,7 @@ def finished(tx: Tx, ended: Deployment, now: int, by: Principal = SYSTEM) -> Non
             message=ended.message,
             touched=ended.touched,
             duration=elapsed(ended.started_at, now) or 0.0,
+            receipt=receipts.issue(tx, ended, log),
         ),
         by=by,
     )

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
 from dg.core.access.service import Access
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database
@@ -122,4 +124,5 @@ class Parts:
     secrets: Secrets
     protection: Protection
     environ: Mapping[str, str]
+    receipt_key: Ed25519PrivateKey
     followers: Followers = field(default_factory=Followers)

@@ -12,7 +12,17 @@ from typing import TypeVar
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
 from dg.core.deployments import filters as fields
-from dg.core.deployments import lanes, lifecycle, logs, pipeline, progress, rollbacks, store
+from dg.core.deployments import (
+    lanes,
+    lifecycle,
+    logs,
+    pipeline,
+    progress,
+    receipt,
+    receipts,
+    rollbacks,
+    store,
+)
 from dg.core.deployments.dispatcher import Dispatcher, inputs_of
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import (
@@ -277,6 +287,23 @@ class Deployments:
 
         deployment, base = await self._read(principal, id, work)
         return await self._parts.git.commits(deployment.service, base, deployment.commit_sha, _MOST_COMMITS)
+
+    async def receipt(self, principal: Principal, id: str) -> bytes:  # noqa: A002
+        """The signed receipt of a deployment that has ended, the same bytes each time (see `receipt.verify`).
+
+        Raises Refused (`not_ended`) while it lives, NotFound when it ended before receipts were kept.
+        """
+        deployment, body = await self._read(
+            principal, id, lambda tx, deployment: (deployment, receipts.find(tx, id))
+        )
+        if deployment.status not in FINAL:
+            raise Refused(
+                f"deployment {id} is {deployment.status}; it has a receipt when it has ended",
+                reason="not_ended",
+            )
+        if body is None:
+            raise NotFound(f"deployment {id} ended before this server kept receipts", reason="no_receipt")
+        return receipt.sign(body, self._parts.receipt_key)
 
     # --- change ----------------------------------------------------------------------------------
 

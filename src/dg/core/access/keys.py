@@ -1,0 +1,57 @@
+"""The home's private keys: made at the first start, refused when others than their owner may read them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
+
+from dg.core.errors import Refused
+from dg.core.home import write_private
+
+PrivateKey = RSAPrivateKey | Ed25519PrivateKey
+
+
+def receipt_key(keys: Path) -> Ed25519PrivateKey:
+    """What this home signs its receipts with: not the key of its tokens, which may be renewed at any time."""
+    path = keys / "receipts.pem"
+    key = load(path, Ed25519PrivateKey.generate)
+    if not isinstance(key, Ed25519PrivateKey):
+        raise wrong_kind(path, "an Ed25519 key")
+    return key
+
+
+def load(path: Path, make: Callable[[], PrivateKey]) -> PrivateKeyTypes:
+    """The private key at `path`, made when there is none. Raises Refused for one that cannot be trusted."""
+    if not path.exists():
+        _keep(path, make())
+    if path.stat().st_mode & 0o077:
+        raise Refused(
+            f"{path} is a key of this server and others may read it: run `chmod 600 {path}`, "
+            "and move it away for a new one if somebody may have",
+            reason="key_exposed",
+        )
+    try:
+        # The check of a key that dg made itself would cost a quarter of the start.
+        return serialization.load_pem_private_key(
+            path.read_bytes(), None, unsafe_skip_rsa_key_validation=True
+        )
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
+
+
+def wrong_kind(path: Path, wanted: str) -> Refused:
+    """What to raise for a key of another kind than `wanted`."""
+    return Refused(f"{path} is not {wanted}", reason="key_unreadable")
+
+
+def _keep(path: Path, key: PrivateKey) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    pem = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    write_private(path, pem.decode())

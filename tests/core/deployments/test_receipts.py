@@ -119,6 +119,17 @@ async def test_a_real_run_leaves_its_logs_hash_and_a_document_that_verifies(worl
     assert (world.home.keys / "receipts.pem").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.parametrize("lines", [None, "3", 3.0, True, -1, 1 << 53])
+def test_a_forged_count_of_lines_is_left_out(lines: Any) -> None:
+    assert receipts.log_of({"log_sha256": "a" * 64, "log_lines": lines}) is None
+
+
+@pytest.mark.parametrize("sha256", [None, 5, "", "A" * 64, "a" * 63, "a" * 64 + "\n"])
+def test_a_forged_hash_of_the_log_is_left_out(sha256: Any) -> None:
+    assert receipts.log_of({"log_sha256": sha256, "log_lines": 3}) is None
+    assert receipts.log_of({"log_sha256": "a" * 64, "log_lines": 3}) == receipts.Log("a" * 64, 3)
+
+
 async def test_a_deployment_that_lives_has_no_receipt_yet(quiet: World) -> None:
     pending = await quiet.create()
     with pytest.raises(Refused, match="it has a receipt when it has ended"):

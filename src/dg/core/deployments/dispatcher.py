@@ -18,7 +18,7 @@ from dg.core.deployments.endings import Ending
 from dg.core.deployments.logs import Writer, forget, open_writer
 from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains
 from dg.core.deployments.parts import Parts, Run, Runners
-from dg.core.deployments.receipts import Log
+from dg.core.deployments.receipts import log_of
 from dg.core.errors import Problem, Unavailable
 from dg.core.tasks import Tasks
 
@@ -359,7 +359,7 @@ def ending_of(end: Mapping[str, Any]) -> Ending:
         message=end["detail"],
         touched=end["touched"],
         outputs=end["outputs"],
-        log=Log(end["log_sha256"], end["log_lines"]),
+        log=log_of(end),
     )
 
 

@@ -8,6 +8,7 @@ out, so that an erasure never has to break the chain.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -51,6 +52,14 @@ class Log:
 
     sha256: str
     lines: int
+
+
+def log_of(end: Mapping[str, Any]) -> Log | None:
+    """What a run's end says of its log; None when that is not to be believed: a step can write there too."""
+    sha256, lines = end.get("log_sha256"), end.get("log_lines")
+    hashed = isinstance(sha256, str) and re.fullmatch(r"[0-9a-f]{64}", sha256)
+    counted = isinstance(lines, int) and not isinstance(lines, bool) and 0 <= lines < 1 << 53
+    return Log(str(sha256), int(lines or 0)) if hashed and counted else None
 
 
 def issue(tx: Tx, ended: Deployment, log: Log | None) -> str:

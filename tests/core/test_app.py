@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from tests.core.deployments.world import ADMIN, World, make_settings, open_world
 
-from dg.core import app
+from dg.core import app, schema
 from dg.core.app import open_core
 from dg.core.deployments.models import Status
 from dg.core.errors import Invalid, Refused
@@ -72,7 +72,7 @@ class _restored:  # noqa: N801 - reads as a phrase
 
     async def __aenter__(self) -> None:
         with closing(sqlite3.connect(self._state)) as connection:
-            connection.execute("UPDATE alembic_version SET version_num = '0001'")
+            connection.execute("UPDATE alembic_version SET version_num = ?", (schema.STATE_HEAD,))
             connection.commit()
 
     async def __aexit__(self, *_: object) -> None:

@@ -76,6 +76,6 @@ def request(kind: type[Model], **values: object) -> Model:
             {"field": ".".join(map(str, item["loc"])), "message": SENTENCES.get(item["type"], item["msg"])}
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         ]
-        first = f"{wrong[0]['field']} {wrong[0]['message']}"
+        first = f"{wrong[0]['field']} {wrong[0]['message']}".strip()
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
         raise Invalid(first + more, errors=wrong) from None

@@ -405,13 +405,13 @@ async def test_what_began_or_ended_cannot_be_changed(quiet: World) -> None:
 # --- cancel
 
 
-async def test_what_waits_is_cancelled_at_once_and_says_by_whom(quiet: World) -> None:
+async def test_what_waits_is_cancelled_at_once_and_says_why(quiet: World) -> None:
     deployment = await quiet.create()
     ended = await quiet.core.deployments.cancel(OPERATOR, deployment.id, reason="wrong tag")
     assert (ended.status, ended.reason, ended.message) == (
         Status.FAILED,
         Reason.CANCELLED,
-        "cancelled by ana: wrong tag",
+        "it was cancelled: wrong tag",
     )
     problem = await refusal(Refused, quiet.core.deployments.cancel(OPERATOR, deployment.id))
     assert problem.message == f"deployment {deployment.id} has ended as failed"

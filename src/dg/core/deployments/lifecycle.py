@@ -167,16 +167,16 @@ def request_cancel(
         deployment,
         cancel_requested_at=deployment.cancel_requested_at or now,
         cancel_then_rollback=then_rollback,
-        message=deployment.message or cancelled_sentence(by, reason),
+        message=deployment.message or cancelled_sentence(reason),
     )
     fact = events.DeploymentCancelling(**about(asked), then_rollback=then_rollback, reason=reason)
     tx.append(fact, by=by)
     return asked
 
 
-def cancelled_sentence(by: Principal, reason: str | None) -> str:
-    """Who cancelled a deployment, and why."""
-    return f"cancelled by {by.name}" + (f": {reason}" if reason else "")
+def cancelled_sentence(reason: str | None) -> str:
+    """Why a deployment was cancelled. By whom is the fact's actor: names stay out of the ledger."""
+    return "it was cancelled" + (f": {reason}" if reason else "")
 
 
 def requeue(tx: Tx, deployment: Deployment) -> Deployment:

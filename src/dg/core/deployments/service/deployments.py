@@ -366,7 +366,7 @@ class Deployments:
                     reason="is_rollback",
                 )
             if deployment.status is Status.PENDING:
-                why = lifecycle.cancelled_sentence(principal, reason)
+                why = lifecycle.cancelled_sentence(reason)
                 return lifecycle.fail_pending(tx, deployment, Reason.CANCELLED, why, now, principal)
             if deployment.status not in ACTIVE:
                 raise Refused(f"deployment {id} has ended as {deployment.status}", reason="ended")

@@ -213,6 +213,7 @@ class Run:
         if self._left:
             detail += f"; {self._left} processes are left"
         end: dict[str, Any] = {
+            "t": time.time_ns() // 1000,
             "epoch": self._ticket.epoch,
             "outcome": verdict.outcome,
             "reason": verdict.reason,

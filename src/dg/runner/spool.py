@@ -37,6 +37,7 @@ _OF_STEPS: Mapping[str, Mapping[str, type | tuple[type, ...]]] = {
     "step_skipped": {"index": int},
 }
 _OF_THE_END: Mapping[str, type | tuple[type, ...]] = {
+    "t": int,
     "outcome": str,
     "reason": (str, type(None)),
     "detail": str,

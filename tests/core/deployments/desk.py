@@ -228,9 +228,10 @@ class Desk:
         reason: Reason | None = None,
         message: str | None = None,
         outputs: dict[str, str] | None = None,
+        at: int | None = None,
     ) -> Deployment:
-        """Its runner's last word."""
-        ending = Ending(outcome, reason, message, outputs=outputs or {})
+        """Its runner's last word, which said that it ended `at`."""
+        ending = Ending(outcome, reason, message, outputs=outputs or {}, at=at)
         rollback = self._ids.new()
 
         def work(tx: Tx) -> Deployment:

@@ -303,6 +303,22 @@ async def test_a_deployment_that_was_quicker_than_its_cancellation_says_nothing_
     assert (await desk.end(begun)).message is None
 
 
+async def test_what_ended_while_no_server_looked_ended_when_its_runner_says(desk: Desk) -> None:
+    begun = await desk.begin("v1")
+    ended_at = desk.clock.micros() + 2_000_000
+    await desk.clock.advance(3600)
+    ended = await desk.end(begun, at=ended_at)
+    assert ended.completed_at == ended_at
+    assert (await desk.entries("deployment.finished"))[-1].payload["duration"] < 60
+
+
+async def test_no_run_ends_before_it_began_or_after_now(desk: Desk) -> None:
+    early = await desk.end(await desk.begin("v1"), at=1)
+    late = await desk.end(await desk.begin("v2"), at=1 << 60)
+    assert early.completed_at == early.started_at
+    assert late.completed_at == desk.clock.micros()
+
+
 async def test_what_builds_nothing_has_no_build_time(desk: Desk) -> None:
     await desk.succeed("v1")
     await desk.fail("v2")

@@ -359,6 +359,7 @@ def ending_of(end: Mapping[str, Any]) -> Ending:
         message=end["detail"],
         touched=end["touched"],
         outputs=end["outputs"],
+        at=end["t"],
         log=log_of(end),
     )
 

@@ -28,6 +28,8 @@ class Ending:
     message: str | None = None
     touched: bool = False
     outputs: Mapping[str, str] = field(default_factory=dict)
+    at: int | None = None
+    """when it ended (microseconds); None: just now"""
     log: receipts.Log | None = None
 
 
@@ -53,7 +55,7 @@ def _succeed(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploy
         Status.SUCCESS,
         message=None,
         outputs={**deployment.outputs, **ending.outputs},
-        **_closing(deployment, now),
+        **_closing(deployment, _moment(deployment, ending, now)),
     )
     store.set_lane(tx, *ended.lane, holder=None, current=ended.id, known=True)
     finished(tx, ended, now, log=ending.log)
@@ -86,7 +88,7 @@ def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploymen
         message=_message(deployment, ending),
         touched=touched,
         outputs={**deployment.outputs, **ending.outputs},
-        **_closing(deployment, now),
+        **_closing(deployment, _moment(deployment, ending, now)),
     )
     store.set_lane(tx, *ended.lane, holder=None)
     if touched:
@@ -99,6 +101,11 @@ def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploymen
 def _message(deployment: Deployment, ending: Ending) -> str | None:
     """What the runner says, but for a cancellation: who asked for it and why was noted when they did."""
     return deployment.message if ending.reason is Reason.CANCELLED and deployment.message else ending.message
+
+
+def _moment(deployment: Deployment, ending: Ending, now: int) -> int:
+    """When the run ended, which may be long before a server came to see it; never outside its own time."""
+    return now if ending.at is None else min(now, max(ending.at, deployment.started_at or now))
 
 
 def _closing(deployment: Deployment, now: int) -> dict[str, Any]:

@@ -332,7 +332,7 @@ def finished(
             reason=ended.reason.value if ended.reason else None,
             message=ended.message,
             touched=ended.touched,
-            duration=elapsed(ended.started_at, now) or 0.0,
+            duration=elapsed(ended.started_at, ended.completed_at or now) or 0.0,
             receipt=receipts.issue(tx, ended, log),
         ),
         by=by,

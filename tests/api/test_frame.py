@@ -10,8 +10,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.api.frame import TOKEN, Things, make_app, make_client
+from tests.api.frame import DOCUMENT, TOKEN, Things, make_app, make_client
 
+from dg.api import contract
+from dg.api.routing import Router
 from dg.core.errors import Forbidden, NotFound, TooMany, Unavailable
 
 
@@ -284,13 +286,17 @@ async def test_a_version_that_is_not_spoken_is_refused(
 @pytest.mark.parametrize(
     ("peer", "headers", "status"),
     [
-        ("127.0.0.1", {}, 200),
-        ("::1", {}, 200),
-        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, 401),
-        ("127.0.0.1", {"forwarded": "for=127.0.0.1"}, 401),
+        ("127.0.0.1", {"host": "127.0.0.1:8470"}, 200),
+        ("::1", {"host": "[::1]:8470"}, 200),
+        ("127.0.0.1", {"host": "localhost"}, 200),
+        ("127.0.0.1", {"host": "evil.example"}, 401),
+        ("127.0.0.1", {"host": "[evil"}, 401),
+        ("127.0.0.1", {"host": "localhost", "origin": "https://evil.example"}, 401),
+        ("127.0.0.1", {"host": "localhost", "x-forwarded-for": "127.0.0.1"}, 401),
+        ("127.0.0.1", {"host": "localhost", "forwarded": "for=127.0.0.1"}, 401),
         ("203.0.113.9", {}, 401),
-        ("203.0.113.9", {"x-forwarded-for": "127.0.0.1"}, 401),
-        ("localhost", {}, 401),
+        ("203.0.113.9", {"host": "localhost", "x-forwarded-for": "127.0.0.1"}, 401),
+        ("localhost", {"host": "localhost"}, 401),
         ("127.0.0.1", {"authorization": "Bearer nobody"}, 401),
         ("203.0.113.9", {"authorization": "Bearer viewer"}, 200),
     ],
@@ -336,3 +342,11 @@ async def test_a_key_means_the_same_in_quotes_and_whatever_the_order_of_the_body
     assert once[0] == once[1]
     assert once[0]["key"] == once[2]["key"] == "k"
     assert once[0]["fingerprint"] != once[2]["fingerprint"]
+
+
+def test_long_paths_are_found_but_not_remembered() -> None:
+    router = Router([("/v1", operation) for operation in contract.operations(DOCUMENT)])
+    for number in range(3):
+        assert router.find("GET", b"/v1/things/%d" % number + b"x" * 1000).operation.id == "getThing"
+        router.find("GET", b"/v1/things/%d" % number)
+    assert router.remembered == 3

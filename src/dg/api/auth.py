@@ -7,6 +7,7 @@ import ipaddress
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
 
 from dg.core.access.models import Grant, Principal, Role
 from dg.core.errors import Unauthenticated
@@ -66,10 +67,25 @@ def expiry(credential: str) -> float | None:
 
 
 def is_local(headers: Mapping[str, str], client: tuple[str, int] | None) -> bool:
-    """True when the other end is this machine itself, and not a proxy on it."""
-    if client is None or not FORWARDED.isdisjoint(headers):
+    """True when the other end is this machine itself, and neither a proxy on it nor somebody's web page.
+
+    A page reaches loopback by a name of its own that it lets resolve to it; the Host header tells.
+    """
+    if client is None or not FORWARDED.isdisjoint(headers) or "origin" in headers:
         return False
+    host = _host(headers.get("host", ""))
+    return _is_loopback(client[0]) and (host == "localhost" or _is_loopback(host))
+
+
+def _host(header: str) -> str:
     try:
-        return ipaddress.ip_address(client[0]).is_loopback
+        return urlsplit(f"//{header}").hostname or ""
+    except ValueError:
+        return ""
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False

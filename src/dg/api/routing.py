@@ -14,6 +14,8 @@ from dg.core.errors import NotFound
 
 REMEMBERED = 1024
 """Paths whose operation is not looked for again: a deployment's status is asked for many times."""
+LONGEST_REMEMBERED = 256
+"""Bytes of such a path: what anybody may send must not fill the memory."""
 
 
 class Match(NamedTuple):
@@ -53,6 +55,11 @@ class Router:
             raise ContractError(f"two operations answer {operation.method} {path}")
         node.operations[operation.method] = operation
 
+    @property
+    def remembered(self) -> int:
+        """How many paths are not looked for again."""
+        return self._found.cache_info().currsize
+
     def find(self, method: str, path: bytes) -> Match:
         """The operation for `method` and the percent-encoded `path`; HEAD finds GET's.
 
@@ -60,7 +67,9 @@ class Router:
         literal path stands beside a variable one (`/pipelines/lint`, `/pipelines/{service}`) the literal one
         goes first, but a service of that name is still found by the other's methods.
         """
-        return self._found("GET" if method == "HEAD" else method, method, path)
+        wanted = "GET" if method == "HEAD" else method
+        look = self._found if len(path) <= LONGEST_REMEMBERED else self._find
+        return look(wanted, method, path)
 
     def _find(self, wanted: str, method: str, path: bytes) -> Match:
         segments = _decode(path)

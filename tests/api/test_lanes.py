@@ -133,3 +133,33 @@ async def test_a_deployment_goes_on_through_a_lock(api: Api) -> None:
         deployment = await made(operator)
         await operator.post("/v1/lanes/shop/development/lock", json={"reason": "x", "for": "1h"})
         await reached(operator, deployment, "success", "pending")
+
+
+async def test_a_version_is_blocked_listed_and_let_back(api: Api) -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    async with api.caller("operator") as operator, api.caller("approver") as approver:
+        wish = {"version": "main", "reason": "charged twice"}
+        made = await operator.post(f"{LANE}/blocks", json=wish)
+        assert (made.status_code, made.json()["version"]) == (201, "main")
+        commit = made.json()["commit_sha"]
+        assert reason(await operator.post(f"{LANE}/blocks", json=wish)) == (409, "version_blocked")
+        assert (await operator.get(f"{LANE}/blocks")).json()["items"] == [made.json()]
+        refused = await operator.post("/v1/deployments", json={**WISH, "environment": "production"})
+        assert reason(refused) == (409, "version_blocked")
+        lift = f"{LANE}/blocks/{commit[:9].upper()}/lift"
+        assert (await operator.post(lift, json={"reason": "x"})).status_code == 403
+        assert (await approver.post(lift, json={})).status_code == 400
+        assert (await approver.post(lift, json={"reason": "x"})).json() == made.json()
+        assert (await approver.post(lift, json={"reason": "x"})).status_code == 404
+        assert (await approver.post(f"{LANE}/blocks/main/lift", json={"reason": "x"})).status_code == 400
+
+
+async def test_the_queue_is_listed_with_positions(api: Api) -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    async with api.caller("operator") as operator:
+        wish = {**WISH, "environment": "production", "not_before": "2099-01-01T00:00:00Z"}
+        deployment = (await operator.post("/v1/deployments", json=wish)).json()
+        (waits,) = (await operator.get(f"{LANE}/queue")).json()["items"]
+        assert (waits["position"], waits["deployment"]["id"]) == (1, deployment["id"])
+        assert waits["estimated_start"] == "2099-01-01T00:00:00Z"
+        assert (await operator.get("/v1/lanes/moon/production/queue")).status_code == 404

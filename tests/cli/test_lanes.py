@@ -1,4 +1,4 @@
-"""`dg lane`, `dg freeze`, `dg thaw`."""
+"""`dg why`, `dg lane`, `dg freeze`, `dg thaw`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import ScriptedApi
+from tests.client import samples
 
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
@@ -117,3 +118,66 @@ def test_json_is_the_apis(api: ScriptedApi, capsys: Captured) -> None:
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
     assert first["queue"] == [FREEZE]
     assert second == freeze()
+
+
+@pytest.mark.parametrize(
+    ("state", "code"),
+    [
+        ("open", ExitCode.OK),
+        ("busy", ExitCode.OK),
+        ("locked", ExitCode.REFUSED),
+        ("frozen", ExitCode.REFUSED),
+    ],
+)
+def test_why_says_the_sentence_and_its_exit_code_whether_anything_is_taken(
+    api: ScriptedApi, state: str, code: ExitCode, capsys: Captured
+) -> None:
+    api.on("GET /lanes/web/staging", lane(state, "the one sentence"))
+    api.on("GET /lanes/web/staging/queue", {"items": []})
+    assert run(["why", "web", "--env", "staging"]) == code
+    assert capsys.readouterr().out.endswith(" the one sentence\n")
+
+
+def test_why_lists_who_waits_and_when_they_start(api: ScriptedApi, capsys: Captured) -> None:
+    waits = {"position": 1, "deployment": samples.deployment(hold="It waits for #3 (v1) in web/staging.")}
+    api.on("GET /lanes/web/staging", lane())
+    api.on(
+        "GET /lanes/web/staging/queue",
+        {"items": [{**waits, "estimated_start": "2026-11-26T08:00:00Z"}, {**waits, "position": 2}]},
+    )
+    assert run(["why", "web", "--env", "staging"]) == ExitCode.OK
+    assert run(["why", "web", "--env", "staging", "--json"]) == ExitCode.OK
+    _, first, second, as_json = capsys.readouterr().out.splitlines()
+    assert first.startswith("1.")
+    assert "about 2026-11-26 08:00:00 UTC" in first
+    assert first.endswith("It waits for #3 (v1) in web/staging.")
+    assert "about" not in second
+    assert [one["position"] for one in json.loads(as_json)["queue"]] == [1, 2]
+
+
+BLOCK = {
+    "service": "web",
+    "environment": "staging",
+    "commit_sha": "9f1c2ab" + "0" * 33,
+    "version": "1.4.2",
+    "reason": "charged twice",
+    "at": "2026-11-26T07:00:00Z",
+}
+
+
+def test_a_version_is_blocked_listed_and_unblocked(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /lanes/web/staging/blocks", BLOCK, status=201)
+    api.on("GET /lanes/web/staging/blocks", {"items": [BLOCK]}, {"items": []})
+    api.on("POST /lanes/web/staging/blocks/9f1c2ab/lift", BLOCK)
+    assert run(["lane", "block", "web", "staging", "1.4.2", "--reason", "charged twice"]) == ExitCode.OK
+    assert run(["lane", "blocks", "web", "staging"]) == ExitCode.OK
+    assert run(["lane", "unblock", "web", "staging", "9f1c2ab", "--reason", "not us"]) == ExitCode.OK
+    assert run(["lane", "blocks", "web", "staging"]) == ExitCode.OK
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "▲ 1.4.2 (9f1c2ab) is blocked in web/staging"
+    assert said[2].split() == ["1.4.2", "9f1c2ab00000", "2026-11-26", "07:00:00", "UTC", "charged", "twice"]
+    assert said[3:] == ["✓ 1.4.2 (9f1c2ab) may come back to web/staging", "nothing is blocked in web/staging"]
+    assert [asked.body for asked in api.asked if asked.method == "POST"] == [
+        {"version": "1.4.2", "reason": "charged twice"},
+        {"reason": "not us"},
+    ]

@@ -22,7 +22,7 @@ from dg.settings.units import parse_duration
 
 M = TypeVar("M", bound=BaseModel)
 
-TIMES = frozenset({"at", "since", "until", "not_before", "estimated_completion"})
+TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
 """Fields of core models that hold microseconds since the epoch; those that end in `_at` do too."""
 
 INTERNAL = frozenset({"epoch", "spool_seq"})

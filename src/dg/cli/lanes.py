@@ -1,4 +1,4 @@
-"""`dg lane`, `dg freeze`, `dg thaw`: what closes a lane, and opening it again."""
+"""`dg why`, `dg lane`, `dg freeze`, `dg thaw`: what closes a lane, and opening it again."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, Span
 
 if TYPE_CHECKING:
-    from dg.core.deployments.models import Freeze, Lane
+    from dg.core.deployments.models import Block, Freeze, Lane, Waiting
     from dg.core.types import Environment
 
 SERVICE = click.argument("service")
@@ -23,6 +24,48 @@ REASON = click.option("--reason", required=True, help="Why; everybody who is sto
 @click.command(cls=Group)
 def lane() -> None:
     """Show, lock and unlock lanes: one service in one environment."""
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Example:
+  dg why web --env production && dg deploy web main --env production""",
+)
+@SERVICE
+@click.option(
+    "--env", "environment", type=ENVIRONMENT, required=True, help="Where: development, staging or production."
+)
+@pass_invocation
+def why(invocation: Invocation, service: str, environment: Environment) -> int:
+    """Say what closes a lane and who waits for it; exit with 3 when it takes nothing new."""
+    from dg.cli.remote import server
+    from dg.client.wire import encode
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.lanes.get(service, environment))
+        queue = dg.run(dg.client.lanes.queue(service, environment))
+    output = invocation.output
+    if output.json:
+        output.record({"lane": encode(found), "queue": [encode(each) for each in queue]})
+    else:
+        _print(found, output)
+        output.table([_waits(each) for each in queue])
+    return ExitCode.REFUSED if found.state.value in ("locked", "frozen") else ExitCode.OK
+
+
+def _waits(waiting: Waiting) -> list[Text]:
+    from dg.cli.words import moment, version
+
+    deployment = waiting.deployment
+    starts = f"about {moment(waiting.estimated_start)}" if waiting.estimated_start else ""
+    return [
+        f"{waiting.position}.",
+        f"#{deployment.number}",
+        version(deployment),
+        (starts, Meaning.DIM),
+        deployment.hold or "",
+    ]
 
 
 @lane.command("list")
@@ -95,6 +138,76 @@ def unlock(invocation: Invocation, service: str, environment: Environment, reaso
 
     with server(invocation) as dg:
         _print(dg.run(dg.client.lanes.unlock(service, environment, reason=reason)), invocation.output)
+
+
+@lane.command()
+@SERVICE
+@WHERE
+@pass_invocation
+def blocks(invocation: Invocation, service: str, environment: Environment) -> None:
+    """List the versions that may not come to a lane."""
+    from dg.cli.remote import record, server
+    from dg.cli.words import moment
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.lanes.blocks(service, environment))
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+        return
+    if not found:
+        output.line(f"nothing is blocked in {service}/{environment.value}")
+        return
+    rows: list[list[Text]] = [
+        [each.version, (each.commit_sha[:12], Meaning.DIM), moment(each.at), each.reason] for each in found
+    ]
+    output.table(rows, header=("VERSION", "COMMIT", "SINCE", "WHY"))
+
+
+@lane.command(
+    epilog="""\b
+Example:
+  dg lane block web production 2.14.0 --reason "orders are charged twice\""""
+)
+@SERVICE
+@WHERE
+@click.argument("version")
+@REASON
+@pass_invocation
+def block(invocation: Invocation, service: str, environment: Environment, version: str, reason: str) -> None:
+    """Keep VERSION (deployed, or a branch, tag or commit) out of a lane."""
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        made = dg.run(dg.client.lanes.block(service, environment, version, reason=reason))
+    _print_block(made, "warn", "is blocked in", invocation.output)
+
+
+@lane.command()
+@SERVICE
+@WHERE
+@click.argument("commit")
+@click.option("--reason", required=True, help="Why it may come back; kept in the history.")
+@pass_invocation
+def unblock(invocation: Invocation, service: str, environment: Environment, commit: str, reason: str) -> None:
+    """Let a blocked COMMIT (its first 7 digits or more) back into a lane."""
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        ended = dg.run(dg.client.lanes.unblock(service, environment, commit, reason=reason))
+    _print_block(ended, "ok", "may come back to", invocation.output)
+
+
+def _print_block(block: Block, glyph: str, verb: str, output: Output) -> None:
+    from dg.cli.remote import record
+
+    if output.json:
+        record(output, block)
+    else:
+        what = f"{block.version} ({block.commit_sha[:7]})"
+        where = f"{block.service}/{block.environment.value}"
+        output.line(output.glyph(glyph), f"{what} {verb} {where}")
 
 
 def _print(lane: Lane, output: Output) -> None:

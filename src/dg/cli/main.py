@@ -32,6 +32,7 @@ COMMANDS = {
         "rollback": "dg.cli.deployments:rollback",
     },
     "What may be deployed, and how": {
+        "why": "dg.cli.lanes:why",
         "lane": "dg.cli.lanes:lane",
         "freeze": "dg.cli.lanes:freeze",
         "thaw": "dg.cli.lanes:thaw",

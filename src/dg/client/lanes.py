@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dg.client.http import Http, path
 from dg.client.wire import JSON, decode, encode, rfc3339
-from dg.core.deployments.models import Deployment, Freeze, Lane, Page, RequestRollback
+from dg.core.deployments.models import Block, Deployment, Freeze, Lane, Page, RequestRollback, Waiting
 from dg.core.types import Environment
 
 
@@ -58,6 +58,29 @@ class Lanes:
             "POST", path("lanes", service, environment, "rollback"), encode(request), key=key
         )
         return decode(Deployment, answer)
+
+    async def queue(self, service: str, environment: Environment) -> tuple[Waiting, ...]:
+        """What waits for the lane, the next one first. Raises NotFound."""
+        return decode(Page[Waiting], await self._http.get(path("lanes", service, environment, "queue"))).items
+
+    async def blocks(self, service: str, environment: Environment) -> tuple[Block, ...]:
+        """What may not come to the lane, the newest block first. Raises NotFound."""
+        return decode(Page[Block], await self._http.get(path("lanes", service, environment, "blocks"))).items
+
+    async def block(
+        self, service: str, environment: Environment, version: str, *, reason: str, key: str | None = None
+    ) -> Block:
+        """Keep a version (deployed, or a branch, tag or commit) out of the lane. Raises Refused, Invalid."""
+        body = {"version": version, "reason": reason}
+        where = path("lanes", service, environment, "blocks")
+        return decode(Block, await self._http.write("POST", where, body, key=key))
+
+    async def unblock(
+        self, service: str, environment: Environment, commit: str, *, reason: str, key: str | None = None
+    ) -> Block:
+        """Let a blocked commit back (7 to 40 of its digits); the answer is the block that ended."""
+        where = path("lanes", service, environment, "blocks", commit, "lift")
+        return decode(Block, await self._http.write("POST", where, {"reason": reason}, key=key))
 
     async def freezes(self) -> tuple[Freeze, ...]:
         """The freezes that hold now."""

@@ -18,7 +18,7 @@ T = TypeVar("T")
 JSON = Any
 """What `json.loads` gives; checked by the model it is read into."""
 
-TIMES = frozenset({"at", "since", "until", "not_before", "estimated_completion"})
+TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
 """Fields that hold a moment, beside all that end in `_at`."""
 
 OPAQUE = frozenset({"payload", "outputs", "details"})

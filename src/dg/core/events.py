@@ -183,12 +183,21 @@ class LaneOpened(LaneFact):
 
 @dataclass(frozen=True, kw_only=True)
 class VersionBlocked(LaneFact):
-    """A commit may not be deployed to this lane again until it is unblocked."""
+    """A commit may not be deployed to this lane until it is unblocked; `deployment` is what went wrong."""
 
     commit: str
     version: str
     reason: str
-    deployment: str
+    deployment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionUnblocked(LaneFact):
+    """A person let a commit back into this lane."""
+
+    commit: str
+    version: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

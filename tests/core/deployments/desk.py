@@ -140,6 +140,9 @@ class Desk:
     async def facts(self) -> lanes.Facts:
         return await self.db.read(lambda tx: lifecycle.facts(tx, *self.lane, self.clock.micros()))
 
+    async def blocked(self) -> list[str]:
+        return [block.commit_sha for block in await self.db.read(lambda tx: store.blocks(tx, *self.lane))]
+
     async def lock(self) -> Lock | None:
         return (await self.facts()).active_lock
 

@@ -296,3 +296,40 @@ def test_it_is_next_exactly_when_its_hold_says_so(
     if lanes.state(lane) not in lanes.CLOSED:
         says = [found for found in ready if lanes.hold(lane, found) == "It is next and starts at once."]
         assert says == [found for found in (lanes.next_up(lane),) if found is not None]
+
+
+# --- when those who wait would start
+
+
+def test_those_who_wait_start_one_after_the_other_as_long_as_each_lasts() -> None:
+    queue = [deployment(1), deployment(2, "v2"), deployment(3, "v3")]
+    starts = lanes.starts(facts(queue=queue), NOON + 10 * SECOND, lambda waits: 5.0 * waits.number)
+    assert starts == {"id-1": NOON + 10 * SECOND, "id-2": NOON + 15 * SECOND, "id-3": NOON + 25 * SECOND}
+
+
+def test_nobody_says_when_what_follows_an_unknown_run_starts() -> None:
+    queue = [deployment(1), deployment(2, "v2")]
+    assert lanes.starts(facts(queue=queue), None, lambda _: 5.0) == {}
+    assert lanes.starts(facts(queue=queue), NOON, lambda _: None) == {"id-1": NOON}
+
+
+def test_a_rollback_starts_first_and_does_not_wait_for_an_automatic_lock() -> None:
+    queue = [deployment(1), deployment(2, "v2", kind=Kind.ROLLBACK)]
+    starts = lanes.starts(facts(queue=queue, lock=lock(automatic=True)), NOON, lambda _: 5.0)
+    assert starts == {"id-2": NOON, "id-1": NOON + HOUR}
+
+
+def test_one_that_is_put_off_is_overtaken_and_starts_at_its_time() -> None:
+    queue = [deployment(1, not_before=NOON + HOUR), deployment(2, "v2")]
+    starts = lanes.starts(facts(queue=queue), NOON, lambda _: 5.0)
+    assert starts == {"id-2": NOON, "id-1": NOON + HOUR}
+
+
+def test_a_freeze_puts_everybody_off_until_its_end() -> None:
+    starts = lanes.starts(facts(queue=[deployment(1)], freezes=[freeze()]), NOON, lambda _: 5.0)
+    assert starts == {"id-1": NOON + DAY}
+
+
+def test_of_a_long_queue_only_the_first_hundred_are_told() -> None:
+    queue = [deployment(number) for number in range(1, 200)]
+    assert len(lanes.starts(facts(queue=queue), NOON, lambda _: 1.0)) == lanes.MOST_WAITING

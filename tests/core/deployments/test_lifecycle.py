@@ -65,7 +65,9 @@ async def test_what_was_blocked_while_it_waited_fails_and_the_next_one_starts(de
     refused = await desk.read(same)
     assert (refused.status, refused.reason, refused.touched) == (Status.FAILED, Reason.GATE, False)
     assert refused.message == (
-        "v2 is blocked here: step `smoke` exited with 1. Deploy a commit that mends it."
+        "v2 is blocked here: step `smoke` exited with 1. Deploy a commit that mends it. "
+        f"An admin or approver can let it back: dg lane unblock web production {refused.commit_sha[:12]} "
+        "--reason WHY"
     )
 
 
@@ -385,7 +387,7 @@ async def test_a_good_rollback_undoes_what_came_after_its_target_and_keeps_the_l
     assert facts.active_lock is not None
     assert facts.active_lock.reason == "v4 was rolled back to v1: step `smoke` exited with 1"
     assert facts.active_lock.until - facts.now == HALF_AN_HOUR
-    assert await desk.db.read(lambda tx: store.blocked(tx, *desk.lane)) == {commit_of("v4")}
+    assert await desk.blocked() == [commit_of("v4")]
 
 
 async def test_a_rollback_without_a_lock_leaves_the_lane_open(desk: Desk) -> None:
@@ -474,7 +476,7 @@ async def test_a_rollback_does_not_block_the_commit_it_puts_back(desk: Desk) -> 
     assert failed.kind is Kind.ROLLBACK
     await desk.ask("v1", kind=Kind.ROLLBACK, target=await _newest(desk), rollback_of=failed.id)
     await desk.end(await desk.rollback())
-    assert await desk.db.read(lambda tx: store.blocked(tx, *desk.lane)) == {commit_of("v2")}
+    assert await desk.blocked() == [commit_of("v2")]
 
 
 async def _newest(desk: Desk) -> str:

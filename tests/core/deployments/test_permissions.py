@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 from tests.core.deployments.world import ADMIN, OPERATOR, VIEWER, World
 
-from dg.core.access.models import ACTIONS, Action, Principal, Role
+from dg.core.access.models import ACTIONS, SYSTEM, Action, Principal, Role
 from dg.core.deployments.models import (
+    BlockVersion,
     CreateDeployment,
     LockLane,
     RequestRollback,
@@ -33,6 +34,13 @@ def later(world: World) -> int:
 
 async def _freeze(world: World, who: Principal, **where: Any) -> Any:
     return await world.core.lanes.freeze(who, SetFreeze(reason="fair", until=later(world), **where))
+
+
+async def _unblock(world: World, who: Principal) -> Any:
+    if not await world.core.lanes.blocks(SYSTEM, "web", "production"):
+        await world.core.lanes.block(SYSTEM, "web", "production", BlockVersion(version="v2", reason="x"))
+    commit = (await world.core.lanes.blocks(SYSTEM, "web", "production"))[0].commit_sha
+    return await world.core.lanes.unblock(who, "web", "production", commit, "x")
 
 
 CALLS: dict[str, tuple[Action, Call]] = {
@@ -67,6 +75,13 @@ CALLS: dict[str, tuple[Action, Call]] = {
         lambda w, p, d: w.core.lanes.lock(p, "web", "production", LockLane(reason="x", until=later(w))),
     ),
     "Lanes.unlock": (Action.LANE_UNLOCK, lambda w, p, d: w.core.lanes.unlock(p, "web", "production")),
+    "Lanes.queue": (Action.LANE_READ, lambda w, p, d: w.core.lanes.queue(p, "web", "production")),
+    "Lanes.blocks": (Action.LANE_READ, lambda w, p, d: w.core.lanes.blocks(p, "web", "production")),
+    "Lanes.block": (
+        Action.LANE_BLOCK,
+        lambda w, p, d: w.core.lanes.block(p, "web", "production", BlockVersion(version="v1", reason="x")),
+    ),
+    "Lanes.unblock": (Action.LANE_UNBLOCK, lambda w, p, d: _unblock(w, p)),
     "Lanes.freezes": (Action.LANE_READ, lambda w, p, d: w.core.lanes.freezes(p)),
     "Lanes.freeze": (Action.LANE_FREEZE, lambda w, p, d: _freeze(w, p)),
     "Lanes.thaw": (Action.LANE_THAW, lambda w, p, d: w.core.lanes.thaw(p)),
@@ -182,7 +197,7 @@ async def test_a_token_for_staging_cannot_see_production(quiet: World) -> None:
     for name in ("get", "status", "steps", "logs", "changes", "update", "cancel", "rollback"):
         with pytest.raises(NotFound, match=f"there is no deployment {hidden.id}"):
             await CALLS[f"Deployments.{name}"][1](quiet, NARROW, hidden.id)
-    for name in ("Lanes.get", "Lanes.lock", "Lanes.unlock", "Pipelines.plan"):
+    for name in ("Lanes.get", "Lanes.lock", "Lanes.unlock", "Lanes.queue", "Lanes.block", "Pipelines.plan"):
         with pytest.raises(NotFound, match="there is no lane web/production that you may see"):
             await CALLS[name][1](quiet, NARROW, "")
     assert [d.id for d in (await quiet.core.deployments.list(NARROW)).items] == [shown.id]

@@ -12,6 +12,7 @@ from tests.core.deployments.world import ADMIN, OPERATOR, World, open_world, ste
 
 from dg.core.deployments import lifecycle, logs, store
 from dg.core.deployments.models import (
+    BlockVersion,
     Chunk,
     CreateDeployment,
     Deployment,
@@ -193,12 +194,14 @@ async def test_a_closed_lane_refuses_and_one_that_opens_in_time_does_not(quiet: 
 
 
 async def test_a_blocked_version_is_refused_in_its_lane(quiet: World) -> None:
-    block = {"version": "v2", "reason": "it broke the till.", "deployment": "x", "at": 1}
-    lane = {"service": "web", "environment": "production", "commit_sha": quiet.repository.head("v2")}
-    await quiet.db.write(lambda tx: store.insert_block(tx, **lane, **block))
+    await quiet.core.lanes.block(
+        OPERATOR, "web", "production", BlockVersion(version="v2", reason="it broke the till.")
+    )
     problem = await refusal(Refused, quiet.create("v2"))
     assert problem.reason == "version_blocked"
-    assert problem.message == ("v2 is blocked here: it broke the till. Deploy a commit that mends it.")
+    assert problem.message.startswith(
+        "v2 is blocked here: it broke the till. Deploy a commit that mends it. "
+    )
     assert (await quiet.create("v2", "staging")).version == "v2"
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.core.deployments.desk import SECOND
 from tests.core.deployments.world import ADMIN, OPERATOR, World
 
-from dg.core.deployments.models import Freeze, LaneState, LockLane, SetFreeze
+from dg.core.deployments.models import BlockVersion, Freeze, LaneState, LockLane, SetFreeze
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.idempotency import Once
 from dg.core.types import Environment
@@ -145,3 +145,80 @@ async def test_a_repeated_lock_gets_its_first_answer(quiet: World) -> None:
     key, request = Once("k", "d" * 64), lock(quiet)
     first = await quiet.core.lanes.lock(OPERATOR, "web", "production", request, key)
     assert await quiet.core.lanes.lock(OPERATOR, "web", "production", request, key) == first
+
+
+# --- what waits
+
+
+async def test_the_queue_says_positions_and_without_a_history_when_the_first_one_starts(quiet: World) -> None:
+    first, second = await quiet.create("v1"), await quiet.create("v2")
+    queue = await quiet.core.lanes.queue(ADMIN, "web", "production")
+    assert [(one.position, one.deployment.id) for one in queue] == [(1, first.id), (2, second.id)]
+    assert queue[0].deployment.hold == "It is next and starts at once."
+    assert queue[1].deployment.hold == "It waits for #1 (v1) in web/production."
+    assert (queue[0].estimated_start is None, queue[1].estimated_start) == (False, None)
+
+
+async def test_with_a_history_everybody_is_told_when(world: World) -> None:
+    await world.register()
+    await world.deploy("v1")
+    await world.core.lanes.lock(OPERATOR, "web", "staging", lock(world))
+    made = [await world.create(ref, "production", not_before=lock(world).until) for ref in ("v2", "v3")]
+    queue = await world.core.lanes.queue(ADMIN, "web", "production")
+    assert [one.deployment.id for one in queue] == [one.id for one in made]
+    starts = [one.estimated_start or 0 for one in queue]
+    assert starts[0] == made[0].not_before
+    assert starts[0] < starts[1] < starts[0] + 20 * SECOND
+
+
+# --- blocks
+
+
+def block(version: str, reason: str = "orders are charged twice") -> BlockVersion:
+    return BlockVersion(version=version, reason=reason)
+
+
+async def test_a_blocked_version_is_refused_with_the_way_out_until_it_is_let_back(quiet: World) -> None:
+    made = await quiet.core.lanes.block(OPERATOR, "web", "production", block("v2"))
+    commit = quiet.repository.head("v2")
+    assert (made.commit_sha, made.version, made.deployment) == (commit, "v2", None)
+    assert await quiet.core.lanes.blocks(ADMIN, "web", "production") == (made,)
+    with pytest.raises(Refused) as refused:
+        await quiet.create("v2")
+    assert refused.value.reason == "version_blocked"
+    assert refused.value.message == (
+        "v2 is blocked here: orders are charged twice. Deploy a commit that mends it. An admin or approver "
+        f"can let it back: dg lane unblock web production {commit[:12]} --reason WHY"
+    )
+    await quiet.create("v2", "staging")
+    ended = await quiet.core.lanes.unblock(ADMIN, "web", "production", commit[:12], "it was not us")
+    assert ended == made
+    assert (await quiet.create("v2")).version == "v2"
+    facts = [entry.payload for entry in await quiet.entries() if "block" in entry.type]
+    assert [(fact["commit"], fact["reason"]) for fact in facts] == [
+        (commit, "orders are charged twice"),
+        (commit, "it was not us"),
+    ]
+
+
+async def test_a_version_that_was_deployed_is_blocked_by_its_label(quiet: World) -> None:
+    made = await quiet.create("v3", version="2026.11")
+    found = await quiet.core.lanes.block(OPERATOR, "web", "staging", block("2026.11"))
+    assert (found.commit_sha, found.version) == (made.commit_sha, "2026.11")
+
+
+async def test_a_version_that_nobody_knows_cannot_be_blocked(quiet: World) -> None:
+    with pytest.raises(Invalid, match="v9"):
+        await quiet.core.lanes.block(OPERATOR, "web", "production", block("v9"))
+    assert await quiet.core.lanes.blocks(ADMIN, "web", "production") == ()
+
+
+async def test_the_first_reason_stands_when_a_version_is_blocked_again(quiet: World) -> None:
+    await quiet.core.lanes.block(OPERATOR, "web", "production", block("v2"))
+    with pytest.raises(Refused, match="orders are charged twice"):
+        await quiet.core.lanes.block(OPERATOR, "web", "production", block("v2", "another"))
+
+
+async def test_only_what_is_blocked_can_be_let_back(quiet: World) -> None:
+    with pytest.raises(NotFound, match="abcdef1 is not blocked in web/production; what is: dg lane blocks"):
+        await quiet.core.lanes.unblock(ADMIN, "web", "production", "abcdef1", "why not")

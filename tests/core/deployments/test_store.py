@@ -15,6 +15,7 @@ from dg.core.deployments.models import (
     ACTIVE,
     FINAL,
     MOVES,
+    Block,
     Deployment,
     Freeze,
     Kind,
@@ -27,6 +28,7 @@ from dg.core.deployments.models import (
 )
 from dg.core.errors import Refused
 from dg.core.testing import NOON, ManualClock
+from dg.core.types import Environment
 
 
 class _OnADesk(RuleBasedStateMachine):
@@ -252,18 +254,16 @@ async def test_revisions_of_a_pipeline_are_all_kept_and_the_newest_is_found(desk
 
 async def test_a_block_is_of_one_commit_in_one_lane(desk: Desk) -> None:
     bad = commit_of("v2")
-    await desk.write(
-        lambda tx: store.insert_block(
-            tx,
-            service="web",
-            environment="production",
-            commit_sha=bad,
-            version="v2",
-            reason="it broke",
-            deployment="id",
-            at=NOON,
-        )
+    block = Block(
+        service="web",
+        environment=Environment.PRODUCTION,
+        commit_sha=bad,
+        version="v2",
+        reason="it broke",
+        at=NOON,
+        deployment="d1",
     )
+    await desk.write(lambda tx: store.insert_block(tx, block))
 
     async def blocked(service: str, environment: str, commit: str) -> bool:
         return await desk.db.read(lambda tx: store.block(tx, service, environment, commit)) is not None

@@ -1,4 +1,4 @@
-"""Lanes and freezes: what runs where, and what closes it."""
+"""Lanes, freezes and blocks: what runs where, what waits, and what closes it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from dg.api import wire
 from dg.api.call import Call, Handler, answer, created, items
-from dg.core.deployments.models import LockLane, RequestRollback, SetFreeze
+from dg.core.deployments.models import BlockVersion, LockLane, RequestRollback, SetFreeze
 from dg.core.types import Environment
 
 
@@ -41,6 +41,25 @@ async def rollback_lane(call: Call) -> Response:
     request = wire.read(RequestRollback, call.body)
     deployment = await call.core.deployments.rollback_lane(call.principal, *_lane(call), request, call.once)
     return created(deployment, f"/deployments/{deployment.id}")
+
+
+async def list_lane_queue(call: Call) -> Response:
+    return items(await call.core.lanes.queue(call.principal, *_lane(call)))
+
+
+async def list_blocks(call: Call) -> Response:
+    return items(await call.core.lanes.blocks(call.principal, *_lane(call)))
+
+
+async def block_version(call: Call) -> Response:
+    request = wire.read(BlockVersion, call.body)
+    return answer(await call.core.lanes.block(call.principal, *_lane(call), request, call.once), 201)
+
+
+async def unblock_version(call: Call) -> Response:
+    commit, reason = call.arguments["commit"].lower(), call.body["reason"]
+    block = await call.core.lanes.unblock(call.principal, *_lane(call), commit, reason, call.once)
+    return answer(block)
 
 
 async def list_freezes(call: Call) -> Response:
@@ -79,6 +98,10 @@ HANDLERS: Mapping[str, Handler] = {
     "lockLane": lock_lane,
     "unlockLane": unlock_lane,
     "rollbackLane": rollback_lane,
+    "listLaneQueue": list_lane_queue,
+    "listBlocks": list_blocks,
+    "blockVersion": block_version,
+    "unblockVersion": unblock_version,
     "listFreezes": list_freezes,
     "createFreeze": create_freeze,
     "thawFreeze": thaw_freeze,

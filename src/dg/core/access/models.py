@@ -32,6 +32,8 @@ class Action(StrEnum):
     LANE_UNLOCK = "lane:unlock"
     LANE_FREEZE = "lane:freeze"
     LANE_THAW = "lane:thaw"
+    LANE_BLOCK = "lane:block"
+    LANE_UNBLOCK = "lane:unblock"
     PIPELINE_READ = "pipeline:read"
     PIPELINE_WRITE = "pipeline:write"
     EVENT_READ = "event:read"
@@ -55,6 +57,8 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.LANE_UNLOCK: frozenset({_O, _P, _A}),
     Action.LANE_FREEZE: frozenset({_P, _A}),
     Action.LANE_THAW: frozenset({_P, _A}),
+    Action.LANE_BLOCK: frozenset({_O, _P, _A}),
+    Action.LANE_UNBLOCK: frozenset({_P, _A}),
     Action.PIPELINE_READ: frozenset({_V, _O, _P, _A}),
     Action.PIPELINE_WRITE: frozenset({_A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),

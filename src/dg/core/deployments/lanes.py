@@ -5,12 +5,16 @@ The sentence is the same on every surface: it says what closes the lane, since w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from dg.core.access.models import ACTIONS, Action
 from dg.core.clock import to_datetime
-from dg.core.deployments.models import Deployment, Freeze, Kind, LaneState, Lock, Status
+from dg.core.deployments.models import Block, Deployment, Freeze, Kind, LaneState, Lock, Status
+
+_SECOND = 1_000_000
+MOST_WAITING = 100
+"""Those behind them in a longer queue are not told when they start: it would not come true anyway."""
 
 CLOSED = frozenset({LaneState.FROZEN, LaneState.LOCKED})
 """States in which nothing new is taken."""
@@ -85,7 +89,7 @@ def _frozen(name: str, freeze: Freeze, now: int) -> str:
     return (
         f"{name} is frozen until {_time(freeze.until, now)}: {_clause(freeze.reason)} "
         f"(by {freeze.by} since {_time(freeze.since, now)}). "
-        f"{_who(Action.LANE_THAW)} can end it: dg thaw {freeze.id}"
+        f"{who(Action.LANE_THAW)} can end it: dg thaw {freeze.id}"
     )
 
 
@@ -93,7 +97,7 @@ def _locked(name: str, lock: Lock, facts: Facts) -> str:
     return (
         f"{name} is locked until {_time(lock.until, facts.now)}: {_clause(lock.reason)} "
         f"(by {lock.by} since {_time(lock.since, facts.now)}). "
-        f"{_who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
+        f"{who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
     )
 
 
@@ -104,11 +108,21 @@ def _busy(name: str, holder: Deployment, facts: Facts) -> str:
     behind = "" if not waiting else f"; {waiting} more {'waits' if waiting == 1 else 'wait'} behind it"
     return (
         f"{name} is busy: #{holder.number} {doing} {holder.version} since {_time(since, facts.now)}{behind}. "
-        f"{_who(Action.DEPLOYMENT_CANCEL)} can stop it: dg cancel {holder.id}"
+        f"{who(Action.DEPLOYMENT_CANCEL)} can stop it: dg cancel {holder.id}"
     )
 
 
-def _who(action: Action) -> str:
+def blocked(block: Block) -> str:
+    """Why a version is refused, and the two ways out."""
+    return (
+        f"{block.version} is blocked here: {_clause(block.reason)}. Deploy a commit that mends it. "
+        f"{who(Action.LANE_UNBLOCK)} can let it back: "
+        f"dg lane unblock {block.service} {block.environment} {block.commit_sha[:12]} --reason WHY"
+    )
+
+
+def who(action: Action) -> str:
+    """The roles that may, as the beginning of a sentence: `An admin or operator`."""
     roles = sorted(ACTIONS[action])
     names = " or ".join(filter(None, (", ".join(roles[:-1]), roles[-1])))
     return f"{'An' if names[0] in 'aeio' else 'A'} {names}"
@@ -156,6 +170,31 @@ def moments(facts: Facts) -> list[int]:
     closed = [found.until for found in (facts.active_lock, facts.active_freeze) if found]
     begins = [d.not_before for d in facts.queue if d.not_before and d.not_before > facts.now]
     return closed + begins
+
+
+def starts(facts: Facts, free_at: int | None, lasts: Callable[[Deployment], float | None]) -> dict[str, int]:
+    """When each waiting deployment would start (microseconds, by id), as far as that is known.
+
+    `free_at` is when the lane's holder will be done, None when nobody knows; `lasts` gives seconds.
+    """
+    found: dict[str, int] = {}
+    left, at = list(facts.queue), free_at
+    while left and at is not None and len(found) < MOST_WAITING:
+        then = replace(facts, now=at, holder=None, queue=left)
+        chosen = next_up(then)
+        if chosen is None:
+            at = min(moments(then), default=None)
+            continue
+        found[chosen.id] = at
+        left.remove(chosen)
+        seconds = lasts(chosen)
+        at = None if seconds is None else at + int(seconds * _SECOND)
+    return found
+
+
+def in_order(queue: Iterable[Deployment]) -> list[Deployment]:
+    """Those who wait, the next one first."""
+    return sorted(queue, key=_order)
 
 
 def hold(facts: Facts, deployment: Deployment) -> str:

@@ -65,18 +65,13 @@ def start_next(tx: Tx, service: str, environment: str, now: int, samples: int) -
 
 def _admitted(tx: Tx, chosen: Deployment) -> pipeline.Pipeline:
     """What it will run. Raises Invalid when its version was blocked, or dg renewed, while it waited."""
-    row = store.block(tx, *chosen.lane, chosen.commit_sha)
-    if row and chosen.kind is not Kind.ROLLBACK:
-        raise Refused(blocked_sentence(row["version"], row["reason"]), reason="version_blocked")
+    block = store.block(tx, *chosen.lane, chosen.commit_sha)
+    if block and chosen.kind is not Kind.ROLLBACK:
+        raise Refused(lanes.blocked(block), reason="version_blocked")
     try:
         return pipeline.parse(store.snapshot(tx, chosen.pipeline_sha256))
     except Invalid as problem:
         raise Invalid(f"this dg cannot read the pipeline it was made with: {problem.message}") from None
-
-
-def blocked_sentence(version: str, reason: str) -> str:
-    """Why a blocked version is refused."""
-    return f"{version} is blocked here: {reason.rstrip('.')}. Deploy a commit that mends it."
 
 
 def _start(
@@ -85,7 +80,7 @@ def _start(
     kind = kind_of(chosen, lane.current)
     outputs = lane.current.outputs if kind is Kind.REDEPLOY and lane.current else chosen.outputs
     planned = [step for step in plan.steps if step.runs_on(kind)]
-    steps = _expected(tx, chosen, kind, planned, samples)
+    steps = expected(tx, chosen.lane, kind, planned, samples)
     building = bool(steps) and steps[0].phase == "build"
     status = Status.BUILDING if building else Status.DEPLOYING
     base = lane.current.commit_sha if lane.current else None
@@ -118,10 +113,11 @@ def kind_of(deployment: Deployment, current: Deployment | None) -> Kind:
     return Kind.REDEPLOY if same else Kind.DEPLOY
 
 
-def _expected(
-    tx: Tx, chosen: Deployment, kind: Kind, planned: Sequence[pipeline.Step], samples: int
+def expected(
+    tx: Tx, lane: tuple[str, str], kind: Kind, planned: Sequence[pipeline.Step], samples: int
 ) -> list[Step]:
-    history = store.durations(tx, *chosen.lane, kind.value, samples * max(len(planned), 1))
+    """The steps of a run that has not begun, with how long each took there before (median of `samples`)."""
+    history = store.durations(tx, *lane, kind.value, samples * max(len(planned), 1))
     return [
         Step(
             index=index,
@@ -132,6 +128,17 @@ def _expected(
         )
         for index, step in enumerate(planned)
     ]
+
+
+def lasts(tx: Tx, lane: lanes.Facts, kind: Kind, pipeline_sha256: str, samples: int) -> float | None:
+    """Seconds that a run of this pipeline takes in a lane by experience; None without any."""
+    try:
+        plan = pipeline.parse(store.snapshot(tx, pipeline_sha256))
+    except Invalid:
+        return None
+    planned = [step for step in plan.steps if step.runs_on(kind)]
+    known = [step.expected for step in expected(tx, (lane.service, lane.environment), kind, planned, samples)]
+    return None if None in known else sum(seconds or 0.0 for seconds in known)
 
 
 def _median(values: Sequence[float]) -> float | None:

@@ -330,6 +330,33 @@ class Lane(_Model):
     queue: tuple[str, ...] = ()
 
 
+class BlockVersion(_Model):
+    """Keep a commit out of one lane. `version` is one that was deployed, or a branch, tag or commit."""
+
+    version: Ref
+    reason: Note
+
+
+class Block(_Model):
+    """A commit that may not come to a lane. `deployment` went wrong; None when a person blocked it."""
+
+    service: str
+    environment: Environment
+    commit_sha: str
+    version: str
+    reason: str
+    at: int
+    deployment: str | None = None
+
+
+class Waiting(_Model):
+    """A deployment in a lane's queue: `position` counts from 1, `estimated_start` is known from history."""
+
+    position: int
+    deployment: Deployment
+    estimated_start: int | None = None
+
+
 class RegisteredPipeline(_Model):
     """One revision of a service's pipeline. Revisions count from 1 per service."""
 

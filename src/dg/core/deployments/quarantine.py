@@ -1,12 +1,12 @@
-"""Close a lane and keep a version out of it, automatically, after something went wrong there."""
+"""Close a lane after something went wrong there, keep a version out of it, and let one back."""
 
 from __future__ import annotations
 
 from dg.core import events
-from dg.core.access.models import SYSTEM
+from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
 from dg.core.deployments import pipeline, store
-from dg.core.deployments.models import Deployment, Lock
+from dg.core.deployments.models import Block, Deployment, Lock
 from dg.core.errors import Invalid
 
 _SECOND = 1_000_000
@@ -53,10 +53,46 @@ def block(tx: Tx, bad: Deployment, good_commit: str, reason: str, now: int) -> N
     """Keep the commit of `bad` out of its lane, unless it is the good one itself. Facts: VersionBlocked."""
     if bad.commit_sha == good_commit or store.block(tx, *bad.lane, bad.commit_sha):
         return
-    service, environment = bad.lane
-    what = {"service": service, "environment": environment, "version": bad.version, "reason": reason}
-    store.insert_block(tx, **what, commit_sha=bad.commit_sha, deployment=bad.id, at=now)
-    tx.append(events.VersionBlocked(**what, commit=bad.commit_sha, deployment=bad.id), by=SYSTEM)
+    keep_out(
+        tx,
+        Block(
+            service=bad.service,
+            environment=bad.environment,
+            commit_sha=bad.commit_sha,
+            version=bad.version,
+            reason=reason,
+            at=now,
+            deployment=bad.id,
+        ),
+        SYSTEM,
+    )
+
+
+def keep_out(tx: Tx, block: Block, by: Principal) -> None:
+    """Keep a commit out of a lane. Facts: VersionBlocked."""
+    store.insert_block(tx, block)
+    fact = events.VersionBlocked(
+        service=block.service,
+        environment=block.environment.value,
+        commit=block.commit_sha,
+        version=block.version,
+        reason=block.reason,
+        deployment=block.deployment,
+    )
+    tx.append(fact, by=by)
+
+
+def let_back(tx: Tx, block: Block, reason: str, by: Principal) -> None:
+    """Let a commit back into a lane. Facts: VersionUnblocked."""
+    store.delete_block(tx, block)
+    fact = events.VersionUnblocked(
+        service=block.service,
+        environment=block.environment.value,
+        commit=block.commit_sha,
+        version=block.version,
+        reason=reason,
+    )
+    tx.append(fact, by=by)
 
 
 def rollback_failed(tx: Tx, failed: Deployment, now: int) -> None:

@@ -23,7 +23,7 @@ class Wish:
 
 def choose_target(tx: Tx, lane: tuple[str, str], without: str | None) -> Deployment | None:
     """The newest unblocked success of the lane whose commit is not `without`."""
-    out = store.blocked(tx, *lane) | ({without} if without else set())
+    out = {block.commit_sha for block in store.blocks(tx, *lane)} | {without}
     return next((found for found in store.successes(tx, *lane) if found.commit_sha not in out), None)
 
 

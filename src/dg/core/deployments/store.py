@@ -17,6 +17,7 @@ from dg.core import schema
 from dg.core.database import Row, Shapes, Statement, Tx
 from dg.core.deployments.models import (
     MOVES,
+    Block,
     Deployment,
     Freeze,
     Lock,
@@ -56,6 +57,11 @@ _INSERT = Statement(
 )
 _BY_ID = Statement(_FULL.where(_d.c.id == bindparam("id")))
 _BY_NUMBER = Statement(_FULL.where(_d.c.number == bindparam("number")))
+_BY_VERSION = Statement(
+    _FULL.where(_d.c.service == bindparam("service"), _d.c.version == bindparam("version"))
+    .order_by(_d.c.number.desc())
+    .limit(1)
+)
 _UNFINISHED = Statement(
     _FULL.where(_one_of(_d.c.status, "pending", "building", "deploying")).order_by(
         _d.c.queued_at, _d.c.number
@@ -121,6 +127,12 @@ def require(tx: Tx, deployment_id: str) -> Deployment:
 
 def find_number(tx: Tx, number: int) -> Deployment | None:
     row = tx.one(_BY_NUMBER, number=number)
+    return _deployment(row) if row else None
+
+
+def find_version(tx: Tx, service: str, version: str) -> Deployment | None:
+    """The newest deployment of a service that was called `version`."""
+    row = tx.one(_BY_VERSION, service=service, version=version)
     return _deployment(row) if row else None
 
 
@@ -320,11 +332,18 @@ _BLOCK = Statement(
     )
 )
 _BLOCKS = Statement(
-    sa.select(_b.c.commit_sha).where(
-        _b.c.service == bindparam("service"), _b.c.environment == bindparam("environment")
-    )
+    sa.select(_b)
+    .where(_b.c.service == bindparam("service"), _b.c.environment == bindparam("environment"))
+    .order_by(_b.c.at.desc(), _b.c.commit_sha)
 )
 _INSERT_BLOCK = Statement(_b.insert())
+_DELETE_BLOCK = Statement(
+    _b.delete().where(
+        _b.c.service == bindparam("of_service"),
+        _b.c.environment == bindparam("of_environment"),
+        _b.c.commit_sha == bindparam("of_commit"),
+    )
+)
 
 
 def lane(tx: Tx, service: str, environment: str) -> Row:
@@ -387,18 +406,32 @@ def delete_freeze(tx: Tx, freeze_id: str) -> bool:
     return tx.run(_DELETE_FREEZE, id_=freeze_id) == 1
 
 
-def block(tx: Tx, service: str, environment: str, commit_sha: str) -> Row | None:
+def block(tx: Tx, service: str, environment: str, commit_sha: str) -> Block | None:
     """Why a commit may not be deployed to a lane, None when it may."""
-    return tx.one(_BLOCK, service=service, environment=environment, commit_sha=commit_sha)
+    row = tx.one(_BLOCK, service=service, environment=environment, commit_sha=commit_sha)
+    return _blocked(row) if row else None
 
 
-def blocked(tx: Tx, service: str, environment: str) -> frozenset[str]:
-    """Commits that may not be deployed to a lane."""
-    return frozenset(row["commit_sha"] for row in tx.all(_BLOCKS, service=service, environment=environment))
+def blocks(tx: Tx, service: str, environment: str) -> tuple[Block, ...]:
+    """What may not be deployed to a lane, the newest block first."""
+    return tuple(_blocked(row) for row in tx.all(_BLOCKS, service=service, environment=environment))
 
 
-def insert_block(tx: Tx, **values: Any) -> None:
-    tx.run(_INSERT_BLOCK, **values)
+def insert_block(tx: Tx, block: Block) -> None:
+    tx.run(_INSERT_BLOCK, **{**block.model_dump(mode="json"), "deployment": block.deployment or ""})
+
+
+def delete_block(tx: Tx, block: Block) -> None:
+    tx.run(
+        _DELETE_BLOCK,
+        of_service=block.service,
+        of_environment=block.environment.value,
+        of_commit=block.commit_sha,
+    )
+
+
+def _blocked(row: Row) -> Block:
+    return Block.model_validate({**row, "deployment": row["deployment"] or None})
 
 
 # --- pipelines -----------------------------------------------------------------------------------

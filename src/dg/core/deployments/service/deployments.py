@@ -169,9 +169,8 @@ class Deployments:
         now = self._parts.clock.micros()
 
         def effect(tx: Tx) -> Deployment:
-            if row := store.block(tx, *wish.deployment.lane, wish.deployment.commit_sha):
-                sentence = lifecycle.blocked_sentence(row["version"], row["reason"])
-                raise Refused(sentence, reason="version_blocked")
+            if block := store.block(tx, *wish.deployment.lane, wish.deployment.commit_sha):
+                raise Refused(lanes.blocked(block), reason="version_blocked")
             lane = lifecycle.facts(tx, *wish.deployment.lane, now, queue=False)
             if lanes.state(lane) in lanes.CLOSED and (wish.deployment.not_before or 0) <= now:
                 raise Refused(lanes.explain(lane), reason="lane_closed")

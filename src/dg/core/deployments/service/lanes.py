@@ -1,7 +1,8 @@
-"""Lanes as callers see them: look, lock, unlock, freeze, thaw."""
+"""Lanes as callers see them: look, lock, unlock, freeze, thaw, block and unblock a version."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -13,9 +14,20 @@ from dg.core.access.models import Action, Principal
 from dg.core.clock import to_datetime
 from dg.core.database import Tx
 from dg.core.deployments import lanes as rules
-from dg.core.deployments import lifecycle, store
+from dg.core.deployments import lifecycle, pipeline, progress, quarantine, store
 from dg.core.deployments.dispatcher import Dispatcher
-from dg.core.deployments.models import Freeze, Lane, Lock, LockLane, SetFreeze
+from dg.core.deployments.models import (
+    Block,
+    BlockVersion,
+    Freeze,
+    Kind,
+    Lane,
+    Lock,
+    LockLane,
+    SetFreeze,
+    Status,
+    Waiting,
+)
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import finding
 from dg.core.errors import Invalid, NotFound, Refused
@@ -66,6 +78,40 @@ class Lanes:
         await self._check(principal, Action.LANE_READ, service, environment)
         now = self._parts.clock.micros()
         return await self._parts.db.read(lambda tx: _lane(lifecycle.facts(tx, service, environment, now)))
+
+    async def queue(self, principal: Principal, service: str, environment: str) -> tuple[Waiting, ...]:
+        """The first 100 that wait for a lane, the next one first, and when each would start by experience."""
+        await self._check(principal, Action.LANE_READ, service, environment)
+        now = self._parts.clock.micros()
+
+        def work(tx: Tx) -> tuple[Waiting, ...]:
+            facts = lifecycle.facts(tx, service, environment, now)
+            starts = self._starts(tx, facts)
+            return tuple(
+                Waiting(
+                    position=position,
+                    deployment=deployment.model_copy(update={"hold": rules.hold(facts, deployment)}),
+                    estimated_start=starts.get(deployment.id),
+                )
+                for position, deployment in enumerate(rules.in_order(facts.queue)[: rules.MOST_WAITING], 1)
+            )
+
+        return await self._parts.db.read(work)
+
+    def _starts(self, tx: Tx, facts: rules.Facts) -> dict[str, int]:
+        holder, free_at = facts.holder, facts.now
+        if holder and holder.status is not Status.PENDING:
+            done = progress.estimate(holder, store.steps(tx, holder.id), facts.now)
+            if done is None:
+                return {}
+            free_at = done
+        samples = self._parts.settings.deployments.eta_samples
+
+        @functools.cache
+        def seconds(kind: Kind, sha256: str) -> float | None:
+            return lifecycle.lasts(tx, facts, kind, sha256, samples)
+
+        return rules.starts(facts, free_at, lambda waits: seconds(waits.kind, waits.pipeline_sha256))
 
     async def lock(
         self,
@@ -121,6 +167,82 @@ class Lanes:
             return _lane(lifecycle.facts(tx, service, environment, now))
 
         return await self._write(principal, once, Lane, effect)
+
+    async def blocks(self, principal: Principal, service: str, environment: str) -> tuple[Block, ...]:
+        """What may not come to a lane, the newest block first."""
+        await self._check(principal, Action.LANE_READ, service, environment)
+        return await self._parts.db.read(lambda tx: store.blocks(tx, service, environment))
+
+    async def block(
+        self,
+        principal: Principal,
+        service: str,
+        environment: str,
+        request: BlockVersion,
+        once: Once | None = None,
+    ) -> Block:
+        """Keep a version out of a lane; what waits with it fails when its turn comes, what runs goes on.
+
+        Raises Invalid for a version that nobody knows, Refused when it is blocked already.
+        """
+        await self._check(principal, Action.LANE_BLOCK, service, environment)
+        commit, version = await self._commit(principal, service, request.version)
+        block = Block(
+            service=service,
+            environment=Environment(environment),
+            commit_sha=commit,
+            version=version,
+            reason=request.reason,
+            at=self._parts.clock.micros(),
+        )
+
+        def effect(tx: Tx) -> Block:
+            if found := store.block(tx, service, environment, commit):
+                raise Refused(rules.blocked(found), reason="version_blocked")
+            quarantine.keep_out(tx, block, principal)
+            return block
+
+        return await self._write(principal, once, Block, effect)
+
+    async def _commit(self, principal: Principal, service: str, version: str) -> tuple[str, str]:
+        """The commit that a version means, and its name: a label that was deployed, else git's."""
+        known = await self._parts.db.read(lambda tx: store.find_version(tx, service, version))
+        if known is not None:
+            return known.commit_sha, known.version
+        registered = await finding.pipeline(self._parts, principal, service)
+        source = pipeline.parse(registered.text).source
+        commit = (await self._parts.git.resolve(service, source.git, version)).commit
+        return commit, commit[:12] if commit.startswith(version.lower()) else version
+
+    async def unblock(
+        self,
+        principal: Principal,
+        service: str,
+        environment: str,
+        commit: str,
+        reason: str,
+        once: Once | None = None,
+    ) -> Block:
+        """Let a version back; `commit` is 7 to 40 of its digits. Returns the block that ended.
+
+        Raises NotFound when no such commit is blocked there, Invalid when several begin so.
+        """
+        await self._check(principal, Action.LANE_UNBLOCK, service, environment)
+
+        def effect(tx: Tx) -> Block:
+            blocks = store.blocks(tx, service, environment)
+            found = [block for block in blocks if block.commit_sha.startswith(commit)]
+            if len(found) > 1:
+                raise Invalid(f"commit: {len(found)} blocked commits begin with {commit}; send more digits")
+            if not found:
+                raise NotFound(
+                    f"{plain(commit, limit=40)} is not blocked in {service}/{environment}; "
+                    f"what is: dg lane blocks {service} {environment}"
+                )
+            quarantine.let_back(tx, found[0], reason, principal)
+            return found[0]
+
+        return await self._write(principal, once, Block, effect)
 
     async def freezes(self, principal: Principal) -> tuple[Freeze, ...]:
         """The freezes in force that touch what the caller may see."""

@@ -152,3 +152,11 @@ def _version_of(database: Path) -> Iterator[Iterator[int]]:
                 yield int(connection.execute("PRAGMA data_version").fetchone()[0])
 
         yield versions()
+
+
+async def test_a_file_that_is_no_database_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    Home(tmp_path / "home").make()
+    (tmp_path / "home" / "dg.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(Refused, match=r"dg\.db cannot be used: file is not a database; make it writable"):
+        async with open_core(Settings(home=tmp_path / "home")):
+            pass

@@ -21,7 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from dg.core.clock import Clock
-from dg.core.errors import Problem, Unavailable
+from dg.core.errors import Problem, Refused, Unavailable
 from dg.core.events import Fact
 from dg.core.remember import Remembered
 from dg.core.tasks import Tasks
@@ -389,14 +389,20 @@ def _connect(file: SqliteFile, *, reading: bool) -> sqlite3.Connection:
 
 
 def prepare(path: Path) -> None:
-    """Create the file, private to its owner and in WAL mode, before anything else opens it."""
-    path.touch(mode=0o600)
-    connection = sqlite3.connect(path, isolation_level=None)
+    """Create the file, private to its owner and in WAL mode, before anything else opens it.
+
+    Raises Refused for one that cannot be written or is no database.
+    """
     try:
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-    finally:
-        connection.close()
+        path.touch(mode=0o600)
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+    except (OSError, sqlite3.Error) as error:
+        raise Refused(
+            f"the database {path} cannot be used: {error}; make it writable, or restore it from a backup",
+            reason="database_unusable",
+        ) from None
 
 
 @asynccontextmanager

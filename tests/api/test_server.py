@@ -347,3 +347,15 @@ async def test_a_proxy_may_stand_in_front_of_a_plain_server(tmp_path: Path) -> N
         httpx.AsyncClient(headers=TOKEN) as client,
     ):
         assert (await client.get(f"{listening.url}/v1/things")).status_code == 200
+
+
+async def test_a_request_that_a_stopping_server_cuts_off_leaves_no_traceback(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    post = REQUEST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{"
+    async with served(tmp_path, graceful_stop=1.0) as (listening, _, _):
+        _, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        writer.write(post + b"}")
+        await talk(listening.port, REQUEST + b"Connection: close\r\n\r\n")
+    writer.close()
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -272,8 +272,10 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def _is_ours(record: logging.LogRecord) -> bool:
-    """False for what uvicorn says of a peer's mistakes: with them anybody could fill the disk."""
-    return record.msg not in _MISTAKES_OF_PEERS
+    """False for what uvicorn says of a peer's mistakes, with which anybody could fill the disk, and of the
+    requests that a stopping server cuts off, each with a traceback."""
+    cut_off = record.exc_info is not None and record.exc_info[0] is asyncio.CancelledError
+    return record.msg not in _MISTAKES_OF_PEERS and not cut_off
 
 
 class _Server(uvicorn.Server):

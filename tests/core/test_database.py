@@ -180,7 +180,7 @@ async def test_closing_ends_every_thread(tmp_path: Path) -> None:
     async with open_ground(tmp_path) as ground:
         await keys(ground.db)
         assert threading.active_count() > before
-    await eventually(lambda: threading.active_count() == before)
+    await eventually(lambda: threading.active_count() <= before)
 
 
 # --- reading

@@ -168,6 +168,18 @@ async def test_an_irreversible_step_is_crossed_only_with_consent(desk: Desk) -> 
     assert (await wish(desk, cross_irreversible=True)).target.version == "v1"
 
 
+async def test_a_look_ahead_names_everything_that_stands_in_the_way(desk: Desk) -> None:
+    desk.text = text(reversible=False)
+    await desk.succeed("v1")
+    await desk.succeed("v2")
+    await desk.set_lock(automatic=False)
+    facts = await desk.facts()
+    found = await desk.db.read(lambda tx: rollbacks.prospect(tx, facts, RequestRollback()))
+    assert found.wish is not None
+    assert (found.wish.target.version, found.crossing) == ("v1", ("migrate",))
+    assert [objection.reason for objection in found.objections] == ["lane_closed", "irreversible"]
+
+
 async def test_an_irreversible_step_that_never_began_is_not_crossed(desk: Desk) -> None:
     await desk.succeed("v1")
     desk.text = text(reversible=False)

@@ -21,6 +21,16 @@ class Wish:
     target: Deployment
 
 
+@dataclass(frozen=True)
+class Prospect:
+    """What a rollback would do. `wish` is None when there is nothing to go back to; `crossing` names the
+    irreversible steps that ran since; `objections` say why it may not be made, the first one first."""
+
+    wish: Wish | None
+    crossing: tuple[str, ...]
+    objections: tuple[Refused, ...]
+
+
 def choose_target(tx: Tx, lane: tuple[str, str], without: str | None) -> Deployment | None:
     """The newest unblocked success of the lane whose commit is not `without`."""
     out = {block.commit_sha for block in store.blocks(tx, *lane)} | {without}
@@ -41,33 +51,31 @@ def irreversible(tx: Tx, target: Deployment) -> tuple[str, ...]:
 
 def wish(tx: Tx, facts: lanes.Facts, request: RequestRollback, bad_id: str | None) -> Wish:
     """What a person's request means in this lane now. Raises Refused with the way out."""
-    name = f"{facts.service}/{facts.environment}"
-    _check_nobody_is_there(facts)
+    found = prospect(tx, facts, request, bad_id)
+    if found.wish is None or found.objections:
+        raise found.objections[0]
+    return found.wish
+
+
+def prospect(tx: Tx, facts: lanes.Facts, request: RequestRollback, bad_id: str | None = None) -> Prospect:
+    """What a rollback of this lane would do now, with everything that stands in its way."""
     bad = facts.current or _last_effect(tx, facts)
-    if bad is None:
-        raise Refused(
-            f"nothing was deployed to {name} yet, so there is nothing to roll back", reason="no_target"
-        )
-    if bad_id not in (None, bad.id):
-        raise Refused(
-            f"deployment {bad_id} is not what runs in {name}; #{bad.number} ({bad.version}) is. "
-            f"Roll back the lane: dg rollback {facts.service} --env {facts.environment}",
-            reason="not_current",
-        )
     lane = (facts.service, facts.environment)
-    target = choose_target(tx, lane, facts.current.commit_sha if facts.current else None)
-    if target is None:
-        raise Refused(f"{name} has no earlier good version to go back to; deploy one", reason="no_target")
-    if request.target not in (None, target.id):
-        raise Refused(
-            f"a rollback of {name} goes to #{target.number} ({target.version}); "
-            f"any other version is deployed: dg deploy {facts.service} REF --env {facts.environment}",
-            reason="not_the_target",
-            target=target.id,
-        )
-    _check_hand_closed(facts, request)
-    _check_irreversible(tx, target, request)
-    return Wish(bad, target)
+    target = choose_target(tx, lane, facts.current.commit_sha if facts.current else None) if bad else None
+    crossing = irreversible(tx, target) if target else ()
+    objections = (
+        _somebody_is_there(facts),
+        _one_waits(facts),
+        _not_current(facts, bad, bad_id),
+        _not_the_target(facts, bad, target, request),
+        _hand_closed(facts, request),
+        _crosses(target, crossing, request),
+    )
+    return Prospect(
+        wish=Wish(bad, target) if bad and target else None,
+        crossing=crossing,
+        objections=tuple(filter(None, objections)),
+    )
 
 
 def _last_effect(tx: Tx, facts: lanes.Facts) -> Deployment | None:
@@ -80,41 +88,84 @@ def waiting(facts: lanes.Facts) -> Deployment | None:
     return next((deployment for deployment in facts.queue if deployment.kind is Kind.ROLLBACK), None)
 
 
-def _check_nobody_is_there(facts: lanes.Facts) -> None:
-    if facts.holder and facts.holder.status is not Status.PENDING:
-        raise Refused(
-            f"{lanes.explain(facts)} --then-rollback stops it and rolls back in one.",
-            reason="lane_busy",
-        )
-    if found := waiting(facts):
-        raise Refused(
-            f"rollback #{found.number} to {found.version} waits in this lane already; "
-            "a reason lets it pass a lock or a freeze: --override REASON",
-            reason="rollback_waits",
-            deployment=found.id,
-        )
+def _somebody_is_there(facts: lanes.Facts) -> Refused | None:
+    if facts.holder is None or facts.holder.status is Status.PENDING:
+        return None
+    return Refused(
+        f"{lanes.explain(facts)} --then-rollback stops it and rolls back in one.",
+        reason="lane_busy",
+    )
 
 
-def _check_hand_closed(facts: lanes.Facts, request: RequestRollback) -> None:
+def _one_waits(facts: lanes.Facts) -> Refused | None:
+    found = waiting(facts)
+    if found is None:
+        return None
+    return Refused(
+        f"rollback #{found.number} to {found.version} waits in this lane already; "
+        "a reason lets it pass a lock or a freeze: --override REASON",
+        reason="rollback_waits",
+        deployment=found.id,
+    )
+
+
+def _not_current(facts: lanes.Facts, bad: Deployment | None, bad_id: str | None) -> Refused | None:
+    if bad is None or bad_id in (None, bad.id):
+        return None
+    return Refused(
+        f"deployment {bad_id} is not what runs in {_name(facts)}; #{bad.number} ({bad.version}) is. "
+        f"Roll back the lane: dg rollback {facts.service} --env {facts.environment}",
+        reason="not_current",
+    )
+
+
+def _not_the_target(
+    facts: lanes.Facts, bad: Deployment | None, target: Deployment | None, request: RequestRollback
+) -> Refused | None:
+    name = _name(facts)
+    if bad is None:
+        return Refused(
+            f"nothing was deployed to {name} yet, so there is nothing to roll back", reason="no_target"
+        )
+    if target is None:
+        return Refused(f"{name} has no earlier good version to go back to; deploy one", reason="no_target")
+    if request.target in (None, target.id):
+        return None
+    return Refused(
+        f"a rollback of {name} goes to #{target.number} ({target.version}); "
+        f"any other version is deployed: dg deploy {facts.service} REF --env {facts.environment}",
+        reason="not_the_target",
+        target=target.id,
+    )
+
+
+def _hand_closed(facts: lanes.Facts, request: RequestRollback) -> Refused | None:
     lock = facts.active_lock
     closed = facts.active_freeze is not None or (lock is not None and not lock.automatic)
-    if closed and request.override is None:
-        raise Refused(
-            f"{lanes.explain(facts)} A rollback may pass it with a reason: --override REASON",
-            reason="lane_closed",
-        )
+    if not closed or request.override is not None:
+        return None
+    return Refused(
+        f"{lanes.explain(facts)} A rollback may pass it with a reason: --override REASON",
+        reason="lane_closed",
+    )
 
 
-def _check_irreversible(tx: Tx, target: Deployment, request: RequestRollback) -> None:
-    crossing = irreversible(tx, target)
-    if crossing and not request.cross_irreversible:
-        steps = ", ".join(f"`{name}`" for name in crossing)
-        raise Refused(
-            f"going back to {target.version} crosses the irreversible step {steps}; "
-            "agree with --cross-irreversible if the old version can live with what it did",
-            reason="irreversible",
-            steps=list(crossing),
-        )
+def _crosses(
+    target: Deployment | None, crossing: tuple[str, ...], request: RequestRollback
+) -> Refused | None:
+    if target is None or not crossing or request.cross_irreversible:
+        return None
+    steps = ", ".join(f"`{name}`" for name in crossing)
+    return Refused(
+        f"going back to {target.version} crosses the irreversible step {steps}; "
+        "agree with --cross-irreversible if the old version can live with what it did",
+        reason="irreversible",
+        steps=list(crossing),
+    )
+
+
+def _name(facts: lanes.Facts) -> str:
+    return f"{facts.service}/{facts.environment}"
 
 
 def plan(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
@@ -16,15 +15,13 @@ from dg.core.deployments import (
     lanes,
     lifecycle,
     logs,
-    pipeline,
     progress,
     receipt,
     receipts,
     rollbacks,
     store,
 )
-from dg.core.deployments.dispatcher import Dispatcher, inputs_of
-from dg.core.deployments.git import Resolved
+from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.models import (
     ACTIVE,
     FINAL,
@@ -42,7 +39,7 @@ from dg.core.deployments.models import (
     UpdateDeployment,
 )
 from dg.core.deployments.parts import Parts
-from dg.core.deployments.service import finding
+from dg.core.deployments.service import creation, finding
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.filters import condition, parse
 from dg.core.idempotency import Once, once, seen
@@ -52,9 +49,6 @@ from dg.core.types import Environment
 
 T = TypeVar("T")
 
-_SECOND = 1_000_000
-_VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
-_COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 _MOST_COMMITS = 200
 _KNOWN = 500
 """Deployments of which the last look is remembered."""
@@ -85,95 +79,22 @@ class Deployments:
         parts.access.require(principal, Action.DEPLOYMENT_CREATE, request.environment, service)
         if (answer := await parts.db.glance(lambda tx: seen(tx, principal, once, Deployment))) is not None:
             return answer
-        wish = await self._resolve(principal, service, request)
-        await self._check_pipeline(wish)
+        wish = await creation.resolve(parts, principal, service, request)
+        for objection in await creation.objections(parts, wish):
+            raise objection
+        await parts.git.keep(service, wish.deployment.commit_sha)
 
         created = await parts.db.write(lambda tx: self._create(tx, principal, wish, once))
         self._dispatcher.wake()
         return created
 
-    async def _resolve(self, principal: Principal, service: str, request: CreateDeployment) -> _Wish:
-        """Everything about the wish that only git knows."""
-        parts = self._parts
-        registered = await finding.pipeline(parts, principal, service)
-        resolved = await self._commit(service, pipeline.parse(registered.text), request)
-        text = await finding.text(parts, registered)
-        now = parts.clock.micros()
-        _check_order(request.not_before, request.expires_at)
-        await parts.git.keep(service, resolved.commit)
-        deployment = Deployment(
-            id=parts.ids.new(),
-            number=0,
-            service=service,
-            environment=request.environment,
-            kind=Kind.DEPLOY,
-            status=Status.PENDING,
-            stage="queued",
-            version=_version(request.version, resolved, request.ref),
-            commit_sha=resolved.commit,
-            ref=resolved.ref,
-            note=request.note,
-            created_by=principal.id,
-            created_at=now,
-            queued_at=now,
-            not_before=_moment(request.not_before, "not_before", now),
-            expires_at=_moment(request.expires_at, "expires_at", now)
-            or self._patience(max(request.not_before or 0, now)),
-            pipeline_sha256=pipeline.sha256(text),
-        )
-        return _Wish(deployment, text)
-
-    async def _commit(self, service: str, plan: pipeline.Pipeline, request: CreateDeployment) -> Resolved:
-        parts = self._parts
-        if request.commit_sha is not None and not _COMMIT.fullmatch(request.commit_sha):
-            raise Invalid(
-                "commit_sha: 7 to 40 hexadecimal digits; a branch or tag goes into `ref`",
-                errors=[{"field": "commit_sha", "message": "must be 7 to 40 hexadecimal digits"}],
-            )
-        ref = request.commit_sha or request.ref or plan.source.ref
-        resolved = await parts.git.resolve(service, plan.source.git, ref)
-        if request.commit_sha and request.ref:
-            other = await parts.git.resolve(service, plan.source.git, request.ref)
-            if other.commit != resolved.commit:
-                raise Invalid(
-                    f"ref `{request.ref}` is {other.commit[:12]} now, not the commit_sha; send one of them",
-                    errors=[{"field": "commit_sha", "message": "is not what `ref` means now"}],
-                )
-            resolved = other
-        if plan.source.trust == "protected" and parts.protection.protected(request.environment):
-            await self._check_protected(service, plan, resolved.commit, request.environment)
-        return resolved
-
-    async def _check_protected(
-        self, service: str, plan: pipeline.Pipeline, commit: str, environment: Environment
-    ) -> None:
-        """Raise Refused unless `commit` is on the protected branch as it is now, not as last fetched."""
-        git = self._parts.git
-        await git.fetch(service, plan.source.git)
-        if not await git.contains(service, plan.source.ref, commit):
-            raise Refused(
-                f"{commit[:12]} is not on `{plan.source.ref}`, and {environment} takes only what is; "
-                "merge it first",
-                reason="ref_not_protected",
-            )
-
-    async def _check_pipeline(self, wish: _Wish) -> None:
-        """Say now, not when it starts, that a setting or a secret is missing."""
-        deployment = wish.deployment
-        steps = pipeline.render(pipeline.parse(wish.text), inputs_of(deployment))
-        names = sorted({name for step in steps for name in step["secrets"]})
-        if names:
-            await self._parts.secrets.get(deployment.service, deployment.environment, names)
-
-    def _create(self, tx: Tx, principal: Principal, wish: _Wish, key: Once | None) -> Deployment:
+    def _create(self, tx: Tx, principal: Principal, wish: creation.Wish, key: Once | None) -> Deployment:
         now = self._parts.clock.micros()
 
         def effect(tx: Tx) -> Deployment:
-            if block := store.block(tx, *wish.deployment.lane, wish.deployment.commit_sha):
-                raise Refused(lanes.blocked(block), reason="version_blocked")
             lane = lifecycle.facts(tx, *wish.deployment.lane, now, queue=False)
-            if lanes.state(lane) in lanes.CLOSED and (wish.deployment.not_before or 0) <= now:
-                raise Refused(lanes.explain(lane), reason="lane_closed")
+            for refusal in creation.refusals(tx, wish, lane):
+                raise refusal
             store.keep_snapshot(tx, wish.deployment.pipeline_sha256, wish.text)
             kind = lifecycle.kind_of(wish.deployment, lane.current)
             # Here, not when git was asked: so the queue's order is the order of the commits and the numbers.
@@ -317,7 +238,7 @@ class Deployments:
         now = self._parts.clock.micros()
         changes = request.model_dump(exclude_unset=True)
         for name in ("not_before", "expires_at"):
-            _moment(changes.get(name), name, now)
+            creation.moment(changes.get(name), name, now)
         if not changes:
             raise Invalid("nothing to change: send not_before, expires_at or note")
 
@@ -330,8 +251,10 @@ class Deployments:
             begins = changes.get("not_before", deployment.not_before)
             if "expires_at" not in changes and begins is not None:
                 # It was given its time to wait from another beginning.
-                changes["expires_at"] = max(deployment.expires_at or 0, self._patience(begins))
-            _check_order(begins, changes.get("expires_at", deployment.expires_at))
+                changes["expires_at"] = max(
+                    deployment.expires_at or 0, creation.patience(self._parts, begins)
+                )
+            creation.check_order(begins, changes.get("expires_at", deployment.expires_at))
             changed = store.change(tx, deployment, **changes)
             tx.append(lifecycle.updated(changed, sorted(request.model_fields_set)), by=principal)
             return changed
@@ -436,10 +359,6 @@ class Deployments:
         self._dispatcher.wake()
         return created
 
-    def _patience(self, begins: int) -> int:
-        """Until when a deployment waits that may start at `begins`, when nobody says."""
-        return begins + int(self._parts.settings.deployments.expire_pending * _SECOND)
-
     # --- shared ----------------------------------------------------------------------------------
 
     async def _act(
@@ -513,14 +432,6 @@ class _Unseen(Exception):
         self.deployment = deployment
 
 
-class _Wish:
-    """A deployment that would be created, and the text of the pipeline it would run."""
-
-    def __init__(self, deployment: Deployment, text: str) -> None:
-        self.deployment = deployment
-        self.text = text
-
-
 def _scope(deployment: Deployment) -> tuple[str, str]:
     return deployment.environment.value, deployment.service
 
@@ -530,35 +441,3 @@ def _has_more(tx: Tx, deployment_id: str, after: int) -> bool:
     if deployment is None or deployment.status in FINAL:
         return True
     return bool(logs.page(tx, deployment_id, after, 1, complete=False).items)
-
-
-def _version(given: str | None, resolved: Resolved, ref: str | None) -> str:
-    """The label people read: what they gave, else the tag they named, else the short commit."""
-    if given is not None:
-        if not _VERSION.fullmatch(given):
-            raise Invalid(
-                f"version `{given[:40]}` must be 1 to 128 letters, digits and ._+/-, a letter or digit first",
-                errors=[{"field": "version", "message": "1 to 128 of letters, digits, ._+/-"}],
-            )
-        return given
-    tag = (resolved.ref or "").removeprefix("refs/tags/")
-    if tag != (resolved.ref or "") and _VERSION.fullmatch(tag):
-        return tag
-    return resolved.commit[:12]
-
-
-def _check_order(not_before: int | None, expires_at: int | None) -> None:
-    if not_before is not None and expires_at is not None and expires_at <= not_before:
-        raise Invalid(
-            "expires_at: it would expire before it may start (not_before)",
-            errors=[{"field": "expires_at", "message": "must be after not_before"}],
-        )
-
-
-def _moment(at: int | None, name: str, now: int) -> int | None:
-    if at is not None and at < now - 60 * _SECOND:
-        raise Invalid(
-            f"{name} is in the past; send a time to come or leave it out",
-            errors=[{"field": name, "message": "is in the past"}],
-        )
-    return at

@@ -24,6 +24,7 @@ from dg.core.clock import SystemClock
 from dg.core.database import (
     Database,
     Shapes,
+    SqliteDatabase,
     SqliteFile,
     Statement,
     Tx,
@@ -97,6 +98,7 @@ async def test_a_failing_unit_undoes_only_itself(ground: Ground) -> None:
 
 
 async def test_units_that_come_together_share_one_commit(ground: Ground) -> None:
+    assert isinstance(ground.db, SqliteDatabase)
     commits = []
     real = ground.db._commit
 
@@ -163,6 +165,7 @@ async def test_a_caller_who_goes_away_leaves_no_open_transaction(ground: Ground)
     release.set()
     assert await ground.db.write(put("next")) == "next"
     assert await keys(ground.db) == ["next", "slow"]
+    assert isinstance(ground.db, SqliteDatabase)
     assert not ground.db._writer.in_transaction
 
 
@@ -284,7 +287,9 @@ async def test_a_reader_that_was_given_up_blocks_nobody_and_comes_back(ground: G
     for _ in range(3):
         assert await asyncio.wait_for(keys(ground.db), 5) == []
     release.set()
-    await eventually(lambda: ground.db._readers.qsize() == ground.db.file.readers)
+    db = ground.db
+    assert isinstance(db, SqliteDatabase)
+    await eventually(lambda: db._readers.qsize() == db.file.readers)
 
 
 # --- a sick disk, another process

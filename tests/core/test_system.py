@@ -18,7 +18,7 @@ from dg.core import schema
 from dg.core.access.models import SYSTEM
 from dg.core.access.service import open_access
 from dg.core.clock import Clock, SystemClock
-from dg.core.database import SqliteFile, Statement, open_database
+from dg.core.database import SqliteDatabase, SqliteFile, Statement, open_database
 from dg.core.errors import Forbidden, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.system import LoopLag, System
@@ -92,6 +92,7 @@ async def test_a_writer_that_is_stuck_is_said(tmp_path: Path) -> None:
 async def test_readers_that_all_hang_are_said(tmp_path: Path) -> None:
     release = threading.Event()
     async with opened(tmp_path, settings=Health(reads_stalled=0.05)) as (ground, made):
+        assert isinstance(ground.db, SqliteDatabase)
         hung = [
             asyncio.ensure_future(ground.db.read(lambda _: release.wait(10)))
             for _ in range(ground.db.file.readers)

@@ -153,7 +153,7 @@ class System:
         return {
             "versions": _versions(),
             "uptime": round(self._clock.monotonic() - self._started, 3),
-            "databases": {name: _database(database) for name, database in self._databases.items()},
+            "databases": {name: await _database(database) for name, database in self._databases.items()},
             "rows": rows,
             "ledger": {"seq": head.seq, "hash": head.hash},
             "disk": {"free": usage.free, "total": usage.total},
@@ -171,9 +171,9 @@ def _count(tx: Tx) -> tuple[dict[str, int], ledger.Head]:
     return rows, ledger.head(tx)
 
 
-def _database(database: Database) -> dict[str, Any]:
+async def _database(database: Database) -> dict[str, Any]:
     return {
-        **database.sizes(),
+        **await database.sizes(),
         "waiting": database.waiting,
         "stalled": round(database.stalled, 3),
         "trouble": database.trouble,

@@ -45,6 +45,8 @@ COMMANDS = {
     },
     "The server": {
         "serve": "dg.cli.serve:serve",
+        "backup": "dg.cli.backup:backup",
+        "restore": "dg.cli.backup:restore",
         "token": "dg.cli.tokens:token",
         "config": "dg.cli.config:config",
         "doctor": "dg.cli.doctor:doctor",

@@ -282,6 +282,17 @@ class ServerStarted(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HomeRestored(Fact):
+    """The home was restored from a backup made at `made_at` (microseconds): what came after that is lost.
+
+    The ledger reached up to the entry `head_seq` when the backup was made.
+    """
+
+    made_at: int
+    head_seq: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class LedgerAnchored(Fact):
     """The head of the ledger was written outside the database."""
 

@@ -50,6 +50,7 @@ _CONFIG = (
 _SSH_OPTIONS = "-o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=15"
 
 _CAP = 4 * 1024 * 1024
+_BUNDLE_TIMEOUT = 3600.0
 _STALE_LOCK_MARGIN = 60.0
 """Seconds beyond the longest command after which a lock file is nobody's any more."""
 _NAMES_COMPARED = 5000
@@ -239,11 +240,31 @@ class Mirrors:
         """Pack what many fetches left behind, when git finds it is time; slow on a large repository."""
         await self._git(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)
 
+    async def bundle(self, service: str, target: Path) -> bool:
+        """Write everything that the mirror has to one file; False when that is nothing yet."""
+        if not (await self._git(service, "for-each-ref", "--count=1")).stdout:
+            return False
+        command = ("bundle", "create", "--quiet", str(target), "--all")
+        await self._git(service, *command, timeout=_BUNDLE_TIMEOUT)
+        return True
+
+    async def unbundle(self, service: str, source: Path) -> None:
+        """Make the mirror of `service` from such a file. Raises Unavailable when git cannot read it."""
+        mirror = self.path(service)
+        await self._init(service, mirror)
+        command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
+        await self._git(
+            service, *command, "--end-of-options", str(source), "+refs/*:refs/*", timeout=_BUNDLE_TIMEOUT
+        )
+
+    async def _init(self, service: str, mirror: Path) -> None:
+        await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
+        _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
+
     async def _update(self, service: str, mirror: Path, url: str) -> None:
         if not (mirror / "HEAD").exists() or not (mirror / "config").exists():
             self._forget()
-            await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
-            _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
+            await self._init(service, mirror)
         finished = await self._fetch_once(mirror, url)
         if finished.code and b".lock': File exists" in finished.stderr:
             before = self._clock.micros() / _MICROS - self._timeout - _STALE_LOCK_MARGIN

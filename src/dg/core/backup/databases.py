@@ -1,0 +1,69 @@
+"""SQLite files as a backup sees them: copied beside their writer, examined before anybody relies on them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from dg.core import ledger
+from dg.core.backup.models import Point
+from dg.core.database import Tx
+from dg.core.errors import Invalid
+
+
+def copy(source: Path, target: Path) -> None:
+    """Copy a database as it is at this moment, into one file that needs no other.
+
+    The server that writes to it goes on meanwhile. Raises sqlite3.Error.
+    """
+    with reading(source) as live, closing(sqlite3.connect(target)) as copied:
+        live.backup(copied)
+        copied.execute("PRAGMA journal_mode = DELETE")
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """A connection that never writes: not even the checkpoint of whoever closes a database last."""
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
+def revision(path: Path) -> str:
+    """The schema that a database has. Raises Invalid when it is damaged or not dg's."""
+    with _examining(path) as connection:
+        row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    return str(row[0])
+
+
+def check(path: Path) -> None:
+    """Raise Invalid unless every page and index of a database is sound."""
+    with _examining(path) as connection:
+        found = connection.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != ("ok",):
+        raise Invalid(f"{path.name} is damaged: {found[0]}", reason="damaged")
+
+
+def check_ledger(path: Path) -> Point:
+    """The newest entry of a chain that is whole. Raises Invalid where it is not."""
+    with _examining(path) as connection:
+        tx = Tx(connection)
+        chain = ledger.Check()
+        while chain.page(tx):
+            pass
+        verdict = chain.verdict(ledger.head(tx))
+        newest = ledger.after(tx, verdict.head_seq - 1, 1)
+    if not verdict.ok:
+        raise Invalid(f"the ledger in {path.name} is not whole: {verdict.message}", reason="bad_ledger")
+    return Point(seq=verdict.head_seq, hash=verdict.head_hash, at=newest[0].at if newest else 0)
+
+
+@contextmanager
+def _examining(path: Path) -> Iterator[sqlite3.Connection]:
+    try:
+        with reading(path) as connection:
+            yield connection
+    except sqlite3.Error as error:
+        raise Invalid(f"{path.name} is damaged: {error}", reason="damaged") from None

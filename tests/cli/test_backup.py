@@ -1,0 +1,87 @@
+"""`dg backup` and `dg restore`: what they print, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from dg.cli.errors import ExitCode
+from dg.cli.main import run
+from dg.core.access.models import SYSTEM
+from dg.core.events import ServerStarted
+from dg.core.testing import open_ground
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home in which a server had been started once; no server is up."""
+    for name in ("DG_URL", "DG_TOKEN", "DG_HOME"):
+        monkeypatch.delenv(name, raising=False)
+
+    async def make() -> None:
+        async with open_ground(tmp_path / "home") as ground:
+            await ground.db.write(lambda tx: tx.append(ServerStarted(version="0.1.0"), by=SYSTEM))
+
+    asyncio.run(make())
+    (tmp_path / "home" / "keys" / "issuer.pem").write_text("a key")
+    return tmp_path / "home"
+
+
+def test_a_backup_is_made_and_restored_without_a_server(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    file, other = str(tmp_path / "backup.tar.gz"), str(tmp_path / "other")
+    assert run(["backup", file, "--home", str(home)]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "up to entry 1, 2026-" in said
+    assert "without keys/issuer.pem" in said
+    assert "Keys and secrets are not in it" in said
+    assert run(["restore", file, "--home", other]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert f"{other} is restored" in said
+    assert f"put yours into {other}/keys before the first start" in said
+    assert run(["audit", "verify", "--home", other]) == ExitCode.OK
+    assert "2 entries, chain whole" in capsys.readouterr().out
+
+
+def test_a_backup_with_keys_says_how_dangerous_it_is(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    file = str(tmp_path / "backup.tar.gz")
+    assert run(["backup", file, "--home", str(home), "--with-secrets"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "whoever reads it can do what this server can" in said
+    assert "keys/issuer.pem" in said
+    assert run(["restore", file, "--home", str(tmp_path / "other")]) == ExitCode.OK
+    assert "revoke them once more" in capsys.readouterr().out
+
+
+def test_both_speak_json(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    file, other = tmp_path / "backup.tar.gz", tmp_path / "other"
+    assert run(["--json", "backup", str(file), "--home", str(home)]) == ExitCode.OK
+    made = json.loads(capsys.readouterr().out)
+    assert (made["file"], made["bytes"], made["head"]["seq"]) == (str(file), file.stat().st_size, 1)
+    assert run(["--json", "restore", str(file), "--home", str(other)]) == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["home"], found["interrupted"], found["unstarted"]) == (str(other), [], [])
+    assert found["head"] == made["head"]
+
+
+def test_what_is_refused_is_refused_with_a_sentence(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "backup.tar.gz"
+    file.write_bytes(b"something else")
+    assert run(["backup", str(file), "--home", str(home)]) == ExitCode.REFUSED
+    assert "exists already; choose another name" in capsys.readouterr().err
+    assert run(["restore", str(file), "--home", str(tmp_path / "other")]) == ExitCode.USAGE
+    assert "it does not begin as a backup of dg does; take another one" in capsys.readouterr().err
+    assert run(["restore", str(file), "--home", str(home)]) == ExitCode.REFUSED
+    assert "is not empty, and a restore replaces nothing" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["backup", "restore"])
+def test_a_server_elsewhere_is_not_meant(command: str, tmp_path: Path, capsys: Captured) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    assert run([command, str(file), "--url", "http://127.0.0.1:1"]) == ExitCode.USAGE
+    assert "on its own machine; leave --url out" in capsys.readouterr().err

@@ -1,0 +1,89 @@
+"""The restore drill: a backup under load, the machine lost, a home of the backup on another place."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from tests.scenarios import truth
+from tests.scenarios.house import House, journalled, report
+
+from dg.core.deployments.models import FINAL, CreateDeployment, Deployment, Status
+from dg.core.testing import eventually
+from dg.core.types import Environment
+from dg.sandbox.server import environ
+
+CLIENTS = 8
+LANES = tuple(Environment)
+
+
+class Load:
+    """Clients that ask for deployments as fast as they are answered."""
+
+    def __init__(self, house: House) -> None:
+        self._house = house
+        self.acknowledged: list[Deployment] = []
+
+    async def client(self, number: int, stop: asyncio.Event) -> None:
+        async with self._house.client() as dg:
+            wish = CreateDeployment(environment=LANES[number % len(LANES)], ref="main")
+            while not stop.is_set():
+                deployment = await dg.deployments.create(wish)
+                self._house.deployments.add(deployment.id)
+                self.acknowledged.append(deployment)
+
+
+def dg(*arguments: str) -> None:
+    command = (sys.executable, "-P", "-m", "dg", *arguments)
+    done = subprocess.run(command, capture_output=True, env=environ(os.environ), text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.long
+async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
+    house: House, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    house.start()
+    async with house.client() as client:
+        await client.pipelines.register(house.pipeline(journalled("switch", "deploy", 0.05)))
+    load, stop, backup = Load(house), asyncio.Event(), tmp_path / "backup"
+    async with asyncio.TaskGroup() as clients:
+        for number in range(CLIENTS):
+            clients.create_task(load.client(number, stop))
+        await eventually(lambda: len(load.acknowledged) >= 5 * CLIENTS, 30.0)
+        before, began = list(load.acknowledged), time.monotonic()
+        await asyncio.to_thread(dg, "backup", str(backup), "--with-secrets", "--home", str(house.home.path))
+        taken = time.monotonic() - began
+        during = len(load.acknowledged) - len(before)
+        stop.set()
+    assert during > 0
+    house.close()
+    other = House(tmp_path_factory.mktemp("other"))
+    try:
+        await _is_restored(other, backup, before)
+    finally:
+        other.close()
+    report(f"backup in {taken:.2f} s ({backup.stat().st_size >> 10} KiB) while {during} were acknowledged")
+
+
+async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment]) -> None:
+    began = time.monotonic()
+    dg("restore", str(backup), "--home", str(house.home.path))
+    restored = time.monotonic() - began
+    ready = house.start()
+    report(f"time to recover: {restored + ready:.2f} s ({restored:.2f} s restore, {ready:.2f} s start)")
+    async with house.client() as client:
+        for deployment in acknowledged:
+            assert (await client.deployments.get(deployment.id)).status in FINAL
+        await truth.books_are_in_order(house, client)
+        for environment in LANES:
+            await truth.open_lane(client, environment)
+        again = await client.deployments.create(
+            CreateDeployment(environment=Environment.STAGING, ref=acknowledged[0].commit_sha)
+        )
+        assert (await truth.end_of(client, again.id)).status is Status.SUCCESS

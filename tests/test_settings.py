@@ -14,6 +14,8 @@ from dg.settings import Loaded, SettingsError, default_home, load
 from dg.settings.tree import leaves
 from dg.settings.units import format_duration, format_size, parse_duration, parse_size
 
+SOURCE = "[git.sources.'git@h.example:a/']\n"
+
 
 def written(home: Path, text: str) -> Path:
     home.joinpath("server.toml").write_text(text)
@@ -96,6 +98,17 @@ def test_an_empty_table_is_no_mistake(tmp_path: Path) -> None:
         ("[logging]\nlevel = 'loud'", "logging.level (server.toml): input should be 'debug'"),
         ("[runner]\nenv_pass = ['A', 1]", "runner.env_pass (server.toml): input should be a valid string"),
         ("[environments.production]\nprotected = 'maybe'", "environments.production.protected (server.toml)"),
+        ("[git]\nsources = 'x'", "git.sources (server.toml): is written as tables in server.toml"),
+        (SOURCE + "ssh_kee = 'x'", 'git.sources "git@h.example:a/" "ssh_kee" (server.toml): extra inputs'),
+        (SOURCE + "ssh_key = 'x'", 'git.sources (server.toml): "git@h.example:a/" needs known_hosts'),
+        (SOURCE + "known_hosts = 'x'", 'git.sources (server.toml): "git@h.example:a/" needs exactly one of'),
+        (SOURCE + "token_file = 'x'", 'git.sources (server.toml): "git@h.example:a/" token_file belongs'),
+        (
+            "[git.sources.'https://h/']\nagent = true",
+            'git.sources (server.toml): "https://h/" ssh_key, agent',
+        ),
+        ("[git.sources.'https://h/']\n", 'git.sources (server.toml): "https://h/" needs exactly one of'),
+        ("[git.sources.'http://h/']\ntoken_env = 'X'", 'git.sources (server.toml): "http://h/" is no begin'),
     ],
 )
 def test_a_bad_value_is_refused_with_its_path_and_where_it_came_from(
@@ -140,6 +153,18 @@ def test_a_secret_is_in_no_message_and_no_repr(tmp_path: Path) -> None:
     assert secret.get_secret_value() == url
     written(tmp_path, f"[database]\nurl = ['{url}']\n")
     assert "hunter2" not in str(problems(tmp_path, {}, {}))
+
+
+def test_sources_of_repositories_are_tables_named_by_addresses(tmp_path: Path) -> None:
+    token = "[git.sources.'https://h/']\ntoken_command = ['pass', 'git']\n"
+    loaded = with_file(tmp_path, f"{SOURCE}ssh_key = '~/k'\nknown_hosts = 'hosts'\n{token}")
+    sources = loaded.settings.git.sources
+    assert list(sources) == ["git@h.example:a/", "https://h/"]
+    assert sources["git@h.example:a/"].ssh_key == Path("~/k").expanduser()
+    assert sources["https://h/"].username == "x-access-token"
+    assert loaded.origins["git.sources"] == "server.toml"
+    named = problems(tmp_path, {}, {"DG_GIT__SOURCES": "x"})
+    assert named == ["git.sources (environment DG_GIT__SOURCES): is written as tables in server.toml"]
 
 
 def test_the_tree_is_frozen(tmp_path: Path) -> None:

@@ -107,6 +107,13 @@ async def test_a_pipeline_is_registered_read_checked_and_explained(api: Api) -> 
         assert [step["name"] for step in plan["steps"]] == ["release"]
         assert "make release" in plan["steps"][0]["text"]
         assert plan["changes"]["total"] == 2
+        source = (await admin.get("/v1/pipelines/shop/source")).json()
+        assert source == {
+            "service": "shop",
+            "git": str(api.repository),
+            "ref": "main",
+            "commit_sha": plan["commit_sha"],
+        }
 
 
 async def test_a_bad_pipeline_is_refused_with_every_field(api: Api) -> None:
@@ -125,6 +132,7 @@ async def test_a_bad_pipeline_is_refused_with_every_field(api: Api) -> None:
         assert (
             await admin.post("/v1/pipelines/shop/plan", json={"environment": "staging"})
         ).status_code == 404
+        assert (await admin.get("/v1/pipelines/shop/source")).status_code == 404
 
 
 async def test_a_deployment_goes_on_through_a_lock(api: Api) -> None:

@@ -13,6 +13,7 @@ from dg.cli.doctor import Finding
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
 from dg.runner.processes import capabilities
+from dg.settings import Settings
 
 
 def levels(home: Path) -> dict[str, list[str]]:
@@ -93,3 +94,21 @@ def test_a_home_that_is_a_file_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.touch()
     assert levels(file)["home"] == ["fail"]
+
+
+def test_doctor_tries_what_private_repositories_are_read_with(tmp_path: Path) -> None:
+    tmp_path.joinpath("token").write_text("a-good-token")
+    tmp_path.joinpath("token").chmod(0o600)
+    sources = {
+        "https://git.example.com/": {"token_file": "token"},
+        "git@git.example.com:": {"ssh_key": "missing", "known_hosts": "token"},
+    }
+    settings = Settings.model_validate({"home": tmp_path, "git": {"sources": sources}})
+    good, bad = sorted(doctor.sources(settings, {}), key=lambda finding: finding.level, reverse=True)
+    assert (good.level, bad.level) == ("ok", "fail")
+    assert "https://git.example.com/ can be used" in good.message
+    assert "cannot read its ssh_key" in bad.message
+    beyond = {"https://h/a/../b": {"token_file": "token"}}
+    settings = Settings.model_validate({"home": tmp_path, "git": {"sources": beyond}})
+    (odd,) = doctor.sources(settings, {})
+    assert "cannot be the beginning of an address" in odd.message

@@ -182,3 +182,15 @@ def test_plan_shows_what_would_run_and_what_it_brings(api: ScriptedApi, capsys: 
     assert "at most 1m30  secret database_url, cannot be undone  ./bin/migrate up" in said
     assert "+  9f1c2ab  Fix it (Ana)" in said
     assert api.asked[0].body == {"environment": "staging", "ref": "main"}
+
+
+def test_source_says_what_let_the_server_in(api: ScriptedApi, capsys: Captured) -> None:
+    found = {"service": "web", "git": "git@github.com:acme/web.git", "ref": "main", "commit_sha": samples.SHA}
+    known = {**found, "source": "git@github.com:acme/", "credential": "ssh_key"}
+    api.on("GET /pipelines/web/source", known, found)
+    assert run(["pipeline", "source", "web"]) == ExitCode.OK
+    said = " ".join(capsys.readouterr().out.split())
+    assert "git@github.com:acme/web.git main is 9f1c2ab" in said
+    assert 'by the ssh key of [git.sources."git@github.com:acme/"]' in said
+    assert run(["pipeline", "source", "web"]) == ExitCode.OK
+    assert "by no key or token of the server's settings" in capsys.readouterr().out

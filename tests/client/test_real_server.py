@@ -125,6 +125,7 @@ async def test_pipelines_are_kept_read_and_judged(client: Client) -> None:
     assert [each.revision for each in (await client.pipelines.history("web")).items] == [1]
     assert [each.service for each in await client.pipelines.list()] == ["web"]
     assert await client.pipelines.lint(kept.text) is not None
+    assert (await client.pipelines.source("web")).ref == "main"
     plan = await client.pipelines.plan("web", STAGING, "slow")
     assert [step.name for step in plan.steps] == ["pack", "release", "smoke"]
     with pytest.raises(Invalid):

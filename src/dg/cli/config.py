@@ -92,4 +92,5 @@ def _section(table: str, found: list[Leaf], defaults: Settings) -> str:
 
 def _entry(leaf: Leaf, default: str) -> str:
     key = leaf.path.rpartition(".")[2]
-    return f"| `{key}` | `{default}` | `{leaf.variable}` | {leaf.field.description} |\n"
+    variable = "-" if leaf.unit == "tables" else f"`{leaf.variable}`"
+    return f"| `{key}` | `{default}` | {variable} | {leaf.field.description} |\n"

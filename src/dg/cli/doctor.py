@@ -14,7 +14,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import click
 
@@ -24,6 +24,9 @@ from dg.cli.output import Meaning, Output
 from dg.core.clock import SystemClock, to_datetime
 from dg.core.errors import Invalid
 from dg.runner.processes import capabilities
+
+if TYPE_CHECKING:
+    from dg.settings import Settings
 
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
 """The first SQLite without the bug that can corrupt a WAL file when two connections write at once."""
@@ -101,6 +104,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield Finding("settings", "ok", "as `dg config show` prints them")
     yield files(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.server.max_connections)
     yield from home(settings.home)
+    yield from sources(settings, invocation.environ)
 
 
 def python(version: tuple[int, ...]) -> Finding:
@@ -198,6 +202,22 @@ def home(path: Path) -> Iterator[Finding]:
                     "home", "fail" if file.name == "secrets.toml" else "warn", message, f"chmod 600 {file}"
                 )
     yield disk(shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free)
+
+
+def sources(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the keys and tokens for private repositories can be used, as far as this machine tells."""
+    from dg.core.deployments.sources import Sources
+
+    try:
+        found = list(Sources(settings.git.sources, settings.home, environ).problems())
+    except Invalid as error:
+        yield Finding("git source", "fail", error.message, "correct the table's name in server.toml")
+        return
+    for name, problem in found:
+        if problem is None:
+            yield Finding("git source", "ok", f"{name} can be used; try it: dg pipeline source SERVICE")
+        else:
+            yield Finding("git source", "fail", problem, "see docs/private-git.md")
 
 
 def _private(path: Path) -> Finding:

@@ -138,6 +138,29 @@ def show(invocation: Invocation, service: str) -> None:
 
 @pipeline.command()
 @click.argument("service")
+@pass_invocation
+def source(invocation: Invocation, service: str) -> None:
+    """Ask the repository of SERVICE as a deployment would.
+
+    Says which key or token of the server's settings it was let in with.
+    """
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.pipelines.source(service))
+    output = invocation.output
+    if output.json:
+        record(output, found)
+        return
+    output.line(output.glyph("ok"), (found.git, Meaning.STRONG), f"{found.ref} is {found.commit_sha[:7]}")
+    if found.source and found.credential:
+        output.line("  by the", found.credential.replace("_", " "), f'of [git.sources."{found.source}"]')
+    else:
+        output.line("  by no key or token of the server's settings")
+
+
+@pipeline.command()
+@click.argument("service")
 @click.option("--limit", type=click.IntRange(1, 200), default=50, show_default=True, help="At most so many.")
 @pass_invocation
 def history(invocation: Invocation, service: str, limit: int) -> None:

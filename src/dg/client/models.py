@@ -57,6 +57,20 @@ class Finding(_Model):
     message: str
 
 
+class PipelineSource(_Model):
+    """Where a service's code comes from: what `ref` is there, and with what the server was let in.
+
+    `source` names an entry of the server's `git.sources`, `credential` is ssh_key, ssh_agent or token.
+    """
+
+    service: str
+    git: str
+    ref: str
+    commit_sha: str
+    source: str | None = None
+    credential: str | None = None
+
+
 class PlannedStep(_Model):
     """One step as it would run: `action` is run, shell or check, `text` what it does in one line or more."""
 

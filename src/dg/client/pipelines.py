@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dg.client.http import Http, path
-from dg.client.models import Finding, Plan
+from dg.client.models import Finding, PipelineSource, Plan
 from dg.client.wire import decode
 from dg.core.deployments.models import Page, RegisteredPipeline
 from dg.core.types import Environment
@@ -35,6 +35,13 @@ class Pipelines:
             path("pipelines", service, "history"), {"cursor": cursor, "limit": limit}
         )
         return decode(Page[RegisteredPipeline], answer)
+
+    async def source(self, service: str) -> PipelineSource:
+        """Let the server ask the service's repository as a deployment would.
+
+        Raises Refused when the repository does not let it in, Unavailable when it does not answer.
+        """
+        return decode(PipelineSource, await self._http.get(path("pipelines", service, "source")))
 
     async def lint(self, text: str) -> tuple[Finding, ...]:
         """What is wrong with `text`, or could be better; nothing is registered."""

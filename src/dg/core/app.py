@@ -23,6 +23,7 @@ from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.secrets import FileSecrets, Secrets
 from dg.core.deployments.service import Deployments, Lanes, Pipelines
+from dg.core.deployments.sources import Sources, hidden_variables
 from dg.core.errors import Invalid
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
@@ -105,6 +106,7 @@ async def open_core(
         feed = await open_feed(
             state, access=access, bus=bus, clock=clock, anchor_file=settings.ledger.anchor_file
         )
+        hidden = hidden_variables(settings.git.sources)
         parts = Parts(
             settings=settings,
             db=state,
@@ -115,7 +117,7 @@ async def open_core(
             git=drivers.git or _mirrors(home, settings, clock, environ),
             secrets=drivers.secrets or FileSecrets(settings.secrets_file),
             protection=drivers.protection or SettingsProtection(settings),
-            environ=environ,
+            environ={name: value for name, value in environ.items() if name not in hidden},
             receipt_key=receipt_key(home.keys),
         )
         bus.subscribe(parts.followers.observe)
@@ -196,6 +198,7 @@ def _mirrors(home: Home, settings: Settings, clock: Clock, environ: Mapping[str,
         environ=environ,
         timeout=settings.git.timeout,
         ssh_command=settings.git.ssh_command or "ssh",
+        sources=Sources(settings.git.sources, home.path, environ),
     )
 
 

@@ -56,7 +56,7 @@ def load(home: Path | None, overrides: Mapping[str, object], environ: Mapping[st
     values: dict[str, object] = {}
     origins = {"home": home_origin, **dict.fromkeys(known, "default")}
     flags = [(path, value, "flag") for path, value in overrides.items() if value is not None]
-    for path, value, origin in (*_from_file(place / FILE), *_from_environment(environ), *flags):
+    for path, value, origin in (*_from_file(place / FILE, known), *_from_environment(environ), *flags):
         if path in known:
             values[path], origins[path] = value, origin
         else:
@@ -71,23 +71,26 @@ def load(home: Path | None, overrides: Mapping[str, object], environ: Mapping[st
     return Loaded(settings, origins)
 
 
-def _from_file(file: Path) -> Iterator[tuple[str, object, str]]:
+def _from_file(file: Path, known: Mapping[str, Leaf]) -> Iterator[tuple[str, object, str]]:
     try:
         table = tomllib.loads(file.read_text("utf-8"))
     except FileNotFoundError:
         return
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SettingsError([f"{file} cannot be read: {error}"]) from None
-    for path, value in _flat(table):
+    for path, value in _flat(table, known):
         yield path, value, FILE
 
 
-def _flat(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flat(
+    table: Mapping[str, object], known: Mapping[str, Leaf], prefix: str = ""
+) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+        path = prefix + key
+        if isinstance(value, dict) and value and (path not in known or known[path].unit != "tables"):
+            yield from _flat(value, known, f"{path}.")
         else:
-            yield prefix + key, value
+            yield path, value
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, object, str]]:
@@ -122,7 +125,8 @@ def _unknown(path: str, value: object, origin: str, known: Mapping[str, Leaf]) -
 
 def _explain(error: ValidationError, origins: Mapping[str, str]) -> Iterator[str]:
     for item in error.errors(include_url=False, include_input=False, include_context=False):
-        parts = [".".join(map(str, item["loc"][:length])) for length in (3, 2, 1)]
-        path = next((part for part in parts if part in origins), None)
+        parts = [(".".join(map(str, item["loc"][:length])), item["loc"][length:]) for length in (3, 2, 1)]
+        path, below = next(((part, rest) for part, rest in parts if part in origins), ("", ()))
         message = item["msg"].removeprefix("Value error, ")
-        yield f"{path} ({origins[path]}): {message[:1].lower()}{message[1:]}" if path else message
+        inside = "".join(f' "{part}"' for part in below if isinstance(part, str))
+        yield f"{path}{inside} ({origins[path]}): {message[:1].lower()}{message[1:]}" if path else message

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Literal, NamedTuple, Self, cast
+from typing import Annotated, Literal, NamedTuple, Self, cast
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
-from dg.settings.units import Duration, FilePath, Size, Unit, Words, format_duration, format_size
+from dg.settings.units import Duration, FilePath, Size, Tables, Unit, Words, format_duration, format_size
 
 PREFIX = "DG_"
 
@@ -97,13 +98,62 @@ class Logs(Section):
     """Size of one log file, at most 32 MiB; the tail is shortened by whole files."""
 
 
+class GitSource(Section):
+    """How the server proves itself to the repositories of one source. Relative paths are below the home."""
+
+    ssh_key: FilePath | None = None
+    """Private key, mode 0600 and without a passphrase."""
+    agent: bool = False
+    """Asks the ssh agent of the server's environment instead of reading a key."""
+    known_hosts: FilePath | None = None
+    """Host keys that are accepted; no other is."""
+    username: str = Field("x-access-token", pattern=r"^[!-9;-~]{1,255}$")
+    """User name that goes with a token."""
+    token_file: FilePath | None = None
+    """A file of mode 0600 that holds the token."""
+    token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment that holds the token; steps never see it."""
+    token_command: tuple[str, ...] | None = Field(None, min_length=1)
+    """A command, as a list of arguments, that prints the token."""
+    services: tuple[str, ...] = ()
+    """The only services that may use it; all of them when left out."""
+
+    def problem(self, name: str) -> str | None:
+        """What is wrong between its fields, for the source called `name`."""
+        tokens = [key for key in _TOKEN_KEYS if getattr(self, key) is not None]
+        if name.startswith("https://"):
+            if self.ssh_key or self.agent or self.known_hosts:
+                return "ssh_key, agent and known_hosts belong to an ssh address; an https address has a token"
+            return None if len(tokens) == 1 else f"needs exactly one of {', '.join(_TOKEN_KEYS)}"
+        if tokens:
+            return f"{tokens[0]} belongs to an https address; an ssh address has ssh_key or agent"
+        if (self.ssh_key is not None) == self.agent:
+            return "needs exactly one of ssh_key and agent = true"
+        return None if self.known_hosts else "needs known_hosts: the server accepts no host key unseen"
+
+
+_TOKEN_KEYS = ("token_file", "token_env", "token_command")
+_SOURCE_NAME = re.compile(r"(https://|ssh://)[^\s/]+(/\S*)?|[\w.-]+@[\w.-]+:[^/\s]?\S*", re.ASCII)
+
+
+def _check_sources(sources: Mapping[str, GitSource]) -> Mapping[str, GitSource]:
+    for name, source in sources.items():
+        if not _SOURCE_NAME.fullmatch(name):
+            raise ValueError(f'"{name}" is no beginning of an https://, ssh:// or user@host: address')
+        if problem := source.problem(name):
+            raise ValueError(f'"{name}" {problem}')
+    return sources
+
+
 class Git(Section):
     """How repositories are read."""
 
     timeout: Duration = 120.0
     """Longest time for one git command, a first clone included."""
     ssh_command: str | None = Field(None, min_length=1)
-    """Command for git over SSH, such as `ssh -i /etc/dg/deploy_key`; without one, `ssh` that never asks."""
+    """Command for git over SSH to addresses of no source; without one, `ssh` that never asks."""
+    sources: Annotated[Tables[GitSource], AfterValidator(_check_sources)] = {}
+    """Keys and tokens for private repositories, a table for each source: see `docs/private-git.md`."""
 
 
 class Lanes(Section):
@@ -295,6 +345,11 @@ class Leaf(NamedTuple):
         return PREFIX + self.path.replace(".", "__").upper()
 
     @property
+    def unit(self) -> str | None:
+        """How its values are written, where that is special: see `Unit`."""
+        return next((item.name for item in self.field.metadata if isinstance(item, Unit)), None)
+
+    @property
     def secret(self) -> bool:
         """Whether its value must never be shown."""
         return "SecretStr" in str(self.field.annotation)
@@ -305,7 +360,6 @@ class Leaf(NamedTuple):
 
     def written(self, value: object) -> str:
         """A value of this setting as a person writes it; a secret as `***`, an unset one as `-`."""
-        unit = next((item.name for item in self.field.metadata if isinstance(item, Unit)), None)
         match value:
             case None:
                 return "-"
@@ -313,12 +367,12 @@ class Leaf(NamedTuple):
                 return "***"
             case bool():
                 return str(value).lower()
-            case float() if unit == "duration":
+            case float() if self.unit == "duration":
                 return format_duration(value)
-            case int() if unit == "size":
+            case int() if self.unit == "size":
                 return format_size(value)
-            case tuple():
-                return " ".join(map(str, value))
+            case tuple() | Mapping():
+                return " ".join(map(str, value)) or "-"
             case _:
                 return str(value)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import BeforeValidator, Field
+
+T = TypeVar("T")
 
 DURATION_MILLIS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -52,6 +55,13 @@ def parse_words(value: object) -> object:
     return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
+def in_file_only(value: object) -> object:
+    """A table of named tables, for which an environment variable has no room."""
+    if not isinstance(value, Mapping):
+        raise ValueError("is written as tables in server.toml")  # noqa: TRY004 - pydantic's own protocol
+    return value
+
+
 def expand_home(value: object) -> object:
     """A path in which a leading `~` is the caller's home directory."""
     return Path(value).expanduser() if isinstance(value, str) else value
@@ -60,7 +70,7 @@ def expand_home(value: object) -> object:
 class Unit(NamedTuple):
     """How a field's values are written for people."""
 
-    name: Literal["duration", "size", "words"]
+    name: Literal["duration", "size", "words", "tables"]
 
 
 Duration = Annotated[
@@ -68,4 +78,5 @@ Duration = Annotated[
 ]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=1 << 40), Unit("size")]
 Words = Annotated[tuple[str, ...], BeforeValidator(parse_words), Unit("words")]
+Tables = Annotated[Mapping[str, T], BeforeValidator(in_file_only), Unit("tables")]
 FilePath = Annotated[Path, BeforeValidator(expand_home)]

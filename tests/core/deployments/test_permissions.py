@@ -93,6 +93,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
     "Pipelines.get": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.get(p, "web")),
     "Pipelines.history": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.history(p, "web")),
     "Pipelines.lint": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.lint(p, w.pipeline())),
+    "Pipelines.source": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.source(p, "web")),
     "Pipelines.plan": (
         Action.PIPELINE_READ,
         lambda w, p, d: w.core.pipelines.plan(p, "web", "production", "v1"),

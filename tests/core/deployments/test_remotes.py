@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
+from dg.core.deployments.remotes import address, check_ref, check_url, without_userinfo
 from dg.core.errors import Invalid
 
 
@@ -141,3 +141,65 @@ def test_names_that_could_mean_more_are_refused(ref: str) -> None:
 )
 def test_userinfo_is_taken_out_of_any_text(text: str, clean: str) -> None:
     assert without_userinfo(text) == clean
+
+
+@pytest.mark.parametrize(
+    ("beginning", "url"),
+    [
+        ("git@github.com:acme/", "git@github.com:acme/web.git"),
+        ("git@github.com:acme", "ssh://git@GitHub.com/acme/web.git"),
+        ("git@github.com:acme/web", "git@github.com:acme/web.git"),
+        ("git@github.com:acme/web.git", "git@github.com:acme/web.git"),
+        ("git@github.com:", "ssh://git@github.com:22/acme/web"),
+        ("ssh://github.com/", "git@github.com:acme/web"),
+        ("https://github.com", "https://github.com:443/acme/web"),
+        ("https://github.com/", "https://somebody@github.com/acme/web"),
+        ("https://h/My%20Project/", "https://h/My%20Project/_git/web"),
+    ],
+)
+def test_an_address_falls_under_its_beginning(beginning: str, url: str) -> None:
+    start, whole = address(beginning), address(url)
+    assert start is not None
+    assert whole is not None
+    assert start.begins(whole)
+
+
+@pytest.mark.parametrize(
+    ("beginning", "url"),
+    [
+        ("git@github.com:acme", "git@github.com:acme-labs/web.git"),
+        ("git@github.com:acme/web", "git@github.com:acme/web2.git"),
+        ("git@github.com:acme/web", "git@github.com:acme/web.git/other"),
+        ("git@github.com:acme/web", "git@github.com:acme"),
+        ("git@github.com:acme/", "git@github.com.evil.example:acme/web"),
+        ("git@github.com:acme/", "bob@github.com:acme/web"),
+        ("git@github.com:acme/", "ssh://git@github.com:2222/acme/web"),
+        ("git@github.com:acme/", "https://github.com/acme/web"),
+        ("https://github.com", "https://github.com.evil.example/acme/web"),
+        ("https://github.com", "https://github.com@evil.example/acme/web"),
+        ("https://github.com", "https://github.com:8443/acme/web"),
+        ("https://github.com/acme", "https://github.com/other/web"),
+    ],
+)
+def test_an_address_elsewhere_does_not(beginning: str, url: str) -> None:
+    start, whole = address(beginning), address(url)
+    assert start is not None
+    assert whole is not None
+    assert not start.begins(whole)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://h/acme/../other/web",
+        "https://h/acme/%2e%2e/other/web",
+        "https://h/acme/%2E/web",
+        "https://h/acme%2F..%2Fother",
+        "https://h/acme%5Cother",
+        "git@h:acme/../other",
+        "/srv/git/web",
+        "file:///srv/git/web",
+    ],
+)
+def test_an_address_that_a_server_could_read_in_another_way_falls_under_nothing(url: str) -> None:
+    assert address(url) is None

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -190,9 +190,11 @@ async def open_world(
     passive: bool = False,
     clock: Clock | None = None,
     drivers: Drivers | None = None,
+    environ: Mapping[str, str] | None = None,
     **sections: Any,
 ) -> AsyncIterator[World]:
-    """Open the core of the home below `path`, made if it is not there. `passive` runs nothing."""
+    """Open the core of the home below `path`, made if it is not there. `passive` runs nothing; `environ` adds
+    to the server's environment."""
     home = Home(path / "home")
     if not home.state.exists():
         make_home(home.path)
@@ -200,6 +202,6 @@ async def open_world(
     upstream = path / "upstream"
     repository = Repository(upstream) if upstream.exists() else Repository.copy(upstream)
     settings = make_settings(home.path, **sections)
-    environ = {"PATH": os.environ.get("PATH", _PATH), "JOURNAL": str(path / "journal")}
-    async with open_core(settings, clock=clock, drivers=drivers, environ=environ, passive=passive) as core:
+    variables = {"PATH": os.environ.get("PATH", _PATH), "JOURNAL": str(path / "journal"), **(environ or {})}
+    async with open_core(settings, clock=clock, drivers=drivers, environ=variables, passive=passive) as core:
         yield World(home, repository, settings, core)

@@ -37,6 +37,10 @@ async def get_pipeline_history(call: Call) -> Response:
     return answer(page)
 
 
+async def get_pipeline_source(call: Call) -> Response:
+    return answer(await call.core.pipelines.source(call.principal, call.arguments["service"]))
+
+
 async def plan_pipeline(call: Call) -> Response:
     plan = await call.core.pipelines.plan(
         call.principal,
@@ -53,5 +57,6 @@ HANDLERS: Mapping[str, Handler] = {
     "lintPipeline": lint_pipeline,
     "getPipeline": get_pipeline,
     "getPipelineHistory": get_pipeline_history,
+    "getPipelineSource": get_pipeline_source,
     "planPipeline": plan_pipeline,
 }

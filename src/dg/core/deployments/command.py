@@ -27,8 +27,17 @@ class Finished:
     truncated: bool
 
 
-async def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, cap: int) -> Finished:
+async def run(
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    timeout: float,
+    cap: int,
+    descriptors: Sequence[int] = (),
+) -> Finished:
     """Run `argv` with exactly `env`, nothing on stdin and a session of its own; keep `cap` bytes of stdout.
+
+    It inherits `descriptors` by their numbers, and no other open file.
 
     On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its
     lock files, then KILL.
@@ -45,6 +54,7 @@ async def run(argv: Sequence[str], *, env: Mapping[str, str], timeout: float, ca
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(env),
+        pass_fds=descriptors,
         start_new_session=True,
     )
     try:

@@ -9,6 +9,7 @@ import asyncio
 import difflib
 import os
 import re
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,8 +17,10 @@ from pathlib import Path
 
 from dg.core.clock import Clock
 from dg.core.deployments.command import Finished, run
+from dg.core.deployments.complaints import complaint, failure
 from dg.core.deployments.models import Changes, CommitLine
 from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
+from dg.core.deployments.sources import SSH_OPTIONS, Credential, Sources, Use, handed
 from dg.core.errors import Invalid, NotFound, Unavailable
 from dg.core.text import plain
 from dg.core.types import COMMIT_PATTERN, NAME_PATTERN
@@ -46,9 +49,8 @@ _CONFIG = (
     *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
     *("-c", "gc.auto=0", "-c", "gc.autoDetach=false", "-c", "maintenance.auto=false"),
 )
-# A shared ssh connection would outlive git and hold its pipes.
-_SSH_OPTIONS = "-o BatchMode=yes -o ControlMaster=no -o ControlPath=none -o ConnectTimeout=15"
 
+_NOTHING: Mapping[str, str] = {}
 _CAP = 4 * 1024 * 1024
 _BUNDLE_TIMEOUT = 3600.0
 _STALE_LOCK_MARGIN = 60.0
@@ -74,7 +76,7 @@ class Mirrors:
 
     `timeout` (seconds) bounds whatever talks to a remote, `local_timeout` the rest. `environ` is the server's
     environment, of which git gets what reaching a remote needs (`HOME` for ssh keys and .netrc, proxies).
-    `config` adds git settings, for example `credential.helper`.
+    `sources` are the keys and tokens of private repositories; `ssh_command` is for addresses of none of them.
     """
 
     def __init__(
@@ -86,16 +88,15 @@ class Mirrors:
         timeout: float = 120.0,
         local_timeout: float = 30.0,
         ssh_command: str = "ssh",
-        config: Mapping[str, str] | None = None,
+        sources: Sources | None = None,
     ) -> None:
         self._root = root
         self._clock = clock
         self._timeout = timeout
         self._local_timeout = local_timeout
         self._env = {name: environ[name] for name in _INHERITED if name in environ}
-        self._env |= (
-            _FIXED | {"GIT_SSH_COMMAND": f"{ssh_command} {_SSH_OPTIONS}"} | _as_environment(config or {})
-        )
+        self._env |= _FIXED | {"GIT_SSH_COMMAND": f"{ssh_command} {shlex.join(SSH_OPTIONS)}"}
+        self._sources = sources or Sources({}, root, {})
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._fetched: dict[tuple[str, str], float] = {}
         self._known: dict[tuple[str, str], Resolved] = {}
@@ -107,6 +108,10 @@ class Mirrors:
             raise Invalid(f"`{plain(service, limit=80)}` is not a name of a service")
         return self._root / f"{service}.git"
 
+    def use(self, url: str) -> Use | None:
+        """With what the server proves itself to `url`; None when nothing is set for it."""
+        return self._sources.use(url)
+
     async def fetch(self, service: str, url: str) -> None:
         """Bring branches and tags up to date, making the mirror if there is none.
 
@@ -114,7 +119,8 @@ class Mirrors:
 
         Raises:
             Invalid: `url` is not an address dg takes.
-            Unavailable: the remote does not answer, refuses, or took longer than the timeout.
+            Refused: the remote does not let the server in, or the source's key or token cannot be used.
+            Unavailable: the remote does not answer, or took longer than the timeout.
         """
         mirror = self.path(service)
         check_url(url)
@@ -133,7 +139,7 @@ class Mirrors:
 
         Raises:
             Invalid: the name is hostile, unknown (near misses are named) or means several commits.
-            Unavailable: as in `fetch`.
+            Refused, Unavailable: as in `fetch`.
         """
         check_ref(ref)
         if _FULL.fullmatch(ref.lower()):
@@ -265,21 +271,29 @@ class Mirrors:
         if not (mirror / "HEAD").exists() or not (mirror / "config").exists():
             self._forget()
             await self._init(service, mirror)
-        finished = await self._fetch_once(mirror, url)
+        credential = await self._sources.credential(service, url)
+        if credential and credential.token:
+            # A user in the address would go before the source's.
+            url = without_userinfo(url)
+        finished = await self._fetch_once(mirror, url, credential)
         if finished.code and b".lock': File exists" in finished.stderr:
             before = self._clock.micros() / _MICROS - self._timeout - _STALE_LOCK_MARGIN
             if await asyncio.to_thread(_remove_locks, mirror, before):
-                finished = await self._fetch_once(mirror, url)
-        _require(finished, service)
+                finished = await self._fetch_once(mirror, url, credential)
+        if finished.code:
+            raise failure(finished, service, url, credential)
 
-    async def _fetch_once(self, mirror: Path, url: str) -> Finished:
-        return await self._run(
-            f"--git-dir={mirror}",
-            *("fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"),
-            *("--no-recurse-submodules", "--end-of-options", url),
-            *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
-            timeout=self._timeout,
-        )
+    async def _fetch_once(self, mirror: Path, url: str, credential: Credential | None) -> Finished:
+        with handed(credential) as (variables, descriptors):
+            return await self._run(
+                f"--git-dir={mirror}",
+                *("fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"),
+                *("--no-recurse-submodules", "--end-of-options", url),
+                *("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"),
+                timeout=self._timeout,
+                variables=variables,
+                descriptors=descriptors,
+            )
 
     async def _meanings(self, service: str, ref: str) -> dict[str | None, str]:
         """Everything `ref`, which is no full commit id, could mean: full ref name, or None, to commit."""
@@ -369,10 +383,18 @@ class Mirrors:
         finished = await self._run(f"--git-dir={mirror}", *arguments, timeout=timeout, cap=cap)
         return finished if finished.code in allowed else _require(finished, service)
 
-    async def _run(self, *arguments: str, timeout: float | None = None, cap: int = _CAP) -> Finished:
+    async def _run(
+        self,
+        *arguments: str,
+        timeout: float | None = None,
+        cap: int = _CAP,
+        variables: Mapping[str, str] = _NOTHING,
+        descriptors: tuple[int, ...] = (),
+    ) -> Finished:
         seconds = timeout or self._local_timeout
+        argv, env = ["git", *_CONFIG, *arguments], {**self._env, **variables}
         try:
-            return await run(["git", *_CONFIG, *arguments], env=self._env, timeout=seconds, cap=cap)
+            return await run(argv, env=env, timeout=seconds, cap=cap, descriptors=descriptors)
         except TimeoutError:
             raise Unavailable(
                 f"git did not answer within {seconds:g} seconds and was stopped", reason="git"
@@ -384,26 +406,7 @@ class Mirrors:
 def _require(finished: Finished, service: str) -> Finished:
     if finished.code == 0:
         return finished
-    raise Unavailable(f"git failed for the repository of `{service}`: {_complaint(finished)}", reason="git")
-
-
-def _complaint(finished: Finished) -> str:
-    """One line of git's stderr that says most: its last word is often only "could not read from remote"."""
-    text = without_userinfo(plain(finished.stderr, multiline=True))
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith("warning:")]
-    fatal = [line.removeprefix("fatal: ") for line in lines if line.startswith("fatal: ")]
-    if any("dubious ownership" in line for line in fatal):
-        return "the folder belongs to another user than the server's"
-    telling = [line for line in fatal if not line.startswith("Could not read from remote")]
-    said = next(iter(telling or lines), "")
-    return plain(said, limit=300) or f"it ended with code {finished.code} and said nothing"
-
-
-def _as_environment(config: Mapping[str, str]) -> dict[str, str]:
-    """Settings as environment variables: unlike `-c` they stay out of the process list."""
-    pairs = {f"GIT_CONFIG_KEY_{at}": key for at, key in enumerate(config)}
-    pairs |= {f"GIT_CONFIG_VALUE_{at}": value for at, value in enumerate(config.values())}
-    return pairs | {"GIT_CONFIG_COUNT": str(len(config))}
+    raise Unavailable(f"git failed for the repository of `{service}`: {complaint(finished)}", reason="git")
 
 
 def _remove_locks(mirror: Path, before: float) -> bool:

@@ -18,6 +18,7 @@ from dg.core.database import Database
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import Changes, News, Remains
 from dg.core.deployments.secrets import Secrets
+from dg.core.deployments.sources import Use
 from dg.core.ledger import Entry
 from dg.core.types import Environment
 from dg.settings import Settings
@@ -27,6 +28,8 @@ class Git(Protocol):
     """The repositories of the services (see `Mirrors`)."""
 
     def path(self, service: str) -> Path: ...
+
+    def use(self, url: str) -> Use | None: ...
 
     async def fetch(self, service: str, url: str) -> None: ...
 

@@ -93,7 +93,8 @@ class FileSecrets:
     def _read(self) -> bytes:
         try:
             with self._path.open("rb") as file:
-                self._check_owner(os.fstat(file.fileno()))
+                if problem := exposed(self._path, os.fstat(file.fileno())):
+                    raise self._refused(problem)
                 data = file.read(_LARGEST_FILE + 1)
         except FileNotFoundError:
             return b""
@@ -102,14 +103,6 @@ class FileSecrets:
         if len(data) > _LARGEST_FILE:
             raise self._refused("is larger than 1 MiB")
         return data
-
-    def _check_owner(self, status: os.stat_result) -> None:
-        if not stat.S_ISREG(status.st_mode):
-            raise self._refused("is not a regular file")
-        if stat.S_IMODE(status.st_mode) & 0o077:
-            raise self._refused(f"is open to others; run: chmod 600 {self._path}")
-        if status.st_uid not in {0, os.geteuid()}:
-            raise self._refused("belongs to another user than the server's")
 
     def _check_table(self, environment: str, table: object) -> None:
         shown = plain(environment, limit=60)
@@ -145,6 +138,17 @@ class FileSecrets:
 
     def _refused(self, what: str) -> Refused:
         return Refused(f"the secrets file {self._path} {what}", reason="secrets_file")
+
+
+def exposed(path: Path, status: os.stat_result) -> str | None:
+    """What keeps the file `path` from holding a secret, as the rest of a sentence; None when nothing does."""
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a regular file"
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        return f"is open to others; run: chmod 600 {path}"
+    if status.st_uid not in {0, os.geteuid()}:
+        return "belongs to another user than the server's"
+    return None
 
 
 def _toml(data: bytes, path: Path) -> dict[str, dict[str, object]]:

@@ -10,7 +10,9 @@ from dg.core.database import Tx
 from dg.core.deployments import lifecycle, pipeline, store
 from dg.core.deployments.models import Changes, Kind, Page, RegisteredPipeline
 from dg.core.deployments.parts import Parts
+from dg.core.deployments.remotes import without_userinfo
 from dg.core.deployments.service import finding
+from dg.core.deployments.sources import Kind as Credential
 from dg.core.errors import NotFound
 from dg.core.idempotency import Once, once
 from dg.core.types import Environment
@@ -32,6 +34,23 @@ class Plan(BaseModel):
     ref: str | None
     changes: Changes
     steps: tuple[pipeline.PlannedStep, ...]
+
+
+class PipelineSource(BaseModel):
+    """Where a service's code comes from, and with what the server was let in.
+
+    `source` names the entry of the settings' `git.sources`, `credential` what it holds; both None when the
+    repository asks for nothing, or knows the server's user in another way.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    service: str
+    git: str
+    ref: str
+    commit_sha: str
+    source: str | None
+    credential: Credential | None
 
 
 class Pipelines:
@@ -103,6 +122,26 @@ class Pipelines:
         """What is doubtful in a pipeline that can be read. Raises Invalid listing every mistake."""
         self._parts.access.require_somewhere(principal, Action.PIPELINE_READ)
         return tuple(pipeline.lint(pipeline.parse(text)))
+
+    async def source(self, principal: Principal, service: str) -> PipelineSource:
+        """Ask the repository as a deployment would.
+
+        Raises NotFound, Refused when it does not let the server in, Unavailable when it does not answer.
+        """
+        parts = self._parts
+        registered = await finding.pipeline(parts, principal, service)
+        source = pipeline.parse(registered.text).source
+        await parts.git.fetch(service, source.git)
+        resolved = await parts.git.resolve(service, source.git, source.ref)
+        use = parts.git.use(source.git)
+        return PipelineSource(
+            service=service,
+            git=without_userinfo(source.git),
+            ref=source.ref,
+            commit_sha=resolved.commit,
+            source=use.source if use else None,
+            credential=use.kind if use else None,
+        )
 
     async def plan(
         self, principal: Principal, service: str, environment: str, ref: str | None = None

@@ -221,6 +221,47 @@ async def test_a_lane_is_rolled_back_to_what_ran_before(api: Api) -> None:
         assert lane["current_sha"] == old
 
 
+async def test_a_preview_is_what_the_same_body_would_do(api: Api) -> None:
+    await registered(api, "make release")
+    async with api.caller("operator") as operator:
+        found = (await operator.post(f"{PATH}/preview", json=WISH)).json()
+        assert (found["verdict"], found["kind"]) == ("starts", "deploy")
+        assert [step["name"] for step in found["steps"]] == ["release"]
+        assert "make release" in found["steps"][0]["text"]
+        assert (found["changes"]["total"], found["commit_sha"]) == (2, commit(api.repository, "main"))
+        assert (await operator.get(PATH)).json()["items"] == []
+        await operator.post("/v1/lanes/shop/development/lock", json={"reason": "migration", "for": "1h"})
+        closed = (await operator.post(f"{PATH}/preview", json=WISH)).json()
+        refused = await operator.post(PATH, json=WISH)
+        assert closed["verdict"] == "refused"
+        assert closed["sentence"] == refused.json()["error"]["message"]
+        assert reason(refused) == (409, closed["objections"][0]["reason"])
+        assert (await operator.post(f"{PATH}/preview", json={**WISH, "service": "none"})).status_code == 404
+        assert (await operator.post(f"{PATH}/preview", json={**WISH, "ref": "none"})).status_code == 400
+        misplaced = await operator.get(f"{PATH}/preview")
+        assert (misplaced.status_code, misplaced.headers["allow"]) == (405, "POST")
+    async with api.caller("viewer") as viewer:
+        looked = (await viewer.post(f"{PATH}/preview", json=WISH)).json()
+        assert [each["reason"] for each in looked["objections"]] == ["forbidden", "lane_closed"]
+
+
+async def test_a_rollback_is_previewed_before_it_is_made(api: Api) -> None:
+    await registered(api)
+    path = "/v1/lanes/shop/development/rollback"
+    async with api.caller("operator") as operator:
+        nothing = (await operator.post(f"{path}/preview")).json()
+        assert (nothing["verdict"], nothing["objections"][0]["reason"]) == ("refused", "no_target")
+        first = await made(operator, commit_sha=commit(api.repository, "main~1"))
+        await reached(operator, first, "success")
+        second = await made(operator)
+        await reached(operator, second, "success")
+        found = (await operator.post(f"{path}/preview", json={"reason": "500s"})).json()
+        assert (found["verdict"], found["undoes"]["id"]) == ("safe", second["id"])
+        assert [line["subject"] for line in found["changes"]["leaving"]] == ["Release 2"]
+        assert found["artefact"]["commit_kept"] is True
+        assert (await operator.post(path)).json()["target"] == found["target"]["id"] == first["id"]
+
+
 async def test_logs_come_as_pages_as_text_and_by_waiting(api: Api) -> None:
     await registered(api, "echo one; sleep 0.3; echo two")
     async with api.caller("operator") as operator:

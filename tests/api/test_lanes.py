@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from tests.api.conftest import Api
-from tests.api.test_deployments import NOBODY, WISH, made, reached, reason
+from tests.api.test_deployments import NOBODY, WISH, commit, made, reached, reason
 
 from dg.core.access.models import SYSTEM
 
@@ -103,16 +103,12 @@ async def test_a_pipeline_is_registered_read_checked_and_explained(api: Api) -> 
         assert [item["revision"] for item in history["items"]] == [2]
         rest = await admin.get("/v1/pipelines/shop/history", params={"cursor": history["next_cursor"]})
         assert [item["revision"] for item in rest.json()["items"]] == [1]
-        plan = (await admin.post("/v1/pipelines/shop/plan", json={"environment": "staging"})).json()
-        assert [step["name"] for step in plan["steps"]] == ["release"]
-        assert "make release" in plan["steps"][0]["text"]
-        assert plan["changes"]["total"] == 2
         source = (await admin.get("/v1/pipelines/shop/source")).json()
         assert source == {
             "service": "shop",
             "git": str(api.repository),
             "ref": "main",
-            "commit_sha": plan["commit_sha"],
+            "commit_sha": commit(api.repository, "main"),
         }
 
 
@@ -129,9 +125,6 @@ async def test_a_bad_pipeline_is_refused_with_every_field(api: Api) -> None:
         findings = (await admin.post("/v1/pipelines/lint", json={"text": api.pipeline()})).json()["items"]
         assert {finding["level"] for finding in findings} == {"warning"}
         assert (await admin.get("/v1/pipelines/shop")).status_code == 404
-        assert (
-            await admin.post("/v1/pipelines/shop/plan", json={"environment": "staging"})
-        ).status_code == 404
         assert (await admin.get("/v1/pipelines/shop/source")).status_code == 404
 
 

@@ -327,23 +327,3 @@ def test_rollback_asks_for_the_lane(api: ScriptedApi, capsys: Captured) -> None:
     )
     assert code == ExitCode.OK
     assert api.asked[0].body == {"target": UNDOING, "override": "outage", "cross_irreversible": True}
-
-
-@pytest.mark.parametrize(("answer", "code"), [("n\n", ExitCode.REFUSED), ("y\n", ExitCode.OK)])
-def test_a_person_is_shown_what_goes_away_before_production(
-    api: ScriptedApi, answer: str, code: int, capsys: Captured, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    commit = {"sha": samples.SHA, "author": "Ana", "subject": "Spring prices", "at": "2026-11-26T06:00:00Z"}
-    api.on("GET /lanes/web/production", lane())
-    api.on(
-        f"GET /deployments/{ID}/changes",
-        {"head": samples.SHA, "total": 1, "commits": [commit], "leaving": []},
-    )
-    api.on("POST /lanes/web/production/rollback", samples.deployment(kind="rollback"), status=201)
-    monkeypatch.setattr("dg.cli.deployments.person_is_there", lambda: True)
-    monkeypatch.setattr("click.termui.visible_prompt_func", lambda _="": answer.strip())
-    assert run(["rollback", "web", "--env", "production"]) == code
-    asked = capsys.readouterr().err
-    assert "web in production runs 1.4.2 (9f1c2ab)" in asked
-    assert "+ 9f1c2ab Spring prices (Ana)" in asked
-    assert len(api.requests("POST /lanes/web/production/rollback")) == (code == ExitCode.OK)

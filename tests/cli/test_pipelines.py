@@ -155,35 +155,6 @@ def test_revisions_are_listed(api: ScriptedApi, capsys: Captured) -> None:
     ]
 
 
-def test_plan_shows_what_would_run_and_what_it_brings(api: ScriptedApi, capsys: Captured) -> None:
-    commit = {"sha": samples.SHA, "author": "Ana", "subject": "Fix it", "at": "2026-11-26T06:00:00Z"}
-    step = {
-        "name": "migrate",
-        "phase": "deploy",
-        "index": 0,
-        "action": "run",
-        "text": "./bin/migrate\n up",
-        "timeout": 90.0,
-    }
-    plan = {
-        "service": "web",
-        "environment": "staging",
-        "kind": "deploy",
-        "commit_sha": samples.SHA,
-        "steps": [
-            {**step, "secrets": ["database_url"], "reversible": False},
-            {"name": "smoke", "phase": "verify"},
-        ],
-        "changes": {"head": samples.SHA, "total": 1, "commits": [commit], "leaving": []},
-    }
-    api.on("POST /pipelines/web/plan", plan)
-    assert run(["pipeline", "plan", "web", "main", "--env", "staging"]) == ExitCode.OK
-    said = capsys.readouterr().out
-    assert "at most 1m30  secret database_url, cannot be undone  ./bin/migrate up" in said
-    assert "+  9f1c2ab  Fix it (Ana)" in said
-    assert api.asked[0].body == {"environment": "staging", "ref": "main"}
-
-
 def test_source_says_what_let_the_server_in(api: ScriptedApi, capsys: Captured) -> None:
     found = {"service": "web", "git": "git@github.com:acme/web.git", "ref": "main", "commit_sha": samples.SHA}
     known = {**found, "source": "git@github.com:acme/", "credential": "ssh_key"}

@@ -22,6 +22,7 @@ from dg.core.deployments.models import (
     Status,
     UpdateDeployment,
 )
+from dg.core.deployments.previews import PreviewVerdict, RollbackVerdict
 from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Refused, Unauthenticated
 from dg.core.types import Environment
 
@@ -118,6 +119,18 @@ async def test_lanes_are_locked_frozen_and_opened(client: Client) -> None:
 async def test_a_rollback_that_has_nowhere_to_go_is_refused(client: Client) -> None:
     with pytest.raises(Refused):
         await client.lanes.rollback("web", Environment.PRODUCTION, RequestRollback(reason="try"))
+    foreseen = await client.lanes.preview_rollback("web", Environment.PRODUCTION, RequestRollback())
+    assert foreseen.verdict is RollbackVerdict.REFUSED
+    assert [objection.reason for objection in foreseen.objections] == ["no_target"]
+
+
+async def test_a_preview_names_the_steps_and_starts_nothing(client: Client) -> None:
+    before = (await client.deployments.list(limit=1)).items
+    asked = CreateDeployment(environment=Environment.PRODUCTION, service="web", ref="good")
+    found = await client.deployments.preview(asked)
+    assert [step.name for step in found.steps] == ["pack", "release", "smoke"]
+    assert (found.version, found.verdict) == ("good", PreviewVerdict.STARTS)
+    assert (await client.deployments.list(limit=1)).items == before
 
 
 async def test_pipelines_are_kept_read_and_judged(client: Client) -> None:
@@ -126,8 +139,6 @@ async def test_pipelines_are_kept_read_and_judged(client: Client) -> None:
     assert [each.service for each in await client.pipelines.list()] == ["web"]
     assert await client.pipelines.lint(kept.text) is not None
     assert (await client.pipelines.source("web")).ref == "main"
-    plan = await client.pipelines.plan("web", STAGING, "slow")
-    assert [step.name for step in plan.steps] == ["pack", "release", "smoke"]
     with pytest.raises(Invalid):
         await client.pipelines.register("version = 1")
 

@@ -13,6 +13,7 @@ from dg.api.app import HANDLERS, bind
 from dg.api.contract import ContractError, Schema
 from dg.core.access.models import Role
 from dg.core.deployments.models import Kind, LaneState, Reason, Status, StepStatus
+from dg.core.deployments.previews import PreviewVerdict, RollbackVerdict
 from dg.core.types import Environment
 
 DOCUMENTS = {name: contract.load(name) for name in contract.NAMES}
@@ -134,6 +135,8 @@ def test_enums_are_those_of_the_core() -> None:
         "FailureReason": Reason,
         "StepState": StepStatus,
         "LaneState": LaneState,
+        "PreviewVerdict": PreviewVerdict,
+        "RollbackVerdict": RollbackVerdict,
     }.items():
         assert schemas[name]["enum"] == [item.value for item in enum] or name == "LaneState"
         assert set(schemas[name]["enum"]) == {item.value for item in enum}

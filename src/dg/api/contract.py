@@ -125,6 +125,13 @@ class Operation:
         refuse(wrong)
         return found
 
+    def takes(self, path: Mapping[str, str]) -> bool:
+        """Whether these texts can be the values in its path."""
+        placed = [parameter for parameter in self.parameters if parameter.where == "path"]
+        return not any(
+            parameter.schema.mistakes(parameter.read(path[parameter.name])) for parameter in placed
+        )
+
     def _unknown(self, query: Mapping[str, str]) -> Iterator[Mistake]:
         """A misspelt filter must not list everything."""
         known = [parameter.name for parameter in self.parameters if parameter.where == "query"]

@@ -65,7 +65,8 @@ class Router:
 
         Raises NotFound for an unknown path, MethodNotAllowed with every method that the path has. Where a
         literal path stands beside a variable one (`/pipelines/lint`, `/pipelines/{service}`) the literal one
-        goes first, but a service of that name is still found by the other's methods.
+        goes first, but a service of that name is still found by the other's methods; no deployment has the id
+        `preview`.
         """
         wanted = "GET" if method == "HEAD" else method
         look = self._found if len(path) <= LONGEST_REMEMBERED else self._find
@@ -74,9 +75,11 @@ class Router:
     def _find(self, wanted: str, method: str, path: bytes) -> Match:
         segments = _decode(path)
         nodes = list(_walk(self._root, segments, ()))
-        for node, values in nodes:
+        for at, (node, values) in enumerate(nodes):
             if operation := node.operations.get(wanted):
-                return Match(operation, dict(zip(_names(operation.path), values, strict=True)))
+                named = dict(zip(_names(operation.path), values, strict=True))
+                if at == 0 or operation.takes(named):
+                    return Match(operation, named)
         if not nodes:
             raise NotFound("nothing is at this path; GET /v1/versions names the contracts", reason="no_path")
         raise MethodNotAllowed(method, _allowed(nodes[0][0].operations))

@@ -13,11 +13,10 @@ from dg.cli.output import Meaning
 from dg.cli.params import ENVIRONMENT, Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from dg.cli.output import Output
     from dg.client.sync import Blocking
-    from dg.core.deployments.models import Deployment
+    from dg.core.deployments.models import Deployment, RequestRollback
+    from dg.core.deployments.previews import RollbackPreview
     from dg.core.types import Environment
 
 LATEST = "latest"
@@ -204,6 +203,7 @@ def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | N
     epilog="""\b
 Examples:
   dg rollback web --env production --reason "checkout answers 500" --wait
+  dg rollback web --env production --plan
   dg rollback web --env production --to 019acd5e-7c00-7000-8000-000000000000
   dg rollback web --env production --override 'the freeze is about this bug'""",
 )
@@ -217,6 +217,9 @@ Examples:
 @click.option("--reason", help="Why; kept in the history.")
 @click.option("--override", metavar="REASON", help="Pass a manual lock or a freeze, for this reason.")
 @click.option("--cross-irreversible", is_flag=True, help="Go back even across a step that cannot be undone.")
+@click.option(
+    "--plan", is_flag=True, help="Only show what it would do; exit with 3 when it would be refused."
+)
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @WAIT
 @pass_invocation
@@ -228,6 +231,7 @@ def rollback(
     reason: str | None,
     override: str | None,
     cross_irreversible: bool,
+    plan: bool,
     yes: bool,
     wait: bool,
 ) -> int:
@@ -243,10 +247,25 @@ def rollback(
         cross_irreversible=cross_irreversible,
     )
     with server(invocation) as dg:
+        if plan:
+            return _show_plan(
+                dg.run(dg.client.lanes.preview_rollback(service, environment, asked)), invocation
+            )
         if environment.value == "production" and not yes and person_is_there():
-            _confirm(dg, service, environment, target, invocation.output.to(sys.stderr))
+            asked = _confirm(dg, service, environment, asked, invocation.output.to(sys.stderr))
         made = dg.run(dg.client.lanes.rollback(service, environment, asked))
         return _carry_out(dg, made, invocation.output, wait)
+
+
+def _show_plan(found: RollbackPreview, invocation: Invocation) -> int:
+    from dg.cli.previews import print_rollback
+    from dg.cli.remote import record
+
+    if invocation.json:
+        record(invocation.output, found)
+    else:
+        print_rollback(found, invocation.output)
+    return ExitCode.REFUSED if found.verdict.value == "refused" else ExitCode.OK
 
 
 def person_is_there() -> bool:
@@ -255,30 +274,19 @@ def person_is_there() -> bool:
 
 
 def _confirm(
-    dg: Blocking, service: str, environment: Environment, target: str | None, output: Output
-) -> None:
-    """Show what is at stake and ask. Raises Refused for a no."""
-    from dg.cli.words import commits, running, version
+    dg: Blocking, service: str, environment: Environment, asked: RequestRollback, output: Output
+) -> RequestRollback:
+    """Show what is at stake and ask; gives the request for just what was shown. Raises Refused for a no."""
+    from dg.cli.previews import print_rollback
     from dg.core.errors import Refused
 
-    lane = dg.run(dg.client.lanes.get(service, environment))
-    output.line(f"{service} in", (environment.value, Meaning.STRONG), "runs", running(lane))
-    if lane.current:
-        changes = dg.run(dg.client.deployments.changes(lane.current))
-        if changes.commits:
-            output.line("it brought:")
-            _print_indented(commits(changes), output)
-    if target:
-        output.line("back to", (version(dg.run(dg.client.deployments.get(target))), Meaning.STRONG))
-    else:
-        output.line("back to the newest good version before it")
+    found = dg.run(dg.client.lanes.preview_rollback(service, environment, asked))
+    if found.objections:
+        raise Refused(found.sentence, reason=found.objections[0].reason)
+    print_rollback(found, output)
     if not click.confirm("Roll back?", err=True):
         raise Refused("nothing was rolled back", reason="declined")
-
-
-def _print_indented(rows: Iterable[list[str | tuple[str, Meaning]]], output: Output) -> None:
-    for row in rows:
-        output.line(" ", *row)
+    return asked.model_copy(update={"target": found.target.id}) if found.target else asked
 
 
 def find(dg: Blocking, id: str) -> Deployment:  # noqa: A002

@@ -24,6 +24,7 @@ COMMANDS = {
         "init": "dg.cli.init:init",
     },
     "Deployments": {
+        "plan": "dg.cli.previews:plan",
         "deploy": "dg.cli.deployments:deploy",
         "status": "dg.cli.deployments:status",
         "show": "dg.cli.deployments:show",

@@ -11,15 +11,13 @@ import click
 from dg.cli.errors import ExitCode
 from dg.cli.init import init
 from dg.cli.options import Group, Invocation, pass_invocation
-from dg.cli.output import Meaning, Output, Text, duration
-from dg.cli.params import ENVIRONMENT
+from dg.cli.output import Meaning, Output, Text
+from dg.cli.previews import plan
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
-    from dg.client.models import Plan
     from dg.core.deployments.models import RegisteredPipeline
-    from dg.core.types import Environment
 
 LARGEST = 64 << 10
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False), default="dg.toml")
@@ -31,6 +29,7 @@ def pipeline() -> None:
 
 
 pipeline.add_command(init)
+pipeline.add_command(plan)
 
 
 @pipeline.command()
@@ -58,52 +57,6 @@ def lint(invocation: Invocation, file: Path) -> int:
 
 
 @pipeline.command()
-@click.argument("service")
-@click.argument("ref", required=False)
-@click.option("--env", "environment", type=ENVIRONMENT, required=True, help="Where to.")
-@pass_invocation
-def plan(invocation: Invocation, service: str, ref: str | None, environment: Environment) -> None:
-    """Show what deploying REF would run and bring, without running it.
-
-    REF is a branch, tag or commit; the pipeline's own branch when left out.
-    """
-    from dg.cli.remote import record, server
-
-    with server(invocation) as dg:
-        planned = dg.run(dg.client.pipelines.plan(service, environment, ref))
-    if invocation.json:
-        record(invocation.output, planned)
-    else:
-        _print_plan(planned, invocation.output)
-
-
-def _print_plan(plan: Plan, output: Output) -> None:
-    from dg.cli.words import commits
-
-    name = (f"{plan.kind.value} {plan.service} {plan.commit_sha[:7]}", Meaning.STRONG)
-    output.line(name, "→", (plan.environment.value, Meaning.STRONG), (plan.ref or "", Meaning.DIM))
-    output.line()
-    rows: list[list[Text]] = [
-        [
-            step.phase,
-            step.name,
-            "" if step.timeout is None else f"at most {duration(step.timeout)}",
-            ", ".join(_marks(step.secrets, step.reversible)),
-            " ".join(step.text.split()),
-        ]
-        for step in plan.steps
-    ]
-    output.table(rows, header=("PHASE", "STEP", "TIME", "", "RUNS"))
-    if brought := commits(plan.changes):
-        output.line()
-        output.table(brought)
-
-
-def _marks(secrets: Iterable[str], reversible: bool) -> list[str]:
-    return [f"secret {name}" for name in secrets] + ([] if reversible else ["cannot be undone"])
-
-
-@pipeline.command()
 @FILE
 @pass_invocation
 def register(invocation: Invocation, file: Path) -> None:
@@ -118,7 +71,7 @@ def register(invocation: Invocation, file: Path) -> None:
         record(output, made)
     else:
         output.line(output.glyph("ok"), f"{made.service} is at revision {made.revision}")
-        output.line(("  try it:", Meaning.DIM), f"dg pipeline plan {made.service} --env development")
+        output.line(("  try it:", Meaning.DIM), f"dg plan {made.service} --env development")
 
 
 @pipeline.command()

@@ -21,10 +21,11 @@ NOTHING_REGISTERED: Sequence[Text] = (
 
 def version(deployment: Deployment) -> str:
     """`1.4.2 (9f1c2ab)`, the commit alone where that is the version."""
-    return _version(deployment.version, deployment.commit_sha)
+    return labelled(deployment.version, deployment.commit_sha)
 
 
-def _version(version: str, sha: str) -> str:
+def labelled(version: str, sha: str) -> str:
+    """A version with its short commit, the commit alone where that is the version."""
     return version if sha.startswith(version) else f"{version} ({sha[:7]})"
 
 
@@ -34,7 +35,7 @@ def running(lane: Lane) -> Text:
         return "not known", Meaning.WARN
     if lane.current_version is None:
         return "nothing yet", Meaning.DIM
-    return _version(lane.current_version, lane.current_sha or ""), Meaning.STRONG
+    return labelled(lane.current_version, lane.current_sha or ""), Meaning.STRONG
 
 
 def who(deployment: Deployment) -> str:
@@ -89,10 +90,15 @@ def outcome(deployment: Deployment, output: Output) -> list[Text]:
 
 def commits(changes: Changes) -> list[list[Text]]:
     """Rows of the commits that come, then of those that go."""
-    rows = [_commit("+", line) for line in changes.commits[:COMMITS_SHOWN]]
-    if changes.total > len(rows):
-        rows.append([("", Meaning.DIM), "", (f"and {changes.total - len(rows)} more", Meaning.DIM)])
-    return rows + [_commit("-", line) for line in changes.leaving[:COMMITS_SHOWN]]
+    coming = _some("+", changes.commits, changes.total)
+    return coming + _some("-", changes.leaving, max(changes.leaving_total, len(changes.leaving)))
+
+
+def _some(sign: str, lines: Sequence[CommitLine], total: int) -> list[list[Text]]:
+    rows = [_commit(sign, line) for line in lines[:COMMITS_SHOWN]]
+    if total > len(rows):
+        rows.append(["", "", (f"and {total - len(rows)} more", Meaning.DIM)])
+    return rows
 
 
 def _commit(sign: str, line: CommitLine) -> list[Text]:

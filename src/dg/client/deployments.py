@@ -20,6 +20,7 @@ from dg.core.deployments.models import (
     Step,
     UpdateDeployment,
 )
+from dg.core.deployments.previews import Preview
 
 LONG_POLL = 20.0
 
@@ -34,6 +35,11 @@ class Deployments:
         """Ask for a deployment. Raises Refused for a closed lane, Invalid for an unknown ref or service."""
         answer = await self._http.write("POST", path("deployments"), encode(request), key=key)
         return decode(Deployment, answer)
+
+    async def preview(self, request: CreateDeployment) -> Preview:
+        """What `create` would make of this request; nothing is started. Raises Invalid, NotFound."""
+        answer = await self._http.write("POST", path("deployments", "preview"), encode(request))
+        return decode(Preview, answer)
 
     async def get(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""

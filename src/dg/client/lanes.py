@@ -5,6 +5,7 @@ from __future__ import annotations
 from dg.client.http import Http, path
 from dg.client.wire import JSON, decode, encode, rfc3339
 from dg.core.deployments.models import Block, Deployment, Freeze, Lane, Page, RequestRollback, Waiting
+from dg.core.deployments.previews import RollbackPreview
 from dg.core.types import Environment
 
 
@@ -58,6 +59,13 @@ class Lanes:
             "POST", path("lanes", service, environment, "rollback"), encode(request), key=key
         )
         return decode(Deployment, answer)
+
+    async def preview_rollback(
+        self, service: str, environment: Environment, request: RequestRollback
+    ) -> RollbackPreview:
+        """What `rollback` would make of this request; nothing is started. Raises NotFound."""
+        where = path("lanes", service, environment, "rollback", "preview")
+        return decode(RollbackPreview, await self._http.write("POST", where, encode(request)))
 
     async def queue(self, service: str, environment: Environment) -> tuple[Waiting, ...]:
         """What waits for the lane, the next one first. Raises NotFound."""

@@ -6,9 +6,6 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from dg.core.deployments.models import Changes, Kind
-from dg.core.types import Environment
-
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
@@ -69,30 +66,3 @@ class PipelineSource(_Model):
     commit_sha: str
     source: str | None = None
     credential: str | None = None
-
-
-class PlannedStep(_Model):
-    """One step as it would run: `action` is run, shell or check, `text` what it does in one line or more."""
-
-    name: str
-    phase: str
-    index: int = 0
-    action: str = "run"
-    text: str = ""
-    timeout: float | None = None
-    secrets: tuple[str, ...] = ()
-    reversible: bool = True
-    when: str = "success"
-    background: bool = False
-
-
-class Plan(_Model):
-    """What a deployment would do: its steps in order, and the commits it would bring."""
-
-    service: str
-    environment: Environment
-    commit_sha: str
-    steps: tuple[PlannedStep, ...]
-    changes: Changes
-    kind: Kind = Kind.DEPLOY
-    ref: str | None = None

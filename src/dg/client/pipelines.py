@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dg.client.http import Http, path
-from dg.client.models import Finding, PipelineSource, Plan
+from dg.client.models import Finding, PipelineSource
 from dg.client.wire import decode
 from dg.core.deployments.models import Page, RegisteredPipeline
-from dg.core.types import Environment
 
 
 class Pipelines:
@@ -47,8 +46,3 @@ class Pipelines:
         """What is wrong with `text`, or could be better; nothing is registered."""
         answer = await self._http.write("POST", path("pipelines", "lint"), {"text": text})
         return decode(Page[Finding], answer).items
-
-    async def plan(self, service: str, environment: Environment, ref: str | None = None) -> Plan:
-        """What a deployment of `ref` would run and bring; nothing is started."""
-        body = {"environment": environment.value, **({"ref": ref} if ref else {})}
-        return decode(Plan, await self._http.write("POST", path("pipelines", service, "plan"), body))

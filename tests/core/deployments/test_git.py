@@ -226,8 +226,9 @@ async def test_only_full_commit_ids_reach_git(upstream: Upstream, mirrors: Mirro
         mirrors.commits("web", None, commit, 5),
         mirrors.commits("web", commit, known, 5),
         mirrors.commits("web", known, commit, 5),
+        mirrors.changed_files("web", commit, known, 5),
         mirrors.changed_files("web", known, commit, 5),
-        mirrors.changed_files("web", None, commit, 5),
+        mirrors.has("web", commit),
         mirrors.read_file("web", commit, "file", 5),
     )
     for call in calls:
@@ -345,13 +346,29 @@ async def test_a_commit_from_an_impossible_time_still_fits(upstream: Upstream, m
     assert abs(resolved.author_time) < 2**63
 
 
-async def test_changed_files_are_named(upstream: Upstream, mirrors: Mirrors) -> None:
-    base = upstream.commit("base", kept="1", edited="1")
-    head = upstream.commit("head", edited="2", **{"new file": "1", "\x1b[2J": "1"})
+async def test_changed_files_are_named_and_their_lines_counted(upstream: Upstream, mirrors: Mirrors) -> None:
+    base = upstream.commit("base", kept="1", edited="1\n2\n3\n", image="\0")
+    changed = {"new file": "1\n", "\x1b[2J": "1\n", "image": "\0\0"}
+    head = upstream.commit("head", edited="2\n3\n4\n5\n", **changed)
     await mirrors.fetch("web", upstream.url)
-    assert await mirrors.changed_files("web", base, head, limit=10) == ["␛[2J", "edited", "new file"]
-    assert await mirrors.changed_files("web", base, head, limit=1) == ["␛[2J"]
-    assert await mirrors.changed_files("web", None, base, limit=10) == ["edited", "kept"]
+    found = await mirrors.changed_files("web", base, head, limit=10)
+    assert [(file.path, file.added, file.removed) for file in found.files] == [
+        ("␛[2J", 1, 0),
+        ("edited", 2, 1),
+        ("image", None, None),
+        ("new file", 1, 0),
+    ]
+    assert (found.total, found.added, found.removed) == (4, 4, 1)
+    first = await mirrors.changed_files("web", base, head, limit=1)
+    assert (first.total, [file.path for file in first.files]) == (4, ["␛[2J"])
+
+
+async def test_the_mirror_knows_what_it_has(upstream: Upstream, mirrors: Mirrors) -> None:
+    commit = upstream.commit("first")
+    assert not await mirrors.has("web", commit)
+    await mirrors.fetch("web", upstream.url)
+    assert await mirrors.has("web", commit)
+    assert not await mirrors.has("web", "0" * 40)
 
 
 async def test_a_file_is_read_at_a_commit(upstream: Upstream, mirrors: Mirrors) -> None:

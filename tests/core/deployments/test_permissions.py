@@ -59,6 +59,14 @@ CALLS: dict[str, tuple[Action, Call]] = {
         Action.DEPLOYMENT_UPDATE,
         lambda w, p, d: w.core.deployments.update(p, d, UpdateDeployment(note="soon")),
     ),
+    "Deployments.preview": (
+        Action.DEPLOYMENT_READ,
+        lambda w, p, d: w.core.deployments.preview(p, CreateDeployment(environment=PRODUCTION, ref="v1")),
+    ),
+    "Deployments.preview_rollback": (
+        Action.DEPLOYMENT_READ,
+        lambda w, p, d: w.core.deployments.preview_rollback(p, "web", PRODUCTION, RequestRollback()),
+    ),
     "Deployments.rollback": (
         Action.DEPLOYMENT_ROLLBACK,
         lambda w, p, d: w.core.deployments.rollback(p, d, RequestRollback()),
@@ -94,10 +102,6 @@ CALLS: dict[str, tuple[Action, Call]] = {
     "Pipelines.history": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.history(p, "web")),
     "Pipelines.lint": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.lint(p, w.pipeline())),
     "Pipelines.source": (Action.PIPELINE_READ, lambda w, p, d: w.core.pipelines.source(p, "web")),
-    "Pipelines.plan": (
-        Action.PIPELINE_READ,
-        lambda w, p, d: w.core.pipelines.plan(p, "web", "production", "v1"),
-    ),
 }
 """Every public method, the one action it checks, and a call of it."""
 
@@ -198,7 +202,8 @@ async def test_a_token_for_staging_cannot_see_production(quiet: World) -> None:
     for name in ("get", "status", "steps", "logs", "changes", "update", "cancel", "rollback"):
         with pytest.raises(NotFound, match=f"there is no deployment {hidden.id}"):
             await CALLS[f"Deployments.{name}"][1](quiet, NARROW, hidden.id)
-    for name in ("Lanes.get", "Lanes.lock", "Lanes.unlock", "Lanes.queue", "Lanes.block", "Pipelines.plan"):
+    lanes = [f"Lanes.{name}" for name in ("get", "lock", "unlock", "queue", "block")]
+    for name in (*lanes, "Deployments.preview", "Deployments.preview_rollback"):
         with pytest.raises(NotFound, match="there is no lane web/production that you may see"):
             await CALLS[name][1](quiet, NARROW, "")
     assert [d.id for d in (await quiet.core.deployments.list(NARROW)).items] == [shown.id]

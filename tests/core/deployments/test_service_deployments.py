@@ -360,6 +360,7 @@ async def test_changes_after_a_force_push_name_what_goes_away(quiet: World) -> N
     changes = await quiet.core.deployments.changes(ADMIN, (await quiet.create("main")).id)
     assert [commit.subject for commit in changes.commits] == ["Another way"]
     assert [commit.subject for commit in changes.leaving] == ["Release 3", "Release 2"]
+    assert changes.leaving_total == 2
 
 
 async def _pretend_success(world: World, deployment: Deployment) -> Deployment:

@@ -1,4 +1,4 @@
-"""Pipelines as callers see them: registered in revisions, judged, and explained without running."""
+"""Pipelines as callers see them: registered in revisions, and judged."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 from tests.core.deployments.world import ADMIN, OPERATOR, World, step
 
-from dg.core.deployments.models import Kind
 from dg.core.errors import Forbidden, Invalid, NotFound, Unavailable
 from dg.core.idempotency import Once
 from dg.core.testing import person
@@ -72,35 +71,10 @@ async def test_a_repeated_registration_gets_its_first_answer(quiet: World) -> No
     assert await quiet.core.pipelines.register(ADMIN, quiet.pipeline(ROLLOUT), key) == first
 
 
-async def test_a_plan_says_what_would_run_and_runs_nothing(quiet: World) -> None:
-    await quiet.register(BUILD, ROLLOUT)
-    plan = await quiet.core.pipelines.plan(ADMIN, "web", "staging", "v3")
-    assert [(planned.name, planned.phase) for planned in plan.steps] == [
-        ("image", "build"),
-        ("rollout", "deploy"),
-    ]
-    assert (plan.kind, plan.commit_sha) == (Kind.DEPLOY, quiet.repository.head("v3"))
-    assert (plan.changes.base, plan.changes.total) == (None, 3)
-    assert (await quiet.core.deployments.list(ADMIN)).items == ()
-
-
-async def test_a_plan_follows_the_pipeline_in_the_repository(quiet: World) -> None:
-    quiet.repository.commit("Deploy", dg__toml=quiet.pipeline(step("elsewhere", "deploy", "true")))
-    await quiet.register(ROLLOUT, source='pipeline = "repo"')
-    plan = await quiet.core.pipelines.plan(ADMIN, "web", "staging", "v3")
-    assert [planned.name for planned in plan.steps] == ["elsewhere"]
-
-
-async def test_a_plan_for_an_environment_that_is_not_there_is_not_found(quiet: World) -> None:
-    with pytest.raises(NotFound, match="there is no environment prod"):
-        await quiet.core.pipelines.plan(ADMIN, "web", "prod")
-
-
 async def test_a_pipeline_that_nobody_registered_is_not_found(quiet: World) -> None:
     for call in (
         quiet.core.pipelines.get(ADMIN, "shop"),
         quiet.core.pipelines.history(ADMIN, "shop"),
-        quiet.core.pipelines.plan(ADMIN, "shop", "staging"),
     ):
         with pytest.raises(NotFound, match="there is no service shop; register its pipeline first"):
             await call

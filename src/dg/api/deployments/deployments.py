@@ -51,6 +51,11 @@ async def create_deployment(call: Call) -> Response:
     return _made(await call.core.deployments.create(call.principal, request, call.once))
 
 
+async def preview_deployment(call: Call) -> Response:
+    request = wire.read(CreateDeployment, call.body)
+    return answer(await call.core.deployments.preview(call.principal, request))
+
+
 async def get_deployment(call: Call) -> Response:
     return answer(await call.core.deployments.get(call.principal, _id(call)))
 
@@ -167,6 +172,7 @@ def _made(deployment: Deployment) -> Response:
 HANDLERS: Mapping[str, Handler] = {
     "listDeployments": list_deployments,
     "createDeployment": create_deployment,
+    "previewDeployment": preview_deployment,
     "getDeployment": get_deployment,
     "updateDeployment": update_deployment,
     "deleteDeployment": cancel_deployment,

@@ -43,6 +43,11 @@ async def rollback_lane(call: Call) -> Response:
     return created(deployment, f"/deployments/{deployment.id}")
 
 
+async def preview_rollback(call: Call) -> Response:
+    request = wire.read(RequestRollback, call.body)
+    return answer(await call.core.deployments.preview_rollback(call.principal, *_lane(call), request))
+
+
 async def list_lane_queue(call: Call) -> Response:
     return items(await call.core.lanes.queue(call.principal, *_lane(call)))
 
@@ -98,6 +103,7 @@ HANDLERS: Mapping[str, Handler] = {
     "lockLane": lock_lane,
     "unlockLane": unlock_lane,
     "rollbackLane": rollback_lane,
+    "previewRollback": preview_rollback,
     "listLaneQueue": list_lane_queue,
     "listBlocks": list_blocks,
     "blockVersion": block_version,

@@ -1,4 +1,4 @@
-"""Pipelines: register, read, check and explain."""
+"""Pipelines: register, read and check."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from dg.api.call import Call, Handler, answer, created, items
-from dg.core.types import Environment
 
 
 async def list_pipelines(call: Call) -> Response:
@@ -41,16 +40,6 @@ async def get_pipeline_source(call: Call) -> Response:
     return answer(await call.core.pipelines.source(call.principal, call.arguments["service"]))
 
 
-async def plan_pipeline(call: Call) -> Response:
-    plan = await call.core.pipelines.plan(
-        call.principal,
-        call.arguments["service"],
-        Environment(call.body["environment"]),
-        call.body.get("ref"),
-    )
-    return answer(plan)
-
-
 HANDLERS: Mapping[str, Handler] = {
     "listPipelines": list_pipelines,
     "registerPipeline": register_pipeline,
@@ -58,5 +47,4 @@ HANDLERS: Mapping[str, Handler] = {
     "getPipeline": get_pipeline,
     "getPipelineHistory": get_pipeline_history,
     "getPipelineSource": get_pipeline_source,
-    "planPipeline": plan_pipeline,
 }

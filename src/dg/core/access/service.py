@@ -143,9 +143,17 @@ class Access:
         self, principal: Principal, action: Action, environment: str | None = None, service: str | None = None
     ) -> None:
         """Raise Forbidden unless `principal` may do `action` to that object; None is all of a kind."""
-        if not principal.may(action, environment, service):
+        if objection := self.objection(principal, action, environment, service):
             self._denied(Denial(principal, action, environment, service))
-            raise _forbidden(principal, action, environment, service)
+            raise objection
+
+    def objection(
+        self, principal: Principal, action: Action, environment: str | None, service: str | None
+    ) -> Forbidden | None:
+        """What `require` would raise, for those who only look ahead: it is no denied try."""
+        if principal.may(action, environment, service):
+            return None
+        return _forbidden(principal, action, environment, service)
 
     def require_somewhere(self, principal: Principal, action: Action) -> None:
         """Raise Forbidden unless there is any object to which `principal` may do `action`: for lists."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from dg.core.clock import Clock
 from dg.core.deployments.command import Finished, run
 from dg.core.deployments.complaints import complaint, failure
-from dg.core.deployments.models import Changes, CommitLine
+from dg.core.deployments.models import Changes, CommitLine, FileChange, FileChanges
 from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
 from dg.core.deployments.sources import SSH_OPTIONS, Credential, Sources, Use, handed
 from dg.core.errors import Invalid, NotFound, Unavailable
@@ -191,6 +191,10 @@ class Mirrors:
         await self._git(service, "update-ref", "--end-of-options", f"refs/dg/{_checked(commit)}", commit)
         self._kept.add((service, commit))
 
+    async def has(self, service: str, commit: str) -> bool:
+        """Whether the mirror knows `commit`, without asking the remote."""
+        return await self._commit(service, _checked(commit)) is not None
+
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes:
         """What comes with `head` and what goes away with `base`, newest first, at most `limit` of each.
 
@@ -200,22 +204,38 @@ class Mirrors:
         if base is not None and await self._commit(service, _checked(base)) is None:
             base = None
         coming = head if base is None else f"{base}..{head}"
-        total = int((await self._git(service, "rev-list", "--count", "--end-of-options", coming)).stdout)
+        commits = await self._log(service, coming, limit=limit)
         leaving: list[CommitLine] = []
+        leaving_total = 0
         if base is not None and not await self._is_ancestor(service, base, head):
             leaving = await self._log(service, f"{head}..{base}", limit=limit)
-        commits = await self._log(service, coming, limit=limit)
-        return Changes(base=base, head=head, total=total, commits=tuple(commits), leaving=tuple(leaving))
+            leaving_total = await self._count(service, f"{head}..{base}")
+        return Changes(
+            base=base,
+            head=head,
+            total=await self._count(service, coming),
+            commits=tuple(commits),
+            leaving_total=leaving_total,
+            leaving=tuple(leaving),
+        )
 
-    async def changed_files(self, service: str, base: str | None, head: str, limit: int) -> list[str]:
-        """Paths that differ between the two commits (all of `head` without a base), at most `limit`."""
-        if base is None:
-            command = ["ls-tree", "-r", "--name-only", "--full-tree", "-z"]
-        else:
-            command = ["diff", "--name-only", "--no-renames", "--no-ext-diff", "--no-textconv", "-z"]
-        commits = [_checked(commit) for commit in (base, head) if commit is not None]
-        finished = await self._git(service, *command, "--end-of-options", *commits)
-        return [plain(name) for name in finished.stdout.split(b"\0")[:-1]][:limit]
+    async def changed_files(self, service: str, base: str, head: str, limit: int) -> FileChanges:
+        """What differs between the two commits: all files counted, the first `limit` of them by name.
+
+        Of more than 4 MiB of names the rest is left out.
+        """
+        finished = await self._git(
+            service,
+            *("diff", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv", "-z"),
+            *("--end-of-options", _checked(base), _checked(head)),
+        )
+        files = [_file_change(*line.split(b"\t", 2)) for line in finished.stdout.split(b"\0")[:-1]]
+        return FileChanges(
+            total=len(files),
+            added=sum(file.added or 0 for file in files),
+            removed=sum(file.removed or 0 for file in files),
+            files=tuple(files[:limit]),
+        )
 
     async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes:
         """The content of the regular file `path` at `commit`, at most `cap` bytes.
@@ -354,6 +374,9 @@ class Mirrors:
         )
         return finished.stdout.decode("ascii").strip() if finished.code == 0 else None
 
+    async def _count(self, service: str, commits: str) -> int:
+        return int((await self._git(service, "rev-list", "--count", "--end-of-options", commits)).stdout)
+
     async def _is_ancestor(self, service: str, older: str, newer: str) -> bool:
         finished = await self._git(
             service, "merge-base", "--is-ancestor", "--end-of-options", older, newer, allowed=(0, 1)
@@ -433,4 +456,13 @@ def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> C
         author=plain(author, limit=200),
         subject=plain(subject, limit=500),
         at=at * _MICROS,
+    )
+
+
+def _file_change(added: bytes, removed: bytes, path: bytes) -> FileChange:
+    """One line of `git diff --numstat`, which writes dashes for a file that is not text."""
+    return FileChange(
+        path=plain(path),
+        added=None if added == b"-" else int(added),
+        removed=None if removed == b"-" else int(removed),
     )

@@ -6,13 +6,14 @@ the runner) happens outside; these are the rules.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, pipeline, quarantine, receipts, store
+from dg.core.deployments import lanes, pipeline, progress, quarantine, receipts, store
 from dg.core.deployments.models import (
     Deployment,
     Kind,
@@ -134,11 +135,32 @@ def lasts(tx: Tx, lane: lanes.Facts, kind: Kind, pipeline_sha256: str, samples: 
     """Seconds that a run of this pipeline takes in a lane by experience; None without any."""
     try:
         plan = pipeline.parse(store.snapshot(tx, pipeline_sha256))
-    except Invalid:
+    except (Invalid, LookupError):  # it cannot be read, or nobody has deployed with it yet
         return None
     planned = [step for step in plan.steps if step.runs_on(kind)]
-    known = [step.expected for step in expected(tx, (lane.service, lane.environment), kind, planned, samples)]
-    return None if None in known else sum(seconds or 0.0 for seconds in known)
+    return total(expected(tx, (lane.service, lane.environment), kind, planned, samples))
+
+
+def total(steps: Sequence[Step]) -> float | None:
+    """Seconds that all of `steps` take by experience; None when one of them was never seen."""
+    known = [step.expected for step in steps if step.expected is not None]
+    return sum(known) if len(known) == len(steps) else None
+
+
+def starts(tx: Tx, lane: lanes.Facts, samples: int) -> dict[str, int]:
+    """When each of those that wait would start by experience (microseconds, by id); see `lanes.starts`."""
+    holder, free_at = lane.holder, lane.now
+    if holder and holder.status is not Status.PENDING:
+        done = progress.estimate(holder, store.steps(tx, holder.id), lane.now)
+        if done is None:
+            return {}
+        free_at = done
+
+    @functools.cache
+    def seconds(kind: Kind, sha256: str) -> float | None:
+        return lasts(tx, lane, kind, sha256, samples)
+
+    return lanes.starts(lane, free_at, lambda waits: seconds(waits.kind, waits.pipeline_sha256))
 
 
 def _median(values: Sequence[float]) -> float | None:

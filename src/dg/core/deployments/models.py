@@ -255,14 +255,32 @@ class CommitLine(_Model):
 class Changes(_Model):
     """The commits between what runs in the lane (`base`) and what is asked (`head`).
 
-    `commits` come (newest first), `leaving` go away where base is no ancestor; `total` counts all coming.
+    `commits` come (newest first), `leaving` go away where base is no ancestor; the totals count all of them.
     """
 
     base: str | None = None
     head: str
     total: int
     commits: tuple[CommitLine, ...] = ()
+    leaving_total: int = 0
     leaving: tuple[CommitLine, ...] = ()
+
+
+class FileChange(_Model):
+    """One file that differs. Lines are counted, None for a file that is not text."""
+
+    path: str
+    added: int | None = None
+    removed: int | None = None
+
+
+class FileChanges(_Model):
+    """What differs between two commits: `total` files, of which `files` are the first ones by path."""
+
+    total: int
+    added: int
+    removed: int
+    files: tuple[FileChange, ...] = ()
 
 
 class LockLane(_Model):

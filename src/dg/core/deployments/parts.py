@@ -16,7 +16,7 @@ from dg.core.access.service import Access
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database
 from dg.core.deployments.git import Resolved
-from dg.core.deployments.models import Changes, News, Remains
+from dg.core.deployments.models import Changes, FileChanges, News, Remains
 from dg.core.deployments.secrets import Secrets
 from dg.core.deployments.sources import Use
 from dg.core.ledger import Entry
@@ -39,7 +39,11 @@ class Git(Protocol):
 
     async def keep(self, service: str, commit: str) -> None: ...
 
+    async def has(self, service: str, commit: str) -> bool: ...
+
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes: ...
+
+    async def changed_files(self, service: str, base: str, head: str, limit: int) -> FileChanges: ...
 
     async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes: ...
 

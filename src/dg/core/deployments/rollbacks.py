@@ -23,8 +23,8 @@ class Wish:
 
 @dataclass(frozen=True)
 class Prospect:
-    """What a rollback would do. `wish` is None when there is nothing to go back to; `crossing` names the
-    irreversible steps that ran since; `objections` say why it may not be made, the first one first."""
+    """What a rollback would do, `wish` None when there is nothing to go back to. `crossing` names the steps
+    since its target that cannot be undone, `objections` say why it may not be made, the first one first."""
 
     wish: Wish | None
     crossing: tuple[str, ...]
@@ -59,6 +59,9 @@ def wish(tx: Tx, facts: lanes.Facts, request: RequestRollback, bad_id: str | Non
 
 def prospect(tx: Tx, facts: lanes.Facts, request: RequestRollback, bad_id: str | None = None) -> Prospect:
     """What a rollback of this lane would do now, with everything that stands in its way."""
+    if waits := passing(facts, request):
+        made = Wish(store.require(tx, waits.rollback_of or ""), store.require(tx, waits.target or ""))
+        return Prospect(made, irreversible(tx, made.target), ())
     bad = facts.current or _last_effect(tx, facts)
     lane = (facts.service, facts.environment)
     target = choose_target(tx, lane, facts.current.commit_sha if facts.current else None) if bad else None
@@ -81,6 +84,11 @@ def prospect(tx: Tx, facts: lanes.Facts, request: RequestRollback, bad_id: str |
 def _last_effect(tx: Tx, facts: lanes.Facts) -> Deployment | None:
     effects = store.effects_since(tx, facts.service, facts.environment, 0)
     return effects[-1] if effects else None
+
+
+def passing(facts: lanes.Facts, request: RequestRollback) -> Deployment | None:
+    """The rollback that waits already, when the request only gives it the reason to pass what holds it."""
+    return waiting(facts) if request.override is not None else None
 
 
 def waiting(facts: lanes.Facts) -> Deployment | None:

@@ -92,6 +92,16 @@ _SINCE = Statement(
         sa.or_(_d.c.status == "success", sa.and_(_d.c.status == "failed", _d.c.touched == 1)),
     ).order_by(_d.c.number)
 )
+_ROLLBACKS = Statement(
+    _FULL.where(
+        _IN_LANE,
+        _d.c.kind == "rollback",
+        _d.c.started_at.is_not(None),
+        _d.c.completed_at.is_not(None),
+    )
+    .order_by(_d.c.number.desc())
+    .limit(bindparam("limit"))
+)
 _COUNTS = Statement(
     sa.select(_d.c.environment, _d.c.status, sa.func.count().label("n")).group_by(
         _d.c.environment, _d.c.status
@@ -199,6 +209,13 @@ def effects_since(tx: Tx, service: str, environment: str, number: int) -> list[D
     """What left its mark on a lane after deployment `number`: successes, touched failures; oldest first."""
     return [
         _deployment(row) for row in tx.all(_SINCE, service=service, environment=environment, after=number)
+    ]
+
+
+def rollbacks(tx: Tx, service: str, environment: str, limit: int) -> list[Deployment]:
+    """The rollbacks that ran in a lane and have ended, newest first."""
+    return [
+        _deployment(row) for row in tx.all(_ROLLBACKS, service=service, environment=environment, limit=limit)
     ]
 
 

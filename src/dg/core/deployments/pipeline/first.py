@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dg.core.deployments.remotes import check_ref, check_url
 
 _HEAD = """\
-# How `{service}` is deployed. `dg pipeline lint` checks this file, `dg pipeline plan` shows what would run.
+# How `{service}` is deployed. `dg pipeline lint` checks this file, `dg plan` shows what would run.
 version = 1
 service = {quoted_service}
 

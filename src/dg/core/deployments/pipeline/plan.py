@@ -41,7 +41,10 @@ class Inputs:
 
 @dataclass(frozen=True)
 class PlannedStep:
-    """One step that would run. `action` is run, shell or check and `text` shows it; times are in seconds."""
+    """One step that would run. `action` is run, shell or check and `text` shows it; times are in seconds.
+
+    `expected` is how long it took in the lane before, None where nobody knows.
+    """
 
     index: int
     name: str
@@ -49,13 +52,14 @@ class PlannedStep:
     action: str
     text: str
     timeout: float
-    idle: float | None
     grace: float
     secrets: tuple[str, ...]
     reversible: bool
     cancel: str
     when: str
     background: bool
+    idle: float | None = None
+    expected: float | None = None
 
 
 def render(pipeline: Pipeline, inputs: Inputs) -> list[dict[str, Any]]:

@@ -2,6 +2,6 @@
 
 from dg.core.deployments.service.deployments import Deployments
 from dg.core.deployments.service.lanes import Lanes
-from dg.core.deployments.service.pipelines import Pipelines, Plan
+from dg.core.deployments.service.pipelines import Pipelines
 
-__all__ = ["Deployments", "Lanes", "Pipelines", "Plan"]
+__all__ = ["Deployments", "Lanes", "Pipelines"]

@@ -64,7 +64,7 @@ async def resolve(parts: Parts, principal: Principal, service: str, request: Cre
 async def objections(parts: Parts, wish: Wish) -> list[Invalid]:
     """What git, the pipeline and the secrets have against it: said now, not when it starts."""
     found: list[Invalid] = []
-    for check in (_check_protected, _check_pipeline):
+    for check in (_check_protected, _check_steps):
         try:
             await check(parts, wish)
         except Invalid as problem:
@@ -115,10 +115,13 @@ async def _check_protected(parts: Parts, wish: Wish) -> None:
         )
 
 
-async def _check_pipeline(parts: Parts, wish: Wish) -> None:
-    """Raise Invalid when a setting or a secret that a step uses is missing."""
-    deployment = wish.deployment
-    steps = pipeline.render(pipeline.parse(wish.text), inputs_of(deployment))
+async def _check_steps(parts: Parts, wish: Wish) -> None:
+    await check_steps(parts, wish.deployment, pipeline.parse(wish.text))
+
+
+async def check_steps(parts: Parts, deployment: Deployment, plan: pipeline.Pipeline) -> None:
+    """Raise Invalid when a setting or a secret that a step of `plan` uses is missing."""
+    steps = pipeline.render(plan, inputs_of(deployment))
     names = sorted({name for step in steps for name in step["secrets"]})
     if names:
         await parts.secrets.get(deployment.service, deployment.environment, names)

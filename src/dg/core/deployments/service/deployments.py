@@ -39,7 +39,8 @@ from dg.core.deployments.models import (
     UpdateDeployment,
 )
 from dg.core.deployments.parts import Parts
-from dg.core.deployments.service import creation, finding
+from dg.core.deployments.previews import Preview, RollbackPreview
+from dg.core.deployments.service import creation, finding, previews
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.filters import condition, parse
 from dg.core.idempotency import Once, once, seen
@@ -302,6 +303,24 @@ class Deployments:
         self._dispatcher.wake()
         return changed
 
+    async def preview(self, principal: Principal, request: CreateDeployment) -> Preview:
+        """What `create` would make of this request, and with which sentences it would be refused.
+
+        Only git is fetched. Raises Invalid for a request that is wrong in itself, NotFound, Unavailable.
+        """
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_READ)
+        return await previews.preview(self._parts, principal, request)
+
+    async def preview_rollback(
+        self, principal: Principal, service: str, environment: Environment, request: RequestRollback
+    ) -> RollbackPreview:
+        """What `rollback_lane` would make of this request; nothing is written and no remote is asked.
+
+        Raises NotFound.
+        """
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_READ)
+        return await previews.preview_rollback(self._parts, principal, service, environment, request)
+
     async def rollback(
         self,
         principal: Principal,
@@ -346,8 +365,7 @@ class Deployments:
         def effect(tx: Tx) -> Deployment:
             now = parts.clock.micros()
             facts = lifecycle.facts(tx, service, environment, now)
-            waits = rollbacks.waiting(facts)
-            if waits is not None and request.override is not None:
+            if (waits := rollbacks.passing(facts, request)) and request.override:
                 return lifecycle.override(tx, waits, request.override, principal)
             wish = rollbacks.wish(tx, facts, request, bad_id)
             rollback = rollbacks.plan(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TypeVar
@@ -14,18 +13,16 @@ from dg.core.access.models import Action, Principal
 from dg.core.clock import to_datetime
 from dg.core.database import Tx
 from dg.core.deployments import lanes as rules
-from dg.core.deployments import lifecycle, pipeline, progress, quarantine, store
+from dg.core.deployments import lifecycle, pipeline, quarantine, store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.models import (
     Block,
     BlockVersion,
     Freeze,
-    Kind,
     Lane,
     Lock,
     LockLane,
     SetFreeze,
-    Status,
     Waiting,
 )
 from dg.core.deployments.parts import Parts
@@ -86,7 +83,7 @@ class Lanes:
 
         def work(tx: Tx) -> tuple[Waiting, ...]:
             facts = lifecycle.facts(tx, service, environment, now)
-            starts = self._starts(tx, facts)
+            starts = lifecycle.starts(tx, facts, self._parts.settings.deployments.eta_samples)
             return tuple(
                 Waiting(
                     position=position,
@@ -97,21 +94,6 @@ class Lanes:
             )
 
         return await self._parts.db.read(work)
-
-    def _starts(self, tx: Tx, facts: rules.Facts) -> dict[str, int]:
-        holder, free_at = facts.holder, facts.now
-        if holder and holder.status is not Status.PENDING:
-            done = progress.estimate(holder, store.steps(tx, holder.id), facts.now)
-            if done is None:
-                return {}
-            free_at = done
-        samples = self._parts.settings.deployments.eta_samples
-
-        @functools.cache
-        def seconds(kind: Kind, sha256: str) -> float | None:
-            return lifecycle.lasts(tx, facts, kind, sha256, samples)
-
-        return rules.starts(facts, free_at, lambda waits: seconds(waits.kind, waits.pipeline_sha256))
 
     async def lock(
         self,

@@ -1,4 +1,4 @@
-"""Pipelines as callers see them: register, look, lint, plan."""
+"""Pipelines as callers see them: register, look, lint."""
 
 from __future__ import annotations
 
@@ -7,33 +7,16 @@ from pydantic import BaseModel, ConfigDict
 from dg.core import events
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lifecycle, pipeline, store
-from dg.core.deployments.models import Changes, Kind, Page, RegisteredPipeline
+from dg.core.deployments import pipeline, store
+from dg.core.deployments.models import Page, RegisteredPipeline
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.remotes import without_userinfo
 from dg.core.deployments.service import finding
 from dg.core.deployments.sources import Kind as Credential
-from dg.core.errors import NotFound
 from dg.core.idempotency import Once, once
-from dg.core.types import Environment
 
-_MOST_COMMITS = 200
 _NEWER = 1 << 62
 """More than any revision."""
-
-
-class Plan(BaseModel):
-    """What a deployment would do: `steps` in order for `kind`, `changes` the commits it would bring."""
-
-    model_config = ConfigDict(frozen=True)
-
-    service: str
-    environment: Environment
-    kind: Kind
-    commit_sha: str
-    ref: str | None
-    changes: Changes
-    steps: tuple[pipeline.PlannedStep, ...]
 
 
 class PipelineSource(BaseModel):
@@ -141,32 +124,4 @@ class Pipelines:
             commit_sha=resolved.commit,
             source=use.source if use else None,
             credential=use.kind if use else None,
-        )
-
-    async def plan(
-        self, principal: Principal, service: str, environment: str, ref: str | None = None
-    ) -> Plan:
-        """What deploying `ref` (the pipeline's own when None) to `environment` would do. Runs nothing."""
-        parts = self._parts
-        registered = await finding.pipeline(parts, principal, service)
-        tier = finding.environment(environment)
-        missing = NotFound(f"there is no lane {service}/{environment} that you may see")
-        parts.access.visible(principal, Action.PIPELINE_READ, environment, service, missing)
-        source = pipeline.parse(registered.text).source
-        resolved = await parts.git.resolve(service, source.git, ref or source.ref)
-        text = await finding.text(parts, registered)
-        now = parts.clock.micros()
-        current = (await parts.db.read(lambda tx: lifecycle.facts(tx, service, tier.value, now))).current
-        base = current.commit_sha if current else None
-        kind = Kind.DEPLOY
-        if current and (base, current.pipeline_sha256) == (resolved.commit, pipeline.sha256(text)):
-            kind = Kind.REDEPLOY
-        return Plan(
-            service=service,
-            environment=tier,
-            kind=kind,
-            commit_sha=resolved.commit,
-            ref=resolved.ref,
-            changes=await parts.git.commits(service, base, resolved.commit, _MOST_COMMITS),
-            steps=tuple(pipeline.explain(pipeline.parse(text), tier, kind)),
         )

@@ -1,0 +1,113 @@
+"""What a deployment or a rollback would do and whether it may: the answers of `Deployments.preview` and
+`preview_rollback`. Times are microseconds, durations seconds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+from dg.core.deployments.models import Changes, Deployment, FileChanges, Kind, Status
+from dg.core.deployments.pipeline import PlannedStep
+from dg.core.types import Environment
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class PreviewVerdict(StrEnum):
+    """What would become of a deployment that is asked for now."""
+
+    STARTS = "starts"
+    WAITS = "waits"
+    REFUSED = "refused"
+
+
+class RollbackVerdict(StrEnum):
+    """What would become of a rollback: `asks` is for one that a person should look at, or must agree to."""
+
+    SAFE = "safe"
+    ASKS = "asks"
+    REFUSED = "refused"
+
+
+class Objection(_Model):
+    """What speaks against it: the stable word and the sentence that a refusal carries too."""
+
+    reason: str
+    sentence: str
+
+
+class Preview(_Model):
+    """A deployment that nobody has asked for yet. `current` is the deployment that runs in its lane now.
+
+    `objections` hold everything that would refuse it, the first one being the answer of a create. `steps` are
+    empty when the pipeline cannot run there. `expected` and `estimated_start` are None without experience.
+    """
+
+    service: str
+    environment: Environment
+    kind: Kind
+    version: str
+    commit_sha: str
+    ref: str | None = None
+    current: str | None = None
+    current_version: str | None = None
+    verdict: PreviewVerdict
+    sentence: str
+    objections: tuple[Objection, ...] = ()
+    changes: Changes
+    files: FileChanges | None = None
+    steps: tuple[PlannedStep, ...] = ()
+    irreversible: tuple[str, ...] = ()
+    secrets: tuple[str, ...] = ()
+    expected: float | None = None
+    estimated_start: int | None = None
+
+
+class Artefact(_Model):
+    """What a rollback needs of its target: its commit and pipeline, and the outputs that are not built again.
+
+    dg keeps the outputs' values; whether a registry still has what they name is for the steps to find out.
+    """
+
+    commit_kept: bool
+    pipeline_readable: bool
+    outputs: dict[str, str] = {}
+    outputs_missing: tuple[str, ...] = ()
+
+
+class PastRollbacks(_Model):
+    """How rollbacks of the lane went: the last ones that ran, and the median of those that went well."""
+
+    count: int
+    p50: float | None = None
+    last: Status | None = None
+    last_at: int | None = None
+
+
+class RollbackPreview(_Model):
+    """A rollback that nobody has asked for yet, from `undoes` to `target`; both None when there is none.
+
+    `changes.leaving` go away, `changes.commits` come back; None when the mirror lacks one of the two commits.
+    `crosses` names the steps that cannot be undone. `settings_leaving` are keys of today's pipeline that the
+    target's does not have, `settings_returning` the reverse. `objections` refuse it, `doubts` do not.
+    """
+
+    service: str
+    environment: Environment
+    verdict: RollbackVerdict
+    sentence: str
+    objections: tuple[Objection, ...] = ()
+    doubts: tuple[Objection, ...] = ()
+    undoes: Deployment | None = None
+    target: Deployment | None = None
+    changes: Changes | None = None
+    crosses: tuple[str, ...] = ()
+    steps: tuple[PlannedStep, ...] = ()
+    expected: float | None = None
+    settings_leaving: tuple[str, ...] = ()
+    settings_returning: tuple[str, ...] = ()
+    artefact: Artefact | None = None
+    past: PastRollbacks

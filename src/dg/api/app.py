@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dg.api import auth, contract, errors, idempotency, json, platform
 from dg.api.call import PREFIX, Call, Handler, Lingering
 from dg.api.contract import ContractError, Operation
-from dg.api.deployments import deployments, lanes, pipelines
+from dg.api.deployments import deployments, figures, lanes, pipelines
 from dg.api.feed import socket
 from dg.api.feed.hub import Hub
 from dg.api.metrics import UNROUTED, Metrics
@@ -34,6 +34,7 @@ HANDLERS: Mapping[str, Handler] = {
     **deployments.HANDLERS,
     **lanes.HANDLERS,
     **pipelines.HANDLERS,
+    **figures.HANDLERS,
     **platform.HANDLERS,
 }
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")

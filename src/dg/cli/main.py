@@ -43,6 +43,7 @@ COMMANDS = {
         "events": "dg.cli.events:events",
         "audit": "dg.cli.events:audit",
         "receipt": "dg.cli.receipts:receipt",
+        "dora": "dg.cli.figures:dora",
     },
     "The server": {
         "serve": "dg.cli.serve:serve",

@@ -10,6 +10,7 @@ import httpx
 
 from dg.client.deployments import Deployments
 from dg.client.feed import Events
+from dg.client.figures import Figures
 from dg.client.http import Http, path
 from dg.client.lanes import Lanes
 from dg.client.pipelines import Pipelines
@@ -52,6 +53,7 @@ class Client:
         self.deployments = Deployments(self._http)
         self.lanes = Lanes(self._http)
         self.pipelines = Pipelines(self._http)
+        self.figures = Figures(self._http)
         self.tokens = Tokens(self._http)
         self.events = Events(self._http)
 

@@ -22,7 +22,7 @@ from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.secrets import FileSecrets, Secrets
-from dg.core.deployments.service import Deployments, Lanes, Pipelines
+from dg.core.deployments.service import Deployments, Figures, Lanes, Pipelines
 from dg.core.deployments.sources import Sources, hidden_variables
 from dg.core.errors import Invalid
 from dg.core.events import ServerStarted
@@ -47,6 +47,7 @@ class Core:
     deployments: Deployments
     lanes: Lanes
     pipelines: Pipelines
+    figures: Figures
     access: Access
     feed: Feed
     system: System
@@ -155,6 +156,7 @@ async def open_core(
             deployments=Deployments(parts, dispatcher),
             lanes=Lanes(parts, dispatcher),
             pipelines=Pipelines(parts),
+            figures=Figures(parts),
             access=access,
             feed=feed,
             system=system,

@@ -18,7 +18,7 @@ from dg.core.deployments.models import (
     SetFreeze,
     UpdateDeployment,
 )
-from dg.core.deployments.service import Deployments, Lanes, Pipelines
+from dg.core.deployments.service import Deployments, Figures, Lanes, Pipelines
 from dg.core.errors import Forbidden, NotFound, Problem
 from dg.core.testing import eventually, person
 from dg.core.types import Environment
@@ -76,6 +76,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
         lambda w, p, d: w.core.deployments.rollback_lane(p, "web", PRODUCTION, RequestRollback()),
     ),
     "Deployments.cancel": (Action.DEPLOYMENT_CANCEL, lambda w, p, d: w.core.deployments.cancel(p, d)),
+    "Figures.dora": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.figures.dora(p)),
     "Lanes.list": (Action.LANE_READ, lambda w, p, d: w.core.lanes.list(p)),
     "Lanes.get": (Action.LANE_READ, lambda w, p, d: w.core.lanes.get(p, "web", "production")),
     "Lanes.lock": (
@@ -125,7 +126,7 @@ async def denied(call: Call, world: World, who: Principal, deployment: str) -> b
 def test_no_public_method_and_no_action_is_missing() -> None:
     public = {
         f"{service.__name__}.{name}"
-        for service in (Deployments, Lanes, Pipelines)
+        for service in (Deployments, Figures, Lanes, Pipelines)
         for name, _ in inspect.getmembers(service, inspect.isfunction)
         if not name.startswith("_")
     }

@@ -11,13 +11,14 @@ import os
 import re
 import shlex
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dg.core.clock import Clock
 from dg.core.deployments.command import Finished, run
 from dg.core.deployments.complaints import complaint, failure
+from dg.core.deployments.figures import Commit
 from dg.core.deployments.models import Changes, CommitLine, FileChange, FileChanges
 from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
 from dg.core.deployments.sources import SSH_OPTIONS, Credential, Sources, Use, handed
@@ -52,6 +53,7 @@ _CONFIG = (
 
 _NOTHING: Mapping[str, str] = {}
 _CAP = 4 * 1024 * 1024
+_GRAPH_CAP = 64 * 1024 * 1024
 _BUNDLE_TIMEOUT = 3600.0
 _STALE_LOCK_MARGIN = 60.0
 """Seconds beyond the longest command after which a lock file is nobody's any more."""
@@ -236,6 +238,18 @@ class Mirrors:
             removed=sum(file.removed or 0 for file in files),
             files=tuple(files[:limit]),
         )
+
+    async def ancestry(self, service: str, heads: Sequence[str], known: Sequence[str]) -> list[Commit]:
+        """The commits that `heads` lead to and `known` do not; what the mirror does not have is passed over.
+
+        Raises Invalid when they are more than could be held.
+        """
+        wanted = (*map(_checked, heads), *(f"^{_checked(commit)}" for commit in known))
+        listing = ("rev-list", "--ignore-missing", "--timestamp", "--parents", "--end-of-options", *wanted)
+        finished = await self._git(service, *listing, timeout=self._timeout, cap=_GRAPH_CAP)
+        if finished.truncated:
+            raise Invalid("these are more commits than dg counts at once; ask for fewer days", field="days")
+        return [_commit(*line.decode("ascii").split()) for line in finished.stdout.splitlines()]
 
     async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes:
         """The content of the regular file `path` at `commit`, at most `cap` bytes.
@@ -448,14 +462,21 @@ def _checked(commit: str) -> str:
     return commit
 
 
-def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> CommitLine:
+def _commit(seconds: str, sha: str, *parents: str) -> Commit:
+    return Commit(sha=sha, at=_moment(seconds), parents=parents)
+
+
+def _moment(seconds: str) -> int:
     # A commit may claim any time; one of more than 11 digits would not fit a table in microseconds.
-    at = int(seconds) if re.fullmatch(rb"-?[0-9]{1,11}", seconds) else 0
+    return int(seconds) * _MICROS if re.fullmatch(r"-?[0-9]{1,11}", seconds, re.ASCII) else 0
+
+
+def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> CommitLine:
     return CommitLine(
         sha=sha.strip().decode("ascii"),
         author=plain(author, limit=200),
         subject=plain(subject, limit=500),
-        at=at * _MICROS,
+        at=_moment(seconds.decode("ascii", "replace")),
     )
 
 

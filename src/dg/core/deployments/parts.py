@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from dg.core.access.service import Access
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database
+from dg.core.deployments.figures import Commit
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import Changes, FileChanges, News, Remains
 from dg.core.deployments.secrets import Secrets
@@ -44,6 +45,10 @@ class Git(Protocol):
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes: ...
 
     async def changed_files(self, service: str, base: str, head: str, limit: int) -> FileChanges: ...
+
+    async def ancestry(
+        self, service: str, heads: Sequence[str], known: Sequence[str]
+    ) -> Sequence[Commit]: ...
 
     async def read_file(self, service: str, commit: str, path: str, cap: int) -> bytes: ...
 

@@ -96,6 +96,30 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for localhost and its key."""
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    asked = (
+        "req",
+        "-x509",
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:prime256v1",
+        "-nodes",
+        "-days",
+        "1",
+    )
+    named = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
+    subprocess.run(
+        ["openssl", *asked, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    key.chmod(0o600)
+    return certificate, key
+
+
 @pytest.fixture
 async def api(tmp_path: Path, repository: Path, first_home: Path) -> AsyncIterator[Api]:
     home = shutil.copytree(first_home, tmp_path / "home")

@@ -18,7 +18,8 @@ from tests.api.frame import TOKEN, Things, make_app
 from tests.api.waiting import until
 
 from dg.api.app import App
-from dg.api.server import HEAD_BYTES, PIPELINED, Listening, listen, tls
+from dg.api.protocols import HEAD_BYTES, PIPELINED
+from dg.api.server import Listening, listen, tls
 from dg.core.errors import Refused
 from dg.settings.tree import Server
 
@@ -239,30 +240,6 @@ async def test_a_stopping_server_lets_open_requests_end(tmp_path: Path) -> None:
         assert (await asked).status_code == 201
         with pytest.raises(httpx.ConnectError):
             await client.get(f"{listening.url}/v1/things")
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """A certificate for localhost and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    asked = (
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    )
-    named = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    subprocess.run(
-        ["openssl", *asked, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
-    key.chmod(0o600)
-    return certificate, key
 
 
 def encrypted(certificate: tuple[Path, Path]) -> dict[str, Any]:

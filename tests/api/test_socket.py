@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -17,6 +17,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from dg.api.app import create_app
+from dg.api.protocols import FRAGMENTS
 from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM, Role
 from dg.core.deployments.models import FINAL, CreateDeployment
@@ -24,6 +25,7 @@ from dg.core.types import Environment
 from dg.settings.tree import Server
 
 PATIENCE = 10.0
+PAGE = "https://board.example.org"
 
 
 @pytest.fixture
@@ -312,3 +314,63 @@ async def test_a_stopping_server_says_so_and_does_not_wait(api: Api) -> None:
             assert await closed(ws) == 1012
         started = asyncio.get_running_loop().time()
     assert asyncio.get_running_loop().time() - started < 2
+
+
+@asynccontextmanager
+async def behind_a_proxy(api: Api, **limits: Any) -> AsyncIterator[Listening]:
+    """A server that trusts a proxy on this machine."""
+    server = Server(port=0, trusted_proxies=("127.0.0.1",), origins=(PAGE,), **limits)
+    app = create_app(api.core, api.core.settings.model_copy(update={"server": server}))
+    async with listen(app, server) as listening:
+        yield listening
+        app.stop()
+
+
+async def test_one_address_can_have_so_many_websockets(api: Api) -> None:
+    async with behind_a_proxy(api, max_websockets_per_address=2) as server:
+        url = f"ws://127.0.0.1:{server.port}/ws/deployments"
+        one, other = ({"x-forwarded-for": f"203.0.113.{number}"} for number in (9, 10))
+        async with connect(url, additional_headers=one) as first, connect(url, additional_headers=one):
+            with pytest.raises(InvalidStatus) as refusal:
+                await connect(url, additional_headers=one)
+            assert refusal.value.response.status_code == 429
+            assert refusal.value.response.headers["retry-after"] == "1"
+            async with connect(url, additional_headers=other):
+                await first.close()
+
+            async def room() -> bool:
+                try:
+                    async with connect(url, additional_headers=one):
+                        return True
+                except InvalidStatus:
+                    return False
+
+            await until(room)
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "http://127.0.0.1"])
+async def test_a_page_from_elsewhere_gets_no_websocket(api: Api, origin: str) -> None:
+    async with behind_a_proxy(api) as server:
+        url = f"ws://127.0.0.1:{server.port}/ws/deployments"
+        with pytest.raises(InvalidStatus) as refusal:
+            await connect(url, additional_headers={"origin": origin})
+        assert refusal.value.response.status_code == 403
+        body = refusal.value.response.body
+        assert body is not None
+        assert json.loads(body)["error"]["details"]["reason"] == "cross_origin"
+        async with connect(url, additional_headers={"origin": PAGE}):
+            pass
+
+
+async def test_a_message_in_endless_empty_pieces_is_cut_off(server: Listening) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(
+        b"GET /ws/deployments HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    )
+    assert b" 101 " in await reader.readline()
+    writer.write(b"\x01\x80\0\0\0\0" + b"\x00\x80\0\0\0\0" * (2 * FRAGMENTS))
+    async with asyncio.timeout(PATIENCE):
+        with suppress(ConnectionError):
+            assert b"\x88" not in await reader.read()
+    writer.close()

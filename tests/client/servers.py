@@ -59,12 +59,18 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path, port: int = 0) -> Iterator[Server]:
-    """A server on this home, ended when the block is left."""
+def serving(home: Path, port: int = 0, *, files: int | None = None) -> Iterator[Server]:
+    """A server on this home, ended when the block is left; it may open so many `files`."""
     environ = {name: value for name, value in os.environ.items() if not name.startswith("DG_")}
     command = [sys.executable, "-m", "dg", "serve", "--home", str(home), "--port", str(port)]
     with (home.parent / f"{home.name}.err").open("a") as errors:
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environ)
+        process = subprocess.Popen(
+            command if files is None else ["prlimit", f"--nofile={files}:{files}", *command],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env=environ,
+        )
     try:
         assert process.stdout is not None
         readable, _, _ = select.select([process.stdout], [], [], READY_WITHIN)

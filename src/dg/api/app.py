@@ -13,13 +13,15 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dg.api import auth, contract, errors, idempotency, json, platform
+from dg.api import auth, contract, errors, idempotency, json, origins, platform
 from dg.api.call import PREFIX, Call, Handler, Lingering
 from dg.api.contract import ContractError, Operation
 from dg.api.deployments import deployments, figures, lanes, pipelines
 from dg.api.feed import socket
 from dg.api.feed.hub import Hub
 from dg.api.metrics import UNROUTED, Metrics
+from dg.api.origins import Origins
+from dg.api.peers import Cap, Peer, Peers
 from dg.api.routing import Router
 from dg.core.errors import Invalid, NotFound, Problem
 from dg.core.ledger import Entry
@@ -74,6 +76,11 @@ class App:
         self._in_flight = idempotency.InFlight()
         self._lingering = Lingering()
         self._metrics = Metrics()
+        server = settings.server
+        self._peers = Peers(server.trusted_proxies)
+        self._origins = Origins(server.origins, server.public_url)
+        self._requests = Cap(server.max_connections_per_address, "server.max_connections_per_address")
+        self._sockets = Cap(server.max_websockets_per_address, "server.max_websockets_per_address")
         self._hub = Hub(core.feed, self._metrics, settings.api.ws_queue)
         self._unsubscribe = core.feed.subscribe(self.deliver)
 
@@ -96,38 +103,57 @@ class App:
             raise NotImplementedError("the core's life is its opener's, there is no lifespan here")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] != socket.PATH:
-            problem = NotFound(f"there is no WebSocket at this path; it is {socket.PATH}", reason="no_path")
-            await receive()
-            await socket.reject(send, errors.envelope(problem, next(self._request_ids)))
-            return
-        await socket.Socket(
-            self._core, self._settings, self._hub, self._lingering, scope, receive, send
-        ).serve()
+        headers = _fields(scope)
+        key = self._peers.counted(self._peers.find(scope.get("client"), headers).address)
+        with self._sockets.held(key) as free:
+            try:
+                if scope["path"] != socket.PATH:
+                    raise NotFound(
+                        f"there is no WebSocket at this path; it is {socket.PATH}", reason="no_path"
+                    )
+                self._origins.check(headers)
+                if not free:
+                    raise self._sockets.refusal(key)
+            except Problem as problem:
+                await receive()
+                await socket.reject(send, problem, next(self._request_ids))
+                return
+            await socket.Socket(
+                self._core, self._settings, self._hub, self._lingering, scope, receive, send
+            ).serve()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._core.clock.monotonic()
-        headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+        headers = _fields(scope)
         given = headers.get("x-request-id", "")
         exchange = _Exchange(
             given if REQUEST_ID.fullmatch(given) else next(self._request_ids), scope["method"], send
         )
-        try:
-            response = await self._answer(exchange, scope, receive, headers)
-        except Problem as problem:
-            response = errors.render(problem, exchange.request_id)
-        except Exception:
-            log.exception("request %s failed: %s", exchange.request_id, exchange.operation)
-            response = errors.crash(exchange.request_id)
-        await response(scope, receive, exchange.send)
+        peer = self._peers.find(scope.get("client"), headers)
+        # Whoever has a connection of its own was counted at the door.
+        key = self._peers.counted(peer.address) if peer.passed_on else None
+        with self._requests.held(key) as free:
+            try:
+                exchange.origin = self._origins.check(headers)
+                if not free:
+                    raise self._requests.refusal(key)
+                response = await self._answer(exchange, scope, receive, headers, peer)
+            except Problem as problem:
+                response = errors.render(problem, exchange.request_id)
+            except Exception:
+                log.exception("request %s failed: %s", exchange.request_id, exchange.operation)
+                response = errors.crash(exchange.request_id)
+            await response(scope, receive, exchange.send)
         self._metrics.observe(exchange.operation, exchange.status, self._core.clock.monotonic() - started)
 
     async def _answer(
-        self, exchange: _Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str]
+        self, exchange: _Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer
     ) -> ASGIApp:
+        if origins.is_preflight(scope["method"], headers):
+            return origins.preflight()
         operation, values = self._router.find(scope["method"], _raw_path(scope))
         exchange.operation = operation.id
-        principal = await auth.identify(self._core, operation.security, headers, scope.get("client"))
+        principal = await auth.identify(self._core, operation.security, headers, peer)
         arguments = operation.arguments(values, _query(scope), headers)
         body = await self._body(operation, receive, headers)
         wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], body)
@@ -175,6 +201,7 @@ class _Exchange:
         self.request_id = request_id
         self.operation = UNROUTED
         self.status = 0
+        self.origin: str | None = None
         self._head = method == "HEAD"
         self._send = send
 
@@ -185,6 +212,7 @@ class _Exchange:
                 *message["headers"],
                 (b"x-request-id", self.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
+                *(origins.answer_headers(self.origin) if self.origin else ()),
             ]
         elif self._head:
             message["body"] = b""
@@ -193,6 +221,16 @@ class _Exchange:
 
 def _aliases(bound: list[tuple[Operation, Handler]]) -> list[tuple[str, Operation]]:
     return [("", operation) for operation, _ in bound if operation.path in UNVERSIONED]
+
+
+def _fields(scope: Scope) -> dict[str, str]:
+    """The headers by name; one that comes several times as one list (RFC 9110, 5.3), which no header that
+    stands alone can be mistaken for."""
+    found: dict[str, str] = {}
+    for raw, value in scope["headers"]:
+        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        found[name] = f"{found[name]}, {text}" if name in found else text
+    return found
 
 
 def _raw_path(scope: Scope) -> bytes:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import ipaddress
 import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from dg.api.peers import Peer, is_loopback
 from dg.core.access.models import Grant, Principal, Role
 from dg.core.errors import Unauthenticated
 
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
     from dg.core.app import Core
 
 MAX_CREDENTIAL = 8192
-FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
-"""A proxy on this machine speaks from loopback for somebody who is not."""
-
 NOBODY = Principal(id="anonymous", name="anonymous", kind="system", method="system")
 MONITOR = Principal(
     id="loopback", name="this machine", kind="system", method="local", grants=(Grant(role=Role.VIEWER),)
@@ -30,12 +27,12 @@ async def identify(
     core: Core,
     security: Literal["required", "optional", "none"],
     headers: Mapping[str, str],
-    client: tuple[str, int] | None,
+    peer: Peer | None = None,
 ) -> Principal:
     """Who is asking. Raises Unauthenticated when the operation needs to know and cannot."""
     if security == "none":
         return NOBODY
-    if security == "optional" and "authorization" not in headers and is_local(headers, client):
+    if security == "optional" and "authorization" not in headers and is_local(headers, peer):
         return MONITOR
     return await core.access.authenticate(bearer(headers.get("authorization", "")))
 
@@ -66,15 +63,17 @@ def expiry(credential: str) -> float | None:
         return None
 
 
-def is_local(headers: Mapping[str, str], client: tuple[str, int] | None) -> bool:
+def is_local(headers: Mapping[str, str], peer: Peer | None) -> bool:
     """True when the other end is this machine itself, and neither a proxy on it nor somebody's web page.
 
     A page reaches loopback by a name of its own that it lets resolve to it; the Host header tells.
     """
-    if client is None or not FORWARDED.isdisjoint(headers) or "origin" in headers:
+    if peer is None or peer.passed_on or "origin" in headers:
+        return False
+    if headers.get("sec-fetch-site", "none") != "none":
         return False
     host = _host(headers.get("host", ""))
-    return _is_loopback(client[0]) and (host == "localhost" or _is_loopback(host))
+    return is_loopback(peer.address) and (host == "localhost" or is_loopback(host))
 
 
 def _host(header: str) -> str:
@@ -82,10 +81,3 @@ def _host(header: str) -> str:
         return urlsplit(f"//{header}").hostname or ""
     except ValueError:
         return ""
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return False

@@ -11,7 +11,18 @@ from typing import Annotated, Literal, NamedTuple, Self, cast
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
-from dg.settings.units import Duration, FilePath, Size, Tables, Unit, Words, format_duration, format_size
+from dg.settings.units import (
+    Duration,
+    FilePath,
+    Networks,
+    Origins,
+    Size,
+    Tables,
+    Unit,
+    Words,
+    format_duration,
+    format_size,
+)
 
 PREFIX = "DG_"
 
@@ -45,8 +56,19 @@ class Server(Section):
     """Listens without TLS on an address that others reach: for a proxy in front that speaks TLS."""
     graceful_stop: Duration = 5.0
     """How long a stopping server waits for open requests. Running deployments go on without it."""
+    trusted_proxies: Networks = ()
+    """Addresses or networks of proxies in front. In their X-Forwarded-For, the right-most address that is no
+    such proxy is the client's. Nobody who comes from them passes for this machine itself."""
+    origins: Origins = ()
+    """Web pages that may call from a browser, such as `https://board.example.org`. Pages of `public_url` may
+    always, all others are refused."""
     max_connections: int = Field(2000, ge=1)
-    """Connections open at a time; more are answered with 503."""
+    """Connections open at a time; more are answered with 503. Fewer where the limit of open files says so."""
+    max_connections_per_address: int = Field(200, ge=1)
+    """Connections, or requests through a trusted proxy, that one client address may have open at a time; more
+    are answered with 429. Of IPv6 a /64 counts as one. This machine and trusted proxies are not counted."""
+    max_websockets_per_address: int = Field(100, ge=1)
+    """WebSockets that one client address may have open at a time, counted in the same way."""
     max_body_bytes: Size = 1 << 20
     """Largest request body; a larger one is refused with 413 before it is parsed."""
     header_timeout: Duration = 10.0
@@ -361,7 +383,7 @@ class Leaf(NamedTuple):
     def written(self, value: object) -> str:
         """A value of this setting as a person writes it; a secret as `***`, an unset one as `-`."""
         match value:
-            case None:
+            case None | ():
                 return "-"
             case SecretStr():
                 return "***"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple, TypeVar
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
 T = TypeVar("T")
 
@@ -51,7 +52,9 @@ def format_size(count: int) -> str:
 
 
 def parse_words(value: object) -> object:
-    """A list of words; in the environment separated by spaces or commas."""
+    """A list of words; in the environment separated by spaces or commas. None is the empty list."""
+    if value is None:
+        return ()
     return tuple(re.split(r"[\s,]+", value.strip())) if isinstance(value, str) else value
 
 
@@ -67,6 +70,27 @@ def expand_home(value: object) -> object:
     return Path(value).expanduser() if isinstance(value, str) else value
 
 
+def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Each is an address or a network. Raises ValueError."""
+    for word in words:
+        try:
+            ipaddress.ip_network(word)
+        except ValueError:
+            raise ValueError(f'{word} is no address or network; write "10.0.0.7" or "10.0.0.0/8"') from None
+    return words
+
+
+ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+
+
+def check_origins(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Each is an origin as browsers send it. Raises ValueError."""
+    for word in words:
+        if not ORIGIN.fullmatch(word):
+            raise ValueError(f'{word} is no origin; write it as "https://board.example.org", in lower case')
+    return words
+
+
 class Unit(NamedTuple):
     """How a field's values are written for people."""
 
@@ -79,4 +103,6 @@ Duration = Annotated[
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=1 << 40), Unit("size")]
 Words = Annotated[tuple[str, ...], BeforeValidator(parse_words), Unit("words")]
 Tables = Annotated[Mapping[str, T], BeforeValidator(in_file_only), Unit("tables")]
+Networks = Annotated[Words, AfterValidator(check_networks)]
+Origins = Annotated[Words, AfterValidator(check_origins)]
 FilePath = Annotated[Path, BeforeValidator(expand_home)]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
-from dg.api import auth, json
+from dg.api import auth, errors, json
 from dg.api.contract import Schema, refuse
 from dg.api.feed.hub import Client, Hub
 from dg.api.feed.messages import message
@@ -185,8 +185,15 @@ class Socket:
             raise Closed(RESTART, "the server stops; connect again")
 
 
-async def reject(send: Send, body: bytes) -> None:
-    """Answer a handshake for another path with 404."""
-    headers = [(b"content-type", json.MEDIA_TYPE.encode()), (b"content-length", str(len(body)).encode())]
-    await send({"type": "websocket.http.response.start", "status": 404, "headers": headers})
+async def reject(send: Send, problem: Problem, request_id: str) -> None:
+    """Answer a handshake with what is wrong instead."""
+    body = errors.envelope(problem, request_id)
+    headers = {
+        "content-type": json.MEDIA_TYPE,
+        "content-length": str(len(body)),
+        "x-request-id": request_id,
+        **errors.headers(problem),
+    }
+    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+    await send({"type": "websocket.http.response.start", "status": problem.status, "headers": fields})
     await send({"type": "websocket.http.response.body", "body": body})

@@ -62,7 +62,7 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
 async def _may_listen(call: Call) -> bool:
     """Whether the token still opens anything: it may have been revoked since, or be over."""
     try:
-        await auth.identify(call.core, "required", call.headers, None)
+        await auth.identify(call.core, "required", call.headers)
     except Unauthenticated:
         return False
     return True

@@ -336,3 +336,32 @@ async def test_a_request_that_a_stopping_server_cuts_off_leaves_no_traceback(
         await talk(listening.port, REQUEST + b"Connection: close\r\n\r\n")
     writer.close()
     assert [record for record in caplog.records if record.exc_info] == []
+
+
+async def test_who_does_not_read_its_answer_does_not_hold_up_the_stop(tmp_path: Path) -> None:
+    loop = asyncio.get_running_loop()
+    with socket.socket() as peer:
+        peer.setblocking(False)
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        async with served(tmp_path, graceful_stop=1.0) as (listening, _, things):
+            things.padding = "x" * 8_000_000
+            await loop.sock_connect(peer, ("127.0.0.1", listening.port))
+            await loop.sock_sendall(peer, REQUEST + b"\r\n")
+            await loop.sock_recv(peer, 1)
+            began = loop.time()
+        assert loop.time() - began < 2.5
+
+
+async def test_a_body_that_is_not_whole_when_the_server_stops_is_sent_away(tmp_path: Path) -> None:
+    post = REQUEST.replace(b"GET", b"POST") + b"Content-Type: application/json\r\nContent-Length: 90\r\n\r\n{"
+    async with served(tmp_path) as (listening, app, things):
+        reader, writer = await asyncio.open_connection("127.0.0.1", listening.port)
+        writer.write(post)
+        await talk(listening.port, REQUEST + b"Connection: close\r\n\r\n")
+        app.stop()
+        async with asyncio.timeout(PATIENCE):
+            answer = await reader.readuntil(b"}}}")
+        writer.close()
+        assert answer.startswith(b"HTTP/1.1 503")
+        assert envelope(answer)["details"]["reason"] == "stopping"
+        assert things.made == []

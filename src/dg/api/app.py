@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import logging
 import re
@@ -23,7 +22,7 @@ from dg.api.metrics import UNROUTED, Metrics
 from dg.api.origins import Origins
 from dg.api.peers import Cap, Peer, Peers
 from dg.api.routing import Router
-from dg.core.errors import Invalid, NotFound, Problem
+from dg.core.errors import Invalid, NotFound, Problem, Unavailable
 from dg.core.ledger import Entry
 
 if TYPE_CHECKING:
@@ -182,7 +181,7 @@ class App:
         if operation.body is None:
             return {}
         limits = self._settings.server
-        content = await _read(receive, headers, limits.max_body_bytes, limits.body_timeout)
+        content = await self._read(receive, headers, limits.max_body_bytes, limits.body_timeout)
         if not content and not operation.body_required:
             return {}
         media_type = headers.get("content-type", "").split(";")[0].strip().lower()
@@ -192,6 +191,31 @@ class App:
         operation.check_body(value)
         checked: Mapping[str, Any] = value
         return checked
+
+    async def _read(self, receive: Receive, headers: Mapping[str, str], most: int, seconds: float) -> bytes:
+        """The request's body.
+
+        Raises TooLarge before it holds more than `most` bytes, TooSlow after `seconds`, and Unavailable when
+        the server stops before it is whole: nothing was done yet, so it can be sent again.
+        """
+        too_large = errors.TooLarge(f"the body is larger than {most} bytes", limit=most)
+        length = headers.get("content-length", "")
+        if length.isdecimal() and int(length) > most:
+            raise too_large
+        body = bytearray()
+        try:
+            async with self._lingering.wait(seconds):
+                while True:
+                    event = await receive()
+                    body += event.get("body", b"")
+                    if len(body) > most:
+                        raise too_large
+                    if not event.get("more_body", False):
+                        return bytes(body)
+        except TimeoutError:
+            if self._lingering.stopping:
+                raise Unavailable("the server stops; send the request again", reason="stopping") from None
+            raise errors.TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
 
 
 class _Exchange:
@@ -252,23 +276,3 @@ def _query(scope: Scope) -> dict[str, str]:
     if any("\0" in text for pair in pairs for text in pair):
         raise Invalid("the query holds a NUL")
     return query
-
-
-async def _read(receive: Receive, headers: Mapping[str, str], most: int, seconds: float) -> bytes:
-    """The request's body. Raises TooLarge before it holds more than `most` bytes, TooSlow after `seconds`."""
-    too_large = errors.TooLarge(f"the body is larger than {most} bytes", limit=most)
-    length = headers.get("content-length", "")
-    if length.isdecimal() and int(length) > most:
-        raise too_large
-    body = bytearray()
-    try:
-        async with asyncio.timeout(seconds):
-            while True:
-                event = await receive()
-                body += event.get("body", b"")
-                if len(body) > most:
-                    raise too_large
-                if not event.get("more_body", False):
-                    return bytes(body)
-    except TimeoutError:
-        raise errors.TooSlow(f"the body did not arrive within {seconds:g} seconds") from None

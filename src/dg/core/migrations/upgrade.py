@@ -25,7 +25,7 @@ def migrate(path: Path, kind: str, head: str) -> None:
             "it was written by a newer dg. Start that version again, or restore a backup made before it ran",
             reason="newer_schema",
         )
-    _upgrade(path, kind)
+    _upgrade(path, kind, head)
 
 
 def _revision(path: Path) -> str | None:
@@ -39,7 +39,7 @@ def _revision(path: Path) -> str | None:
     return str(row[0]) if row else None
 
 
-def _upgrade(path: Path, kind: str) -> None:
+def _upgrade(path: Path, kind: str, head: str) -> None:
     # Alembic costs 0.2 s to import and is needed only when there is something to migrate.
     import sqlalchemy as sa
     from alembic import command
@@ -53,7 +53,7 @@ def _upgrade(path: Path, kind: str) -> None:
     config.set_main_option("path_separator", "newline")
     with engine.connect() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, head)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -105,14 +105,15 @@ def _check_space(home: Home, target: Path) -> None:
 
 
 def _size(path: Path) -> int:
-    files = path.rglob("*") if path.is_dir() and not path.is_symlink() else (path,)
-    return sum(_bytes(file) for file in files)
+    # Not `rglob`, which raises when a run's work tree is removed meanwhile; `walk` passes over it.
+    below = (Path(folder, name) for folder, _, names in os.walk(path) for name in names)
+    return _bytes(path) + sum(map(_bytes, below))
 
 
 def _bytes(file: Path) -> int:
     try:
         return file.lstat().st_size
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return 0
 
 

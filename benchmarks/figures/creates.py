@@ -16,7 +16,7 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.report import Row, percentile
 from benchmarks.server import SERVICE, Server, make_repository, serving
 from dg.core.clock import SystemClock
-from dg.core.deployments.command import run
+from dg.core.command import run
 from dg.core.deployments.git import Mirrors
 
 CONNECTIONS = 32

@@ -160,3 +160,17 @@ async def test_a_file_that_is_no_database_is_refused_with_the_way_out(tmp_path: 
     with pytest.raises(Refused, match=r"dg\.db cannot be used: file is not a database; make it writable"):
         async with open_core(Settings(home=tmp_path / "home")):
             pass
+
+
+async def test_an_anchor_that_cannot_be_kept_shows_in_the_health(tmp_path: Path) -> None:
+    ledger = {"anchor_command": ["false"], "anchor_interval": 0.05}
+    settings = Settings.model_validate({"home": tmp_path / "home", "ledger": ledger})
+    async with open_core(settings) as core:
+
+        async def failed() -> bool:
+            return (await core.system.health()).checks["anchor"] == "failed"
+
+        await eventually(failed)
+        assert (await core.system.health()).status == "degraded"
+        trouble = (await core.system.diagnostics(ADMIN))["anchor"]["trouble"]
+        assert trouble == "the ledger's head was not anchored: `false` ended with code 1"

@@ -14,6 +14,7 @@ import pytest
 
 from dg.core.access.models import Principal
 from dg.core.access.service import open_access
+from dg.core.anchors import Anchors
 from dg.core.database import Tx
 from dg.core.errors import Forbidden, Invalid, Unavailable
 from dg.core.events import DeploymentCreated, Fact, FreezeSet, LaneLocked, ServerStarted, TokenRevoked
@@ -67,7 +68,9 @@ async def stand_on(ground: Ground, *, anchored: bool = True) -> Stand:
         settings=AccessSettings(),
     )
     file = ground.home.path / "anchors.jsonl" if anchored else None
-    feed = await open_feed(ground.db, access=access, bus=ground.bus, clock=ground.clock, anchor_file=file)
+    feed = await open_feed(
+        ground.db, access=access, bus=ground.bus, clock=ground.clock, anchors=Anchors(file)
+    )
     return Stand(ground, feed)
 
 

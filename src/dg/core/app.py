@@ -13,6 +13,7 @@ from dg.core import schema
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.service import Access, open_access
+from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
 from dg.core.database import Database, SqliteFile, open_database, prepare
@@ -21,6 +22,7 @@ from dg.core.deployments.drivers import Runners
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
+from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
 from dg.core.deployments.service import Deployments, Figures, Lanes, Pipelines
 from dg.core.deployments.sources import Sources, hidden_variables
@@ -104,8 +106,14 @@ async def open_core(
             state, bus=bus, clock=clock, ids=ids, tasks=tasks, home=home, settings=settings.access
         )
         stack.push_async_callback(access.flush)
+        anchors = Anchors(settings.ledger.anchor_file, settings.ledger.anchor_command, environ=environ)
         feed = await open_feed(
-            state, access=access, bus=bus, clock=clock, anchor_file=settings.ledger.anchor_file
+            state,
+            access=access,
+            bus=bus,
+            clock=clock,
+            anchors=anchors,
+            witnesses=lambda: (ReceiptsWitness(),),
         )
         hidden = hidden_variables(settings.git.sources)
         parts = Parts(
@@ -142,6 +150,7 @@ async def open_core(
             settings=settings.health,
             lag=lag,
             gauges={"active_runs": lambda: dispatcher.active},
+            anchors=anchors,
         )
         stack.callback(bus.close)
         if not passive:

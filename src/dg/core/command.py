@@ -1,4 +1,4 @@
-"""Run one short command with bounded time and output, leaving no process behind; the git driver's way out.
+"""Run one short command with bounded time and output, leaving no process behind: git, and an admin's own.
 
 Deployment steps do not run here: they belong to `dg.runner`, which outlives the server.
 """
@@ -34,10 +34,12 @@ async def run(
     timeout: float,
     cap: int,
     descriptors: Sequence[int] = (),
+    stdin: int = asyncio.subprocess.DEVNULL,
 ) -> Finished:
-    """Run `argv` with exactly `env`, nothing on stdin and a session of its own; keep `cap` bytes of stdout.
+    """Run `argv` with exactly `env` and a session of its own; keep `cap` bytes of stdout.
 
-    It inherits `descriptors` by their numbers, and no other open file.
+    It reads the descriptor `stdin`, or nothing without one, and inherits `descriptors` by their numbers and
+    no other open file.
 
     On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its
     lock files, then KILL.
@@ -50,7 +52,7 @@ async def run(
     transport, capture = await loop.subprocess_exec(
         lambda: _Capture(cap),
         *argv,
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         env=dict(env),

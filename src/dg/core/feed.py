@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,14 +13,17 @@ from dg.core import ledger, schema
 from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.access.reach import reach
 from dg.core.access.service import Access
+from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, to_datetime
 from dg.core.database import Database, Shapes, Tx
-from dg.core.errors import Invalid, Unavailable
+from dg.core.errors import Invalid, Problem, Refused
 from dg.core.events import LedgerAnchored
 from dg.core.filters import Condition, Field, Fields, Kind, condition, parse
-from dg.core.ledger import Check, Entry, Head, Verdict
+from dg.core.ledger import Anchor, Check, Entry, Head, Verdict, Witness
 from dg.core.types import Environment
+
+log = logging.getLogger(__name__)
 
 MAX_LIMIT = 1000
 
@@ -42,27 +42,26 @@ FIELDS: Fields = {
 """The names by which events are filtered."""
 
 
-@dataclass(frozen=True)
-class Anchor:
-    """The head of the ledger as it was once, kept outside the database."""
-
-    seq: int
-    hash: str
-    at: str
-
-
 class Feed:
     """Reads for callers; made by `open_feed`."""
 
     def __init__(
-        self, db: Database, access: Access, bus: Bus, clock: Clock, head: Head, anchor_file: Path | None
+        self,
+        db: Database,
+        access: Access,
+        bus: Bus,
+        clock: Clock,
+        head: Head,
+        anchors: Anchors,
+        witnesses: Callable[[], Sequence[Witness]],
     ) -> None:
         self._db = db
         self._access = access
         self._bus = bus
         self._clock = clock
         self._newest = head.seq
-        self._anchor_file = anchor_file
+        self._anchors = anchors
+        self._witnesses = witnesses
 
     async def read(
         self,
@@ -119,10 +118,12 @@ class Feed:
         return await self._db.read(ledger.head)
 
     async def verify(self, principal: Principal) -> Verdict:
-        """Check every entry, the head, and the newest anchor outside. One read a page: writers go on."""
+        """Check every entry, the head, what entries vouch for, and the anchors that a file keeps outside.
+
+        One read a page: writers go on. Raises Unavailable when the anchor file cannot be read.
+        """
         self._access.require(principal, Action.AUDIT_VERIFY)
-        anchor = await asyncio.to_thread(self._read_anchor)
-        check = Check()
+        check = Check(self._witnesses(), _by_seq(await self._anchors.read()))
 
         def page(tx: Tx) -> Head | None:
             return None if check.page(tx) else ledger.head(tx)
@@ -130,42 +131,39 @@ class Feed:
         last = await self._db.read(page)
         while last is None:
             last = await self._db.read(page)
-        verdict = check.verdict(last)
-        return verdict if anchor is None or not verdict.ok else await self._against(anchor, verdict)
-
-    async def _against(self, anchor: Anchor, verdict: Verdict) -> Verdict:
-        found = await self._db.read(lambda tx: ledger.after(tx, anchor.seq - 1, 1))
-        if found and found[0].seq == anchor.seq and found[0].hash == anchor.hash:
-            return verdict
-        what = "has another hash now" if found else "is missing now"
-        message = f"entry {anchor.seq}, anchored at {anchor.at}, {what}: the ledger was written anew or cut"
-        return Verdict(False, verdict.checked, message, verdict.head_seq, verdict.head_hash, anchor.seq)
+        return check.verdict(last)
 
     async def anchor(self) -> None:
-        """Append the head to the anchor file; does nothing without one or without news. For a job."""
-        if self._anchor_file is None:
-            return
-        head = await self._db.read(ledger.head)
-        last = await asyncio.to_thread(self._read_anchor)
-        # The fact of an anchor is itself an entry: alone it is no news.
-        if head.seq <= (last.seq + 1 if last else 0):
-            return
-        at = to_datetime(self._clock.micros()).strftime("%Y-%m-%dT%H:%M:%SZ")
-        await asyncio.to_thread(_append, self._anchor_file, Anchor(head.seq, head.hash, at))
-        await self._db.write(
-            lambda tx: tx.append(LedgerAnchored(head_seq=head.seq, head_hash=head.hash), SYSTEM)
-        )
+        """Keep the head outside; does nothing without news. For a job, whose trouble the health shows.
 
-    def _read_anchor(self) -> Anchor | None:
-        if self._anchor_file is None or not self._anchor_file.exists():
-            return None
+        A ledger that is not the one that was anchored last is anchored no more: that would hide it.
+        """
+        if not self._anchors.wanted:
+            return
         try:
-            lines = self._anchor_file.read_text("utf-8").splitlines()
-            return Anchor(**json.loads(lines[-1])) if lines else None
-        except (OSError, ValueError, TypeError) as error:
-            raise Unavailable(
-                f"the anchor file {self._anchor_file} cannot be read: {error}", reason="anchor"
-            ) from None
+            await self._anchor()
+        except Problem as problem:
+            self._anchors.trouble = problem.message
+            log.error("%s", problem.message)
+        else:
+            self._anchors.trouble = None
+
+    async def _anchor(self) -> None:
+        kept = await self._anchors.read()
+        newest = kept[-1] if kept else None
+        head, found = await self._db.read(
+            lambda tx: (ledger.head(tx), ledger.at(tx, newest.seq) if newest else None)
+        )
+        if newest and (found is None or found.hash != newest.hash):
+            raise Refused(
+                f"the ledger is not the one whose entry {newest.seq} was anchored at {newest.at}: "
+                "`dg audit verify` says where it differs",
+                reason="anchor",
+            )
+        now = to_datetime(self._clock.micros()).strftime("%Y-%m-%dT%H:%M:%SZ")
+        if await self._anchors.keep(Anchor(head.seq, head.hash, now), newest.seq if newest else 0):
+            fact = LedgerAnchored(head_seq=head.seq, head_hash=head.hash)
+            await self._db.write(lambda tx: tx.append(fact, SYSTEM))
 
     def _conditions(self, principal: Principal, text: str | None) -> tuple[Condition, ...]:
         within = reach(principal, Action.EVENT_READ, _e.environment, _e.service)
@@ -194,14 +192,22 @@ class Feed:
 
 
 async def open_feed(
-    db: Database, *, access: Access, bus: Bus, clock: Clock, anchor_file: Path | None = None
+    db: Database,
+    *,
+    access: Access,
+    bus: Bus,
+    clock: Clock,
+    anchors: Anchors | None = None,
+    witnesses: Callable[[], Sequence[Witness]] = tuple,
 ) -> Feed:
-    """The feed of this ledger."""
-    feed = Feed(db, access, bus, clock, await db.read(ledger.head), anchor_file)
+    """The feed of this ledger; `witnesses` makes those of one check."""
+    feed = Feed(db, access, bus, clock, await db.read(ledger.head), anchors or Anchors(), witnesses)
     bus.subscribe(feed.observe)
     return feed
 
 
-def _append(path: Path, anchor: Anchor) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({"seq": anchor.seq, "hash": anchor.hash, "at": anchor.at}) + "\n")
+def _by_seq(anchors: Sequence[Anchor]) -> Mapping[int, Sequence[Anchor]]:
+    found: dict[int, list[Anchor]] = {}
+    for anchor in anchors:
+        found.setdefault(anchor.seq, []).append(anchor)
+    return found

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -38,6 +38,7 @@ _AFTER = Statement(
     .order_by(_table.c.seq)
     .limit(bindparam("limit"))
 )
+_AT = Statement(sa.select(_table.c.seq, _table.c.hash).where(_table.c.seq == bindparam("seq")))
 _OF_OBJECT = Statement(sa.select(_table).where(_table.c.object == bindparam("object")).order_by(_table.c.seq))
 
 
@@ -64,6 +65,15 @@ class Head:
 
     seq: int
     hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The head of the ledger as it was at a moment (RFC 3339), kept outside the database."""
+
+    seq: int
+    hash: str
+    at: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +159,12 @@ def after(tx: Tx, seq: int, limit: int) -> list[Entry]:
     return [from_row(row) for row in tx.all(_AFTER, after=seq, limit=limit)]
 
 
+def at(tx: Tx, seq: int) -> Head | None:
+    """The entry's seq and hash; None when there is none."""
+    row = tx.one(_AT, seq=seq)
+    return Head(row["seq"], row["hash"]) if row else None
+
+
 def about(tx: Tx, object_id: str) -> list[Entry]:
     """Everything that happened to one object, oldest first."""
     return [from_row(row) for row in tx.all(_OF_OBJECT, object=object_id)]
@@ -158,10 +174,35 @@ def from_row(row: Row) -> Entry:
     return Entry(**{**row, "payload": json.loads(row["payload"])})
 
 
+@dataclass(frozen=True, slots=True)
+class Doubt:
+    """What is wrong, and from which entry on."""
+
+    seq: int
+    message: str
+
+
+class Witness(Protocol):
+    """Something beside the ledger whose every row an entry vouches for, such as the receipts."""
+
+    def page(self, tx: Tx, rows: Sequence[Row]) -> Doubt | None:
+        """Hold what these entries vouch for against them; they come once each, in order."""
+        ...
+
+    def end(self, tx: Tx) -> Doubt | None:
+        """Look for what no entry vouches for, when all have come."""
+        ...
+
+
 @dataclass(slots=True)
 class Check:
-    """A running check of the chain, fed page by page so that a long ledger never sits in memory."""
+    """A running check of the chain, fed page by page so that a long ledger never sits in memory.
 
+    `anchors` are hashes that were kept outside, by the seq of their entries.
+    """
+
+    witnesses: Sequence[Witness] = ()
+    anchors: Mapping[int, Sequence[Anchor]] = field(default_factory=dict)
     seq: int = 0
     hash: str = GENESIS
     bad_seq: int | None = None
@@ -170,7 +211,17 @@ class Check:
     def page(self, tx: Tx, limit: int = 1000) -> bool:
         """Check the next `limit` rows; False when there are no more or one is bad."""
         rows = tx.all(_AFTER, after=self.seq, limit=limit)
-        return bool(rows) and all(self._row(row) for row in rows)
+        if not rows and self.seq < head(tx).seq:
+            # The end is cut off, which the verdict says.
+            return False
+        whole = all(self._row(row) for row in rows)
+        return whole and self._vouched(tx, rows) and bool(rows)
+
+    def _vouched(self, tx: Tx, rows: Sequence[Row]) -> bool:
+        for witness in self.witnesses:
+            if doubt := witness.page(tx, rows) if rows else witness.end(tx):
+                return self._fail(doubt.seq, doubt.message)
+        return True
 
     def _row(self, row: Row) -> bool:
         if self.bad_seq is not None:
@@ -181,6 +232,9 @@ class Check:
             return self._fail(row["seq"], f"entry {row['seq']} does not follow the one before it")
         if row["hash"] != digest(row):
             return self._fail(row["seq"], f"entry {row['seq']} was changed after it was written")
+        for anchor in self.anchors.get(row["seq"], ()):
+            if anchor.hash != row["hash"]:
+                return self._fail(row["seq"], _broken_anchor(anchor, "has another hash now"))
         self.seq, self.hash = row["seq"], row["hash"]
         return True
 
@@ -194,9 +248,17 @@ class Check:
             self._fail(
                 self.seq + 1, f"the ledger ends at {self.seq} but its head says {last.seq}: rows are missing"
             )
+        beyond = [anchor for seq in self.anchors if seq > last.seq for anchor in self.anchors[seq]]
+        if self.bad_seq is None and beyond:
+            first = min(beyond, key=lambda anchor: anchor.seq)
+            self._fail(first.seq, _broken_anchor(first, "is missing now"))
         ok = self.bad_seq is None
         message = f"{self.seq} entries, chain whole" if ok else self.message
         return Verdict(ok, self.seq, message, last.seq, last.hash, self.bad_seq)
+
+
+def _broken_anchor(anchor: Anchor, what: str) -> str:
+    return f"entry {anchor.seq}, anchored at {anchor.at}, {what}: the ledger was written anew or cut"
 
 
 def plain(entries: Sequence[Entry]) -> list[dict[str, Any]]:

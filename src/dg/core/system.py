@@ -23,6 +23,7 @@ from dg import __version__
 from dg.core import ledger, schema
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
+from dg.core.anchors import Anchors
 from dg.core.clock import Clock
 from dg.core.database import Database, Statement, Tx
 from dg.core.errors import Problem
@@ -97,6 +98,7 @@ class System:
         settings: HealthSettings,
         lag: LoopLag,
         gauges: Mapping[str, Gauge],
+        anchors: Anchors | None = None,
     ) -> None:
         self._databases = {"state": state, "logs": logs}
         self._state = state
@@ -105,6 +107,7 @@ class System:
         self._access = access
         self._settings = settings
         self._gauges = gauges
+        self._anchors = anchors or Anchors()
         self.lag = lag
         self._started = clock.monotonic()
         self._tried = clock.monotonic()
@@ -114,6 +117,8 @@ class System:
         checks = {"database": await self._reads(), "disk": self._disk()}
         for name, database in self._databases.items():
             checks[f"writes_{name}"] = await self._writes(name, database)
+        if self._anchors.wanted:
+            checks["anchor"] = "failed" if self._anchors.trouble else "ok"
         good = all(value == "ok" for value in checks.values())
         return Health("ok" if good else "degraded", __version__, checks)
 
@@ -162,6 +167,7 @@ class System:
                 "memory_peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
                 "threads": threading.active_count(),
             },
+            "anchor": {"trouble": self._anchors.trouble},
             **{name: gauge() for name, gauge in self._gauges.items()},
         }
 

@@ -288,6 +288,8 @@ class Ledger(Section):
 
     anchor_file: FilePath | None = None
     """A file, best on another machine's disk, to which the head of the chain is appended now and then."""
+    anchor_command: Words = ()
+    """A command that gets each such line on standard input and keeps it elsewhere; it ends with code 0."""
     anchor_interval: Duration = 3600.0
     """Time between two such lines."""
 

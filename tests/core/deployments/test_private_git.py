@@ -17,7 +17,7 @@ from tests.scenarios.house import until
 from tests.sshd import Sshd, make_key, needs_sshd, sshd
 
 from dg.core.clock import SystemClock
-from dg.core.deployments.command import run
+from dg.core.command import run
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.sources import Sources
 from dg.core.errors import Refused, Unavailable

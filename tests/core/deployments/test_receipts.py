@@ -7,6 +7,7 @@ import json
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
@@ -14,8 +15,8 @@ from hypothesis import strategies as st
 from tests.core.deployments.desk import Desk, commit_of, text
 from tests.core.deployments.world import ADMIN, OPERATOR, World, step
 
-from dg.core import schema
-from dg.core.database import Statement
+from dg.core import ledger, schema
+from dg.core.database import Statement, Tx
 from dg.core.deployments import pipeline, receipt, receipts
 from dg.core.deployments.models import Deployment, Reason
 from dg.core.deployments.receipt import Body, follows, sign, verify
@@ -222,3 +223,84 @@ def test_what_is_no_receipt_is_refused_with_a_sentence(bad: bytes) -> None:
 def test_a_receipt_of_a_later_format_is_not_judged() -> None:
     with pytest.raises(Invalid, match="reads receipts of the format"):
         verify(resigned(format="dg.receipt/2"))
+
+
+# --- held against the ledger
+
+KEPT = Statement(sa.select(schema.receipts).order_by(schema.receipts.c.seq))
+REPLACE = Statement(
+    schema.receipts.update()
+    .where(schema.receipts.c.deployment_id == sa.bindparam("of"))
+    .values(sha256=sa.bindparam("sha256_"), body=sa.bindparam("body_"))
+)
+REMOVE = Statement(schema.receipts.delete().where(schema.receipts.c.deployment_id == sa.bindparam("of")))
+INSERT = Statement(schema.receipts.insert())
+
+
+async def checked(desk: Desk) -> ledger.Verdict:
+    def work(tx: Tx) -> ledger.Verdict:
+        check = ledger.Check((receipts.ReceiptsWitness(),))
+        while check.page(tx, limit=7):
+            pass
+        return check.verdict(ledger.head(tx))
+
+    return await desk.db.read(work)
+
+
+async def finished(desk: Desk, deployment: Deployment) -> int:
+    """The entry that names its receipt."""
+    return next(
+        entry.seq for entry in await desk.entries("deployment.finished") if entry.object == deployment.id
+    )
+
+
+@pytest.fixture
+async def three(desk: Desk) -> list[Deployment]:
+    """Deployments that ended, and one that did not."""
+    ended = [await desk.succeed(version) for version in ("v1", "v2", "v3")]
+    await desk.ask("v4")
+    return ended
+
+
+async def test_receipts_and_ledger_fit(desk: Desk, three: list[Deployment]) -> None:
+    assert (await checked(desk)).ok
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize("with_its_hash", [False, True])
+async def test_a_receipt_written_anew_is_found_by_the_ledger(
+    desk: Desk, three: list[Deployment], which: int, with_its_hash: bool
+) -> None:
+    old = (await desk.db.read(lambda tx: tx.all(KEPT)))[which]
+    body = {**json.loads(old["body"]), "outputs": {"image": "another"}}
+    sha256 = receipt.digest(body) if with_its_hash else old["sha256"]
+    text = receipt.canonical(body).decode()
+    await desk.write(lambda tx: tx.run(REPLACE, of=old["deployment_id"], sha256_=sha256, body_=text))
+    verdict = await checked(desk)
+    assert (verdict.ok, verdict.bad_seq) == (False, await finished(desk, three[which]))
+    assert "was changed after it was written" in verdict.message
+
+
+@pytest.mark.parametrize("which", range(3))
+async def test_a_receipt_that_was_removed_is_missed(desk: Desk, three: list[Deployment], which: int) -> None:
+    await desk.write(lambda tx: tx.run(REMOVE, of=three[which].id))
+    verdict = await checked(desk)
+    assert (verdict.ok, verdict.bad_seq) == (False, await finished(desk, three[which]))
+    assert verdict.message.endswith("is missing")
+
+
+async def test_a_receipt_that_no_entry_names_is_found(desk: Desk, three: list[Deployment]) -> None:
+    where = {"service": "web", "environment": "production"}
+    await desk.write(
+        lambda tx: tx.run(INSERT, seq=99, deployment_id="made-up", sha256="0" * 64, body="{}", **where)
+    )
+    verdict = await checked(desk)
+    assert verdict.message == "4 receipts are kept and entries name 3: one was put in"
+
+
+async def test_the_server_s_own_check_looks_at_receipts(world: World) -> None:
+    await world.register(step("rollout", "deploy", "true"))
+    done = await world.deploy("v1")
+    assert (await world.core.feed.verify(ADMIN)).ok
+    await world.db.write(lambda tx: tx.run(REMOVE, of=done.id))
+    assert f"the receipt of {done.id}" in (await world.core.feed.verify(ADMIN)).message

@@ -8,9 +8,10 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from dg.core import ledger
+from dg.core import ledger, schema
 from dg.core.backup.models import Point
 from dg.core.database import Tx
+from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.errors import Invalid
 
 
@@ -47,10 +48,12 @@ def check(path: Path) -> None:
 
 
 def check_ledger(path: Path) -> Point:
-    """The newest entry of a chain that is whole. Raises Invalid where it is not."""
+    """The newest entry of a chain that is whole. Raises Invalid where it, or a receipt, is not."""
+    # The tables of an older schema may lack what the witness looks for.
+    witnesses = (ReceiptsWitness(),) if revision(path) == schema.STATE_HEAD else ()
     with _examining(path) as connection:
         tx = Tx(connection)
-        chain = ledger.Check()
+        chain = ledger.Check(witnesses)
         while chain.page(tx):
             pass
         verdict = chain.verdict(ledger.head(tx))

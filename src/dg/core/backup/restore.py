@@ -145,11 +145,17 @@ def _check_content(staging: Home, manifest: Manifest) -> None:
     try:
         for path in (staging.state, staging.logs):
             databases.check(path)
+        _migrate(staging, manifest)
         head = databases.check_ledger(staging.state)
+    except Refused:
+        raise
     except Invalid as problem:
         raise bad(problem.message) from None
     if head != manifest.head:
         raise bad(f"its ledger ends at {head.seq} and its manifest says {manifest.head.seq}")
+
+
+def _migrate(staging: Home, manifest: Manifest) -> None:
     for path, kind, newest in (
         (staging.state, "state", schema.STATE_HEAD),
         (staging.logs, "logs", schema.LOGS_HEAD),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from dg.core.deployments.command import Finished
+from dg.core.command import Finished
 from dg.core.deployments.remotes import address, without_userinfo
 from dg.core.deployments.sources import Credential, refused
 from dg.core.errors import Problem, Refused, Unavailable

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dg.core.clock import Clock
-from dg.core.deployments.command import Finished, run
+from dg.core.command import Finished, run
 from dg.core.deployments.complaints import complaint, failure
 from dg.core.deployments.figures import Commit
 from dg.core.deployments.models import Changes, CommitLine, FileChange, FileChanges

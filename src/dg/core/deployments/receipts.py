@@ -7,9 +7,10 @@ out, so that an erasure never has to break the chain.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,11 @@ from sqlalchemy import bindparam
 
 from dg.core import ledger, schema
 from dg.core.clock import to_datetime
-from dg.core.database import Statement, Tx
+from dg.core.database import Row, Statement, Tx
 from dg.core.deployments import receipt, store
 from dg.core.deployments.models import Deployment, Step
+from dg.core.events import DeploymentFinished
+from dg.core.ledger import Doubt
 
 _r = schema.receipts
 
@@ -34,6 +37,10 @@ _NEWEST = Statement(
     .limit(1)
 )
 _OF = Statement(sa.select(_r.c.body).where(_r.c.deployment_id == bindparam("of")))
+
+_KEPT = Statement(sa.select(_r.c.sha256, _r.c.body).where(_r.c.deployment_id == bindparam("of")))
+_COUNT = Statement(sa.select(sa.func.count().label("n")).select_from(_r))
+_FINISHED = DeploymentFinished.type
 
 _FACTS = (
     *("id", "number", "service", "environment", "kind", "status", "reason", "touched", "version"),
@@ -78,6 +85,44 @@ def find(tx: Tx, deployment_id: str) -> receipt.Body | None:
     """The receipt of a deployment; None while it lives, and for one that ended before there were receipts."""
     row = tx.one(_OF, of=deployment_id)
     return json.loads(row["body"]) if row else None
+
+
+class ReceiptsWitness:
+    """Holds the receipts against the ledger: each `deployment.finished` names the hash of its own."""
+
+    def __init__(self) -> None:
+        self._named = 0
+
+    def page(self, tx: Tx, rows: Sequence[Row]) -> Doubt | None:
+        for row in rows:
+            named = json.loads(row["payload"]).get("receipt") if row["type"] == _FINISHED else None
+            if named is not None:
+                self._named += 1
+                if doubt := _doubt(tx, row, named):
+                    return doubt
+        return None
+
+    def end(self, tx: Tx) -> Doubt | None:
+        kept = (tx.one(_COUNT) or {"n": 0})["n"]
+        if kept == self._named:
+            return None
+        message = f"{kept} receipts are kept and entries name {self._named}: one was put in"
+        return Doubt(ledger.head(tx).seq, message)
+
+
+def _doubt(tx: Tx, row: Row, named: str) -> Doubt | None:
+    found = tx.one(_KEPT, of=row["object"])
+    if found is None:
+        what = "is missing"
+    elif found["sha256"] != named or not _is_body(found["body"], named):
+        what = "was changed after it was written"
+    else:
+        return None
+    return Doubt(row["seq"], f"the receipt of {row['object']}, which entry {row['seq']} names, {what}")
+
+
+def _is_body(text: str, sha256: str) -> bool:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() == sha256
 
 
 def _body(tx: Tx, ended: Deployment, log: Log | None) -> dict[str, Any]:

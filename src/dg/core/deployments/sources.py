@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 from urllib.parse import urlsplit
 
-from dg.core.deployments.command import run
+from dg.core.command import run
 from dg.core.deployments.remotes import Address, address
 from dg.core.deployments.secrets import SHORTEST, exposed
 from dg.core.errors import Invalid, Refused

@@ -21,6 +21,7 @@ class Asked:
     path: str
     query: dict[str, str]
     body: Any
+    key: str | None = None
 
 
 @dataclass
@@ -59,7 +60,11 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             query = {name: values[0] for name, values in parse_qs(parts.query).items()}
             asked = Asked(
-                self.command, parts.path.removeprefix("/v1"), query, json.loads(body) if body else None
+                self.command,
+                parts.path.removeprefix("/v1"),
+                query,
+                json.loads(body) if body else None,
+                self.headers.get("Idempotency-Key"),
             )
             status, answer = scripted.answer(asked)
             raw = isinstance(answer, bytes)

@@ -89,6 +89,16 @@ def test_deploy_asks_for_what_was_said_and_names_the_next_command(api: ScriptedA
     assert f"dg logs {ID} -f" in said
 
 
+def test_a_key_is_sent_as_it_was_given(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /deployments", samples.deployment(), status=201)
+    assert run(["deploy", "web", "main", "--env", "staging", "--key", "job-17/2"]) == ExitCode.OK
+    assert api.requests("POST /deployments")[0].key == "job-17/2"
+    for bad in ("", "two words", "schlüssel", 'a"b', "x" * 256):
+        assert run(["deploy", "web", "main", "--env", "staging", "--key", bad]) == ExitCode.USAGE
+    assert "visible ASCII characters" in capsys.readouterr().err
+    assert len(api.requests("POST /deployments")) == 1
+
+
 def test_waiting_prints_a_line_for_each_fact_and_no_cursor_codes(api: ScriptedApi, capsys: Captured) -> None:
     api.on("POST /deployments", samples.deployment(), status=201)
     image = step(0, "image", "build", "running")

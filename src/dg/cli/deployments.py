@@ -10,7 +10,7 @@ import click
 from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning
-from dg.cli.params import ENVIRONMENT, Moment
+from dg.cli.params import ENVIRONMENT, Key, Moment
 
 if TYPE_CHECKING:
     from dg.cli.output import Output
@@ -45,6 +45,9 @@ Examples:
 @click.option(
     "--at", "not_before", type=Moment(), help="Not before this time: 22:00, 2h, or 2026-11-27T09:00Z."
 )
+@click.option(
+    "--key", type=Key(), help="The same key within a day means the same deployment: for jobs that ask again."
+)
 @WAIT
 @pass_invocation
 def deploy(
@@ -55,6 +58,7 @@ def deploy(
     version: str | None,
     note: str | None,
     not_before: int | None,
+    key: str | None,
     wait: bool,
 ) -> int:
     """Deploy REF (a branch, tag or commit) of SERVICE."""
@@ -71,7 +75,7 @@ def deploy(
         not_before=not_before,
     )
     with server(invocation) as dg:
-        return _carry_out(dg, dg.run(dg.client.deployments.create(asked)), invocation.output, wait)
+        return _carry_out(dg, dg.run(dg.client.deployments.create(asked, key=key)), invocation.output, wait)
 
 
 def _carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) -> int:

@@ -58,6 +58,17 @@ class Span(click.ParamType[str]):
         return text
 
 
+class Key(click.ParamType[str]):
+    """What makes a repeated request the same request, in characters that a header can carry."""
+
+    name = "key"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not re.fullmatch(r"[!#-\[\]-~]{1,255}", str(value)):
+            self.fail("must be 1 to 255 visible ASCII characters without quotes and backslashes.", param, ctx)
+        return str(value)
+
+
 class Moment(click.ParamType[int]):
     """A time to come, as microseconds since the epoch: `2026-11-27T09:00Z`, `09:00`, or `2h` from now.
 

@@ -10,7 +10,7 @@ import pytest
 from dg.cli.config import reference_page
 
 ROOT = Path(__file__).parents[1]
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("examples/**/*.md")])
 
 
 def test_the_settings_page_is_what_the_tree_says() -> None:
@@ -26,5 +26,7 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
 def test_paths_named_in_a_page_exist(page: Path) -> None:
-    named = re.findall(r"`((?:src|tests|docs|bin|benchmarks|\.ci)/[\w./-]*[\w/])`", page.read_text("utf-8"))
+    named = re.findall(
+        r"`((?:src|tests|docs|bin|benchmarks|examples|\.ci)/[\w./-]*[\w/])`", page.read_text("utf-8")
+    )
     assert [path for path in named if not (ROOT / path).exists()] == []

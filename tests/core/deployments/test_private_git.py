@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -23,7 +24,8 @@ from dg.core.deployments.sources import Sources
 from dg.core.errors import Refused, Unavailable
 from dg.settings.tree import GitSource
 
-TOKEN = "ghp_Zq7Kx2mW9rT4vB8nL1cY"
+# Another one in each process: the tests look through all processes, those of other tests beside them too.
+TOKEN = f"ghp_{secrets.token_hex(12)}"
 
 
 def make_mirrors(home: Path, sources: dict[str, dict[str, Any]], **environ: str) -> Mirrors:
@@ -44,8 +46,8 @@ def private(path: Path, text: str) -> Path:
     return path
 
 
-def seen_in_processes(*secrets: str) -> set[str]:
-    """Where one of the secrets stands in the arguments or the environment of any process."""
+def seen_in_processes(*texts: str) -> set[str]:
+    """Where one of the texts stands in the arguments or the environment of any process."""
     found = set()
     for process in Path("/proc").iterdir():
         if process.name.isdecimal():
@@ -54,7 +56,7 @@ def seen_in_processes(*secrets: str) -> set[str]:
                     text = (process / part).read_bytes()
                 except (OSError, ValueError):
                     continue
-                if any(secret.encode() in text for secret in secrets):
+                if any(one.encode() in text for one in texts):
                     found.add(f"{part} of {(process / 'comm').read_text().strip()}")
     return found
 

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -119,12 +119,16 @@ class Repository:
 class House:
     """One home, its repository and its server; `close` ends everything that came of them."""
 
-    def __init__(self, folder: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, folder: Path, settings: Mapping[str, str] | None = None, around: Sequence[str] = ()
+    ) -> None:
+        """`around` is a command that runs the server as its child, as a container does."""
         self.folder = folder
         self.home = Home(folder / "home")
         self.repository = Repository(folder / "service")
         self.journal = folder / "journal"
         self.settings = dict(settings or {})
+        self._around = tuple(around)
         self.deployments: set[str] = set()
         self._port = free_port()
         self._server: subprocess.Popen[bytes] | None = None
@@ -142,7 +146,8 @@ class House:
     def start(self) -> float:
         """Start the server; returns the seconds until it was ready."""
         began = time.monotonic()
-        command = (*(sys.executable, "-P", "-m", "dg", "--json", "serve"), "--port", str(self._port))
+        dg = (sys.executable, "-P", "-m", "dg", "--json", "serve", "--port", str(self._port))
+        command = (*self._around, *dg)
         variables = environ(os.environ) | {"DG_HOME": str(self.home.path)} | self.settings
         out = self._file("out")
         with out.open("wb") as output, self._file("err").open("ab") as errors:
@@ -170,8 +175,13 @@ class House:
         assert self._server is not None
         began = time.monotonic()
         self._server.terminate()
-        assert self._server.wait(START_SECONDS) == 0, self.errors[-2000:]
+        self.leaves()
         return time.monotonic() - began
+
+    def leaves(self) -> None:
+        """Wait for the server to end by itself, in good order."""
+        assert self._server is not None
+        assert self._server.wait(START_SECONDS) == 0, self.errors[-2000:]
 
     def kill(self) -> None:
         """As by the out-of-memory killer."""

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from dg.core.app import Core
     from dg.settings import Settings
 
+log = logging.getLogger(__name__)
+
 EVERYBODY_ELSE = 0o077
 TIME = "%Y-%m-%dT%H:%M:%S"
 
@@ -76,7 +78,20 @@ async def run(settings: Settings, output: Output) -> None:
                 gc.enable()
                 await say_ready(core, settings, listening.url, output)
                 await stop.wait()
+                await drain(core, settings.server.drain)
             app.stop()
+
+
+async def drain(core: Core, seconds: float | None) -> None:
+    """Wait up to `seconds` for running deployments, where the server's end would be theirs."""
+    if seconds is None:
+        return
+    log.warning("told to stop: waiting up to %g s for deployments that run (server.drain)", seconds)
+    try:
+        async with asyncio.timeout(seconds):
+            await core.drain()
+    except TimeoutError:
+        log.warning("deployments still run after %g s (server.drain): stopping without them", seconds)
 
 
 def stop_signal() -> asyncio.Event:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -54,6 +54,8 @@ class Core:
     feed: Feed
     system: System
     clock: Clock
+    drain: Callable[[], Awaitable[None]]
+    """Starts no deployment any more but rollbacks, and returns when none runs."""
 
 
 @dataclass(frozen=True)
@@ -170,6 +172,7 @@ async def open_core(
             feed=feed,
             system=system,
             clock=clock,
+            drain=dispatcher.drain,
         )
 
 

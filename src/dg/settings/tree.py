@@ -56,6 +56,9 @@ class Server(Section):
     """Listens without TLS on an address that others reach: for a proxy in front that speaks TLS."""
     graceful_stop: Duration = 5.0
     """How long a stopping server waits for open requests. Running deployments go on without it."""
+    drain: Duration | None = None
+    """How long a server that is told to stop waits for running deployments first, and starts none but rollbacks.
+    Without it they go on alone, except in a container: there, nothing outlives the server."""
     trusted_proxies: Networks = ()
     """Addresses or networks of proxies in front. In their X-Forwarded-For, the right-most address that is no
     such proxy is the client's. Nobody who comes from them passes for this machine itself."""

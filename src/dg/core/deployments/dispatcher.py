@@ -46,6 +46,8 @@ class Dispatcher:
         self._runs: dict[str, Run] = {}
         self._watched: set[str] = set()
         self._starts: dict[str, int] = {}
+        self._draining = False
+        self._drained = asyncio.Event()
 
     @property
     def active(self) -> int:
@@ -55,6 +57,12 @@ class Dispatcher:
     def wake(self) -> None:
         """Look at the lanes again, now."""
         self._wake.set()
+
+    async def drain(self) -> None:
+        """Start nobody any more but rollbacks, and wait until nothing runs; for good."""
+        self._draining = True
+        self.wake()
+        await self._drained.wait()
 
     async def cancel(self, deployment_id: str) -> None:
         """Pass a cancellation, which the row already says, on to the runner; safe to repeat.
@@ -82,6 +90,8 @@ class Dispatcher:
             self._wake.clear()
             try:
                 wait = await self._give_lanes()
+                if self._draining and not self._watched:
+                    self._drained.set()
             except Unavailable as error:
                 log.warning("the lanes could not be looked at: %s", error)
                 wait = _AGAIN
@@ -99,7 +109,7 @@ class Dispatcher:
         """Start whoever is next in each lane; seconds until something becomes due, None for never."""
         parts = self._parts
         now = parts.clock.micros()
-        candidates, due = await parts.db.read(lambda tx: _candidates(tx, now))
+        candidates, due = await parts.db.read(lambda tx: _candidates(tx, now, rollbacks_only=self._draining))
         given = [await self._give_lane(*lane) for lane in candidates]
         if not all(given):
             return _AGAIN
@@ -326,12 +336,15 @@ class Dispatcher:
         return await self._parts.db.write(fenced)
 
 
-def _candidates(tx: Tx, now: int) -> tuple[list[tuple[str, str]], int | None]:
+def _candidates(
+    tx: Tx, now: int, *, rollbacks_only: bool = False
+) -> tuple[list[tuple[str, str]], int | None]:
     """Lanes where somebody may start, and when the next one becomes due by itself (microseconds)."""
     ready, due = [], []
     for service, environment in store.waiting_lanes(tx):
         facts = lifecycle.facts(tx, service, environment, now)
-        if lanes.next_up(facts):
+        chosen = lanes.next_up(facts)
+        if chosen and (chosen.kind is Kind.ROLLBACK or not rollbacks_only):
             ready.append((service, environment))
         due += lanes.moments(facts)
     return ready, min(due, default=None)

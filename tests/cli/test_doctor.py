@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import resource
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from dg.cli import doctor
-from dg.cli.doctor import Finding
+from dg.cli import doctor, surroundings
 from dg.cli.errors import ExitCode
+from dg.cli.finding import Finding
 from dg.cli.main import run
+from dg.core.testing import make_home
 from dg.runner.processes import capabilities
 from dg.settings import Settings
 
@@ -62,6 +65,17 @@ def test_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pytest
         (doctor.disk(50 << 20), "fail"),
         (doctor.disk(500 << 20), "warn"),
         (doctor.disk(5 << 30), "ok"),
+        (doctor.inodes(1 << 20, 1000), "fail"),
+        (doctor.inodes(1 << 20, 10_000), "warn"),
+        (doctor.inodes(1 << 20, 900_000), "ok"),
+        (doctor.inodes(0, 0), "ok"),
+        (surroundings.synchronised(5), "warn"),
+        (surroundings.synchronised(None), "warn"),
+        (surroundings.synchronised(0), "ok"),
+        (surroundings.not_before(1_000_000_000, 900_000_000), "fail"),
+        (surroundings.not_before(1_000_000_000, 999_000_000), "ok"),
+        (surroundings.container(None), "warn"),
+        (surroundings.container(3600.0), "ok"),
     ],
 )
 def test_a_check_knows_good_from_bad(finding: Finding, level: str) -> None:
@@ -112,3 +126,95 @@ def test_doctor_tries_what_private_repositories_are_read_with(tmp_path: Path) ->
     settings = Settings.model_validate({"home": tmp_path, "git": {"sources": beyond}})
     (odd,) = doctor.sources(settings, {})
     assert "cannot be the beginning of an address" in odd.message
+
+
+GOOD = {
+    "LoadState": "loaded",
+    "KillMode": "process",
+    "OOMPolicy": "continue",
+    "PrivateTmp": "no",
+    "ProtectProc": "default",
+    "TimeoutStopUSec": "30s",
+}
+
+
+@pytest.mark.parametrize(
+    ("changed", "drain", "levels", "said"),
+    [
+        ({}, None, ["ok"], "deployments survive"),
+        ({"KillMode": "control-group"}, None, ["fail"], "a stop of the server kills running deployments"),
+        ({"KillMode": "mixed"}, None, ["fail"], "KillMode=mixed"),
+        ({"OOMPolicy": "stop"}, None, ["ok", "warn"], "takes the server"),
+        ({"PrivateTmp": "yes"}, None, ["ok", "warn"], "takes /tmp"),
+        ({"TimeoutStopUSec": "5s"}, None, ["ok", "warn"], "the server is killed while it stops"),
+        ({"TimeoutStopUSec": "1min 30s"}, 3600.0, ["ok", "warn"], "for which it has 3605 s"),
+        ({"TimeoutStopUSec": "infinity"}, 3600.0, ["ok"], "deployments survive"),
+    ],
+)
+def test_a_unit_that_kills_deployments_is_named(
+    changed: dict[str, str], drain: float | None, levels: list[str], said: str
+) -> None:
+    found = list(surroundings.unit(GOOD | changed, 5.0, drain))
+    assert [finding.level for finding in found] == levels
+    assert any(said in finding.message for finding in found)
+    assert all(finding.remedy for finding in found if finding.level != "ok")
+
+
+@pytest.mark.parametrize(
+    ("groups", "name"),
+    [
+        ("0::/system.slice/dg.service\n", "dg.service"),
+        ("1:name=systemd:/system.slice/deploy.service\n0::/\n", "deploy.service"),
+        ("0::/user.slice/user-1000.slice/user@1000.service/app.slice/dg.service\n", "dg.service"),
+        ("0::/user.slice/user-1000.slice/session-3.scope\n", None),
+    ],
+)
+def test_the_unit_is_found_by_the_server_s_cgroup(groups: str, name: str | None) -> None:
+    assert surroundings.unit_in(groups) == name
+
+
+def test_systemd_s_time_spans_are_understood() -> None:
+    spans = ("5s", "1min 30s", "1h 5min", "500ms", "infinity")
+    assert [surroundings.seconds(span) for span in spans] == [5.0, 90.0, 3900.0, 0.5, None]
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"database": {"busy_timeout": "10s"}}, "health.writes_stalled"),
+        ({"api": {"stream_heartbeat": "2m"}}, "api.stream_heartbeat"),
+        ({"server": {"header_timeout": "2m"}}, "server.idle_timeout"),
+    ],
+)
+def test_time_outs_that_contradict_each_other_are_named(
+    tmp_path: Path, settings: dict[str, object], said: str
+) -> None:
+    (finding,) = surroundings.timeouts(Settings.model_validate({"home": tmp_path, **settings}))
+    assert finding.level == "warn"
+    assert said in finding.remedy
+
+
+def test_the_usual_time_outs_agree(tmp_path: Path) -> None:
+    (finding,) = surroundings.timeouts(Settings(home=tmp_path))
+    assert finding.level == "ok"
+
+
+def test_a_clock_behind_the_ledger_is_named(tmp_path: Path) -> None:
+    home = make_home(tmp_path / "home")
+    assert surroundings.newest_event(home.state) is None
+    with closing(sqlite3.connect(home.state, isolation_level=None)) as database:
+        columns = {row[1]: row[2] for row in database.execute("PRAGMA table_info(ledger)").fetchall()}
+        values = {name: 0 if "INT" in kind else "x" for name, kind in columns.items()} | {
+            "seq": 1,
+            "at": 5_000,
+        }
+        marks = ", ".join("?" * len(values))
+        row = f"INSERT INTO ledger ({', '.join(values)}) VALUES ({marks})"  # noqa: S608
+        database.execute(row, list(values.values()))
+    assert surroundings.newest_event(home.state) == 5_000
+    assert [finding.name for finding in surroundings.clock(home.path, 6_000)] == ["time service", "history"]
+    assert surroundings.newest_event(tmp_path / "none" / "state.db") is None
+
+
+def test_the_kernel_says_whether_the_clock_is_kept() -> None:
+    assert surroundings.clock_state() in range(6)

@@ -12,13 +12,15 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import click
 
+from dg.cli import surroundings
 from dg.cli.errors import ExitCode
+from dg.cli.finding import Finding
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 from dg.core.clock import SystemClock, to_datetime
@@ -33,6 +35,9 @@ SQLITE_WAL_RESET_FIXED = (3, 51, 3)
 
 GIT_OLDEST = (2, 32)
 """The first git that takes `GIT_CONFIG_GLOBAL`, with which a mirror heeds no one's own settings."""
+
+INODES_WARN, INODES_FAIL = 50_000, 2_000
+"""Files that can still be made; one checkout takes thousands."""
 
 DISK_WARN, DISK_FAIL = 1 << 30, 100 << 20
 """Free bytes below which it gets tight, and below which a server must not start."""
@@ -53,16 +58,6 @@ CAPABILITIES = {
     ),
 }
 """What is lost without each of the runner's capabilities, and the way out."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One line of the doctor's; `remedy` is the way out where something is not right."""
-
-    name: str
-    level: Literal["ok", "warn", "fail"]
-    message: str
-    remedy: str = ""
 
 
 @click.command(cls=Command)
@@ -102,8 +97,12 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
         yield Finding("settings", "fail", error.message, "correct what is named")
         return
     yield Finding("settings", "ok", "as `dg config show` prints them")
-    yield files(resource.getrlimit(resource.RLIMIT_NOFILE)[0], settings.server.max_connections)
+    yield from surroundings.timeouts(settings)
+    # A server raises its own limit as far as it may.
+    yield files(resource.getrlimit(resource.RLIMIT_NOFILE)[1], settings.server.max_connections)
     yield from home(settings.home)
+    yield from surroundings.clock(settings.home, SystemClock().micros())
+    yield from surroundings.service(settings)
     yield from sources(settings, invocation.environ)
 
 
@@ -186,7 +185,8 @@ def files(limit: int, connections: int) -> Finding:
     if limit == resource.RLIM_INFINITY or limit >= needed:
         return Finding("open files", "ok", "no limit" if limit == resource.RLIM_INFINITY else str(limit))
     message = f"{limit} are allowed; server.max_connections = {connections} needs {needed}"
-    return Finding("open files", "warn", message, f"`ulimit -n {needed}`, or lower server.max_connections")
+    remedy = f"`ulimit -Hn {needed}` or LimitNOFILE={needed}; until then fewer connections are let in"
+    return Finding("open files", "warn", message, remedy)
 
 
 def home(path: Path) -> Iterator[Finding]:
@@ -201,7 +201,10 @@ def home(path: Path) -> Iterator[Finding]:
                 yield Finding(
                     "home", "fail" if file.name == "secrets.toml" else "warn", message, f"chmod 600 {file}"
                 )
-    yield disk(shutil.disk_usage(next(part for part in (path, *path.parents) if part.exists())).free)
+    nearest = next(part for part in (path, *path.parents) if part.exists())
+    yield disk(shutil.disk_usage(nearest).free)
+    facts = os.statvfs(nearest)
+    yield inodes(facts.f_files, facts.f_favail)
 
 
 def sources(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
@@ -239,6 +242,14 @@ def disk(free: int) -> Finding:
         return Finding("disk", "ok", message)
     remedy = "make room, or shorten retention.logs and retention.runs"
     return Finding("disk", "fail" if free < DISK_FAIL else "warn", message, remedy)
+
+
+def inodes(total: int, free: int) -> Finding:
+    """Some file systems have no fixed number of inodes and say 0."""
+    if total == 0 or free >= INODES_WARN:
+        return Finding("inodes", "ok", f"{free} free" if total else "no fixed number")
+    remedy = "remove small files, or shorten retention.runs"
+    return Finding("inodes", "fail" if free < INODES_FAIL else "warn", f"{free} free", remedy)
 
 
 def _dotted(version: Iterable[int]) -> str:

@@ -57,7 +57,7 @@ class Server(Section):
     graceful_stop: Duration = 5.0
     """How long a stopping server waits for open requests. Running deployments go on without it."""
     drain: Duration | None = None
-    """How long a server that is told to stop waits for running deployments first, and starts none but rollbacks.
+    """How long a server that is told to stop first waits for running deployments, and starts only rollbacks.
     Without it they go on alone, except in a container: there, nothing outlives the server."""
     trusted_proxies: Networks = ()
     """Addresses or networks of proxies in front. In their X-Forwarded-For, the right-most address that is no

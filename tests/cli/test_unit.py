@@ -1,4 +1,4 @@
-"""`dg init server`: the unit is what systemd reads, and what it starts is a server."""
+"""`dg init server`: the unit is what systemd reads, what it starts is a server; a container gets time."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from dg.cli import unit
+from dg.cli.container import recipe
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
 from dg.core.errors import Invalid
+from dg.settings.loader import load
 
 DG = [sys.executable, "-P", "-m", "dg"]
 
@@ -78,3 +81,52 @@ def test_a_name_adds_no_line_to_the_unit(name: str) -> None:
 def test_a_path_is_one_word_to_systemd() -> None:
     assert unit.quoted('/a b/50%/"$x') == '"/a b/50%%/\\"$$x"'
     assert unit.quoted("/usr/bin/python") == "/usr/bin/python"
+
+
+def test_a_container_is_given_more_time_to_stop_than_its_server_takes() -> None:
+    files = recipe()
+    environ = dict(
+        word.split("=", 1)
+        for line in files["Containerfile"].splitlines()
+        if line.startswith("ENV ")
+        for word in line.split()[1:]
+    )
+    server = load(Path("/x"), {}, environ).settings.server
+    assert server.drain is not None
+    takes = server.drain + server.graceful_stop
+    dg = yaml.safe_load(files["compose.yaml"])["services"]["dg"]
+    assert float(dg["stop_grace_period"].removesuffix("s")) > takes
+    quadlet = configparser.ConfigParser(interpolation=None, delimiters=("=",), strict=False)
+    quadlet.read_string(files["dg.container"])
+    podman = float(quadlet["Container"]["PodmanArgs"].removeprefix("--stop-timeout="))
+    assert float(quadlet["Service"]["TimeoutStopSec"]) > podman > takes
+
+
+def test_in_a_container_the_stop_signal_reaches_the_server_alone() -> None:
+    files = recipe()
+    assert "STOPSIGNAL SIGTERM" in files["Containerfile"]
+    assert 'ENTRYPOINT ["/opt/dg/bin/dg"]' in files["Containerfile"]
+    assert yaml.safe_load(files["compose.yaml"])["services"]["dg"]["init"] is True
+    assert "RunInit=true" in files["dg.container"]
+
+
+def test_a_container_s_port_is_published_to_this_machine_alone() -> None:
+    """Inside, the server listens in the clear."""
+    files = recipe()
+    assert yaml.safe_load(files["compose.yaml"])["services"]["dg"]["ports"] == ["127.0.0.1:8470:8470"]
+    assert "PublishPort=127.0.0.1:8470:8470" in files["dg.container"]
+
+
+def test_what_the_image_copies_is_in_a_clone() -> None:
+    root = Path(__file__).parents[2]
+    for line in recipe()["Containerfile"].splitlines():
+        if line.startswith("COPY "):
+            assert all((root / name).exists() for name in line.split()[1:-1]), line
+
+
+def test_a_recipe_is_written_into_a_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["init", "server", "--container", "--output", str(tmp_path)]) == ExitCode.OK
+    assert "podman build" in capsys.readouterr().out
+    assert {file.name: file.read_text() for file in tmp_path.iterdir()} == recipe()
+    assert run(["init", "server", "--container", "--output", str(tmp_path)]) == ExitCode.REFUSED
+    assert run(["init", "server", "--container"]) == ExitCode.OK

@@ -1,4 +1,4 @@
-"""`dg init server`: the systemd unit under which a team's server runs on a machine of its own."""
+"""`dg init server`: the systemd unit or the container in which a team's server runs."""
 
 from __future__ import annotations
 
@@ -53,12 +53,16 @@ STATE = Path("/var/lib")
 @click.option("--name", default="dg", show_default=True, help="The home's name below /var/lib.")
 @click.option(
     "--output",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Write it there, such as /etc/systemd/system/dg.service.",
+    type=click.Path(path_type=Path),
+    help="Write it there, such as /etc/systemd/system/dg.service; for --container a folder.",
 )
+@click.option("--container", is_flag=True, help="Instead: a Containerfile, a compose file and a quadlet.")
 @pass_invocation
-def server(invocation: Invocation, user: str, name: str, output: Path | None) -> None:
-    """Print a systemd unit for a server on this machine."""
+def server(invocation: Invocation, user: str, name: str, output: Path | None, container: bool) -> None:
+    """Print a systemd unit for a server on this machine, or the recipe of a container."""
+    if container:
+        _container(invocation, output)
+        return
     text = unit(user, name, [sys.executable, "-P", "-m", "dg"])
     if output is not None:
         _write(output, text)
@@ -69,6 +73,23 @@ def server(invocation: Invocation, user: str, name: str, output: Path | None) ->
     else:
         say = invocation.output
         say.line(say.glyph("ok"), f"{output} is written; next: systemctl enable --now {output.name}")
+
+
+def _container(invocation: Invocation, folder: Path | None) -> None:
+    from dg.cli.container import recipe
+
+    files = recipe()
+    if folder is not None:
+        for name, text in files.items():
+            _write(folder / name, text)
+    if invocation.json:
+        invocation.output.record({"files": files, "folder": str(folder) if folder else None})
+    elif folder is None:
+        click.echo("\n".join(f"#### {name}\n{text}" for name, text in files.items()), nl=False)
+    else:
+        say = invocation.output
+        say.line(say.glyph("ok"), f"{', '.join(files)} are in {folder}; next, in a clone of dg:")
+        say.line(f"  podman build -t dg -f {folder / 'Containerfile'} .")
 
 
 def unit(user: str, name: str, dg: Sequence[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dg.cli.options import Invocation
@@ -38,7 +39,8 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
     # A home that was named is meant, whatever server the shell is set up for.
     environ = {} if invocation.home and not invocation.url else invocation.environ
     found = find(environ, home, url=invocation.url)
-    with Blocking(Client(found.url, found.token)) as dg:
+    authority = invocation.environ.get("DG_CA_FILE")
+    with Blocking(Client(found.url, found.token, ca_file=Path(authority) if authority else None)) as dg:
         try:
             yield dg
         except Unreachable as error:

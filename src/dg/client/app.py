@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
 from typing import Self
@@ -28,7 +29,8 @@ class Client:
 
     Every method raises the core's errors (`dg.core.errors`), Unreachable when nothing answers. Requests that
     may be repeated are: reading, and every write, which carries an Idempotency-Key. `timeout` is in seconds,
-    for each phase of one try. Raises Invalid for an address that is none or would show the token to all.
+    for each phase of one try. `ca_file` (PEM) has the only authorities to believe, in place of the public
+    ones. Raises Invalid for an address that is none or would show the token to all, and for a bad `ca_file`.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Client:
         timeout: float = 30.0,
         clock: Clock | None = None,
         random: Random | None = None,
+        ca_file: Path | None = None,
     ) -> None:
         self._http = Http(
             url,
@@ -48,6 +51,7 @@ class Client:
             timeout=timeout,
             clock=clock or SystemClock(),
             random=random or SystemRandom(),
+            ca_file=ca_file,
         )
         self.url = self._http.url
         self.deployments = Deployments(self._http)

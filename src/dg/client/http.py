@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
 from random import Random
 from urllib.parse import quote
 from uuid import uuid4
@@ -15,7 +17,7 @@ from dg.client.auth import checked, checked_token
 from dg.client.errors import Unintelligible, Unreachable, problem
 from dg.client.wire import JSON, clean
 from dg.core.clock import Clock
-from dg.core.errors import Problem, Refused, TooMany, Unavailable
+from dg.core.errors import Invalid, Problem, Refused, TooMany, Unavailable
 from dg.core.text import plain
 
 ATTEMPTS = 4
@@ -37,6 +39,15 @@ def path(*parts: str) -> str:
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def trusting(ca_file: Path) -> ssl.SSLContext:
+    """Believes servers whose certificate leads to one of this PEM file, and no others. Raises Invalid."""
+    try:
+        return ssl.create_default_context(cafile=str(ca_file))
+    except OSError as error:
+        why = error.strerror or str(error)
+        raise Invalid(f"the certificates in {ca_file} cannot be used ({why}): name a PEM file") from None
+
+
 class Http:
     """Requests to one server; open between `__aenter__` and `__aexit__` of the Client that owns it."""
 
@@ -49,6 +60,7 @@ class Http:
         timeout: float,
         clock: Clock,
         random: Random,
+        ca_file: Path | None = None,
     ) -> None:
         self.url = checked(url)
         self.clock = clock
@@ -58,7 +70,11 @@ class Http:
         if token is not None:
             headers["Authorization"] = f"Bearer {checked_token(token)}"
         self._http = httpx.AsyncClient(
-            base_url=self.url, headers=headers, transport=transport, trust_env=False
+            base_url=self.url,
+            headers=headers,
+            transport=transport,
+            trust_env=False,
+            verify=True if ca_file is None else trusting(ca_file),
         )
 
     async def close(self) -> None:
@@ -184,9 +200,10 @@ def _connection_errors(url: str) -> Iterator[None]:
     except httpx.TimeoutException as error:
         raise Unreachable(f"{url} did not answer in time", url=url) from error
     except httpx.RequestError as error:
-        raise Unreachable(
-            f"{url} cannot be reached: {plain(str(error)) or 'the connection broke'}", url=url
-        ) from error
+        why = plain(str(error)) or "the connection broke"
+        if "CERTIFICATE_VERIFY_FAILED" in why:
+            why += "; if an authority of your own signed its certificate, name that one's in DG_CA_FILE"
+        raise Unreachable(f"{url} cannot be reached: {why}", url=url) from error
 
 
 def _read(response: httpx.Response) -> JSON:

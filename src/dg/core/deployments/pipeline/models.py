@@ -19,9 +19,9 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from dg.core.deployments.durations import Duration, DurationOrOff
 from dg.core.deployments.models import Kind
 from dg.core.deployments.pipeline import placeholders
-from dg.core.deployments.pipeline.durations import Duration, DurationOrOff
 from dg.core.deployments.remotes import check_ref, check_url
 from dg.core.errors import Invalid
 from dg.core.types import NAME_PATTERN, Environment

@@ -1,4 +1,4 @@
-"""Durations as people write them in a pipeline: `"15m"`, `"1h30m"`, `"500ms"`, or seconds as a number."""
+"""Durations as people write them in a pipeline: `"15m"`, `"1h30m"`, `"2d"`, or seconds as a number."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ from typing import Annotated
 from pydantic import BeforeValidator
 
 LONGEST = 24 * 3600.0
-_PARTS = re.compile(r"(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?")
-_UNITS = (3600.0, 60.0, 1.0, 0.001)
+LONGEST_WAIT = 31 * LONGEST
+_PARTS = re.compile(
+    r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?"
+)
+_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
 
 
 def seconds(value: object) -> float:
@@ -36,11 +39,23 @@ def seconds_or_off(value: object) -> float:
     return length
 
 
+def wait(value: object) -> float:
+    """Read how long people or the calendar may keep something waiting: over 0 and at most 31 days.
+
+    Raises:
+        ValueError: it is something else; the message shows the form.
+    """
+    length = _length(value)
+    if length is None or not 0 < length <= LONGEST_WAIT:
+        raise ValueError('must be a duration such as "20m", "63h" or "2d", over 0 and at most 31d')
+    return length
+
+
 def _length(value: object) -> float | None:
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):
-        return float(value) if -1 < value <= LONGEST else None
+        return float(value) if -1 < value <= LONGEST_WAIT else None
     match = _PARTS.fullmatch(value) if isinstance(value, str) else None
     if match is None or not value:
         return None
@@ -52,3 +67,6 @@ Duration = Annotated[float, BeforeValidator(seconds)]
 
 DurationOrOff = Annotated[float, BeforeValidator(seconds_or_off)]
 """Seconds, at most 24 hours; 0 is off."""
+
+Wait = Annotated[float, BeforeValidator(wait)]
+"""Seconds, over 0 and at most 31 days."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg.core.deployments.pipeline.durations import LONGEST, seconds, seconds_or_off
+from dg.core.deployments.durations import LONGEST, LONGEST_WAIT, seconds, seconds_or_off, wait
 
 
 @pytest.mark.parametrize(
@@ -20,6 +20,7 @@ from dg.core.deployments.pipeline.durations import LONGEST, seconds, seconds_or_
         ("500ms", 0.5),
         ("1h2m3s4ms", 3723.004),
         ("24h", 86400.0),
+        ("1d", 86400.0),
         ("0090s", 90.0),
         (30, 30.0),
         (0.25, 0.25),
@@ -46,8 +47,9 @@ def test_written_forms(written: object, length: float) -> None:
             "1.5h",
             "15M",
             "١٥m",
-            "1d",
             "5s5",
+            "1h1d",
+            "2d",
         ),
         *(True, False, None, [], {}, "25h", "24h1ms", 86400.001, -1, -0.001, 10**400),
         *(math.nan, math.inf, -math.inf, "9" * 5000 + "s"),
@@ -64,6 +66,20 @@ def test_zero_is_off_where_that_means_something(written: object) -> None:
     assert seconds_or_off(written) == 0
     with pytest.raises(ValueError, match="over 0"):
         seconds(written)
+
+
+@pytest.mark.parametrize(
+    ("written", "length"),
+    [("63h", 226_800.0), ("2d15h", 226_800.0), ("31d", LONGEST_WAIT), (90_000, 90_000.0)],
+)
+def test_people_and_calendars_may_take_days(written: object, length: float) -> None:
+    assert wait(written) == length
+
+
+@pytest.mark.parametrize("written", [0, "0d", "31d1ms", "32d", LONGEST_WAIT + 1, "soon", None, True])
+def test_nothing_waits_for_more_than_a_month(written: object) -> None:
+    with pytest.raises(ValueError, match="at most 31d"):
+        wait(written)
 
 
 @given(st.integers(1, int(LONGEST) * 1000))

@@ -5,24 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sized
 from pathlib import PurePosixPath
-from typing import Annotated, ClassVar, Literal, Self, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    StrictBool,
-    StrictInt,
-    model_validator,
-)
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 from dg.core.deployments.durations import Duration, DurationOrOff
 from dg.core.deployments.models import Kind
 from dg.core.deployments.pipeline import placeholders
 from dg.core.deployments.remotes import check_ref, check_url
+from dg.core.deployments.tables import Table
 from dg.core.errors import Invalid
 from dg.core.types import NAME_PATTERN, Environment
 
@@ -156,25 +147,6 @@ HeaderName = Annotated[
 ]
 HeaderValue = Annotated[TemplateWithOutputs, AfterValidator(_one_line)]
 Status = Annotated[StrictInt, Field(ge=100, le=599)]
-
-
-class Table(BaseModel):
-    """One table of the file. `NOT_YET` are keys that a coming version brings."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    NOT_YET: ClassVar[frozenset[str]] = frozenset()
-
-    @model_validator(mode="after")
-    def _hold_together(self) -> Self:
-        problems = list(self.problems())
-        if problems:
-            raise PydanticCustomError("problems", "the table does not hold together", {"problems": problems})
-        return self
-
-    def problems(self) -> Iterator[tuple[str, str]]:
-        """What is wrong between fields that are right alone: field (below this table) and sentence."""
-        return iter(())
 
 
 class Source(Table):

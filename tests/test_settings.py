@@ -232,3 +232,34 @@ def test_a_certificate_comes_with_its_key_and_with_the_name_it_is_made_for(tmp_p
     assert "server.tls_certificate needs server.public_url" in problems(tmp_path, whole, {})[0]
     named = {**whole, "server.public_url": "https://dg.example"}
     assert load(tmp_path, named, {}).settings.server.tls_key == Path("/x/tls.key")
+
+
+def test_a_table_is_one_setting_in_the_file_and_in_the_environment(tmp_path: Path) -> None:
+    written(
+        tmp_path,
+        """
+        [environments.production.approvals]
+        count = 2
+        [[environments.production.windows]]
+        deny = "0 17 * * FRI"
+        """,
+    )
+    variable = "DG_ENVIRONMENTS__STAGING__APPROVALS"
+    loaded = load(tmp_path, {}, {variable: '{ count = 1, from = ["user:olga"] }'})
+    environments = loaded.settings.environments
+    assert environments.production.approvals == {"count": 2}
+    assert environments.production.windows == ({"deny": "0 17 * * FRI"},)
+    assert environments.staging.approvals == {"count": 1, "from": ["user:olga"]}
+    assert loaded.origins["environments.production.approvals"] == "server.toml"
+    assert loaded.origins["environments.staging.approvals"] == f"environment {variable}"
+    shown = {leaf.path: leaf.written(leaf.value(loaded.settings)) for leaf in leaves()}
+    assert shown["environments.staging.approvals"] == '{ count = 1, from = ["user:olga"] }'
+    assert shown["environments.production.windows"] == '[{ deny = "0 17 * * FRI" }]'
+
+
+def test_a_table_that_is_no_toml_is_refused(tmp_path: Path) -> None:
+    (problem,) = problems(tmp_path, {}, {"DG_ENVIRONMENTS__STAGING__APPROVALS": "two"})
+    assert problem.startswith(
+        "environments.staging.approvals (environment DG_ENVIRONMENTS__STAGING__APPROVALS): "
+        "a list or a table is written in one line of TOML"
+    )

@@ -69,6 +69,7 @@ the default. A key or a variable that is not listed here is refused: a typing mi
 - Durations are written as `15m`, `1h30m`, `500ms` or a number of seconds.
 - Sizes are written as `16 KiB`, `2 MiB` or a number of bytes.
 - Lists in the environment have spaces or commas between the words.
+- Tables, and lists of them, are written in the environment as in one line of TOML.
 - An empty variable unsets an optional value.
 
 The home is the folder given by `--home` or `DG_HOME`, else `$XDG_DATA_HOME/dg`, else `~/.local/share/dg`.

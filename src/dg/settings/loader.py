@@ -14,6 +14,8 @@ from pydantic import ValidationError
 from dg.settings.tree import PREFIX, Leaf, Settings, leaves
 
 FILE = "server.toml"
+WHOLE = frozenset({"tables", "toml"})
+"""How settings are written (`Leaf.unit`) of which a table in the file is the whole value."""
 STEP_PREFIXES = ("DG_ENV_", "DG_OUTPUT_")
 """Variables that dg gives to a pipeline's steps: a `dg` called inside a step takes none for a setting."""
 
@@ -87,7 +89,7 @@ def _flat(
 ) -> Iterator[tuple[str, object]]:
     for key, value in table.items():
         path = prefix + key
-        if isinstance(value, dict) and value and (path not in known or known[path].unit != "tables"):
+        if isinstance(value, dict) and value and (path not in known or known[path].unit not in WHOLE):
             yield from _flat(value, known, f"{path}.")
         else:
             yield path, value

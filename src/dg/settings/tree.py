@@ -5,8 +5,9 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, Self, cast
+from typing import Annotated, Any, Literal, NamedTuple, Self, cast, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -14,14 +15,17 @@ from pydantic.fields import FieldInfo
 from dg.settings.units import (
     Duration,
     FilePath,
+    ListOf,
     Networks,
     Origins,
     Size,
+    TableOf,
     Tables,
     Unit,
     Words,
     format_duration,
     format_size,
+    inline,
 )
 
 PREFIX = "DG_"
@@ -208,6 +212,22 @@ class EnvironmentSettings(Section):
 
     protected: bool = False
     """Takes only commits that the pipeline's protected branch contains."""
+    approvals: TableOf | None = None
+    """Who must agree to a deployment before it starts: `{ count = 1, from = ["role:approver"] }`."""
+    requires: Words = ()
+    """Environments in which the same commit must have gone well before."""
+    soak: Duration | None = None
+    """How long it must have been well there."""
+    windows: ListOf = ()
+    """When deployments may start: `[{ deny = "0 17 * * FRI", for = "63h", tz = "Europe/Berlin" }]`."""
+    queue: Literal["all", "latest", "reject"] = "all"
+    """What becomes of those who wait: each has its turn, only the newest has one, or nobody may wait."""
+    gates: ListOf = ()
+    """Expressions over what is known of a deployment, all of which must be true."""
+
+    def demands(self) -> dict[str, Any]:
+        """What is demanded of every deployment there, as a pipeline's `[env.NAME]` writes it."""
+        return self.model_dump(exclude={"protected"}, exclude_defaults=True)
 
 
 class Environments(Section):
@@ -374,7 +394,10 @@ class Leaf(NamedTuple):
     @property
     def unit(self) -> str | None:
         """How its values are written, where that is special: see `Unit`."""
-        return next((item.name for item in self.field.metadata if isinstance(item, Unit)), None)
+        inside = (getattr(part, "__metadata__", ()) for part in get_args(self.field.annotation))
+        return next(
+            (item.name for item in chain(self.field.metadata, *inside) if isinstance(item, Unit)), None
+        )
 
     @property
     def secret(self) -> bool:
@@ -398,6 +421,8 @@ class Leaf(NamedTuple):
                 return format_duration(value)
             case int() if self.unit == "size":
                 return format_size(value)
+            case _ if self.unit == "toml":
+                return inline(value)
             case tuple() | Mapping():
                 return " ".join(map(str, value)) or "-"
             case _:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+import json
 import re
+import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
@@ -91,10 +93,35 @@ def check_origins(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def parse_toml(value: object) -> object:
+    """A list or a table; in the environment written as TOML writes it in one line: `{ count = 2 }`."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(
+            f"a list or a table is written in one line of TOML, and this is none: {error}"
+        ) from None
+
+
+def inline(value: object) -> str:
+    """A list or a table as TOML writes it in one line."""
+    match value:
+        case Mapping():
+            return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
+        case list() | tuple():
+            return "[" + ", ".join(map(inline, value)) + "]"
+        case bool() | str():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)
+
+
 class Unit(NamedTuple):
     """How a field's values are written for people."""
 
-    name: Literal["duration", "size", "words", "tables"]
+    name: Literal["duration", "size", "words", "tables", "toml"]
 
 
 Duration = Annotated[
@@ -103,6 +130,10 @@ Duration = Annotated[
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=1 << 40), Unit("size")]
 Words = Annotated[tuple[str, ...], BeforeValidator(parse_words), Unit("words")]
 Tables = Annotated[Mapping[str, T], BeforeValidator(in_file_only), Unit("tables")]
+TableOf = Annotated[Mapping[str, Any], BeforeValidator(parse_toml), Unit("toml")]
+"""A table whose keys are read where they are used."""
+ListOf = Annotated[tuple[Any, ...], BeforeValidator(parse_toml), Unit("toml")]
+"""A list whose entries are read where they are used."""
 Networks = Annotated[Words, AfterValidator(check_networks)]
 Origins = Annotated[Words, AfterValidator(check_origins)]
 FilePath = Annotated[Path, BeforeValidator(expand_home)]

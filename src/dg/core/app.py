@@ -19,12 +19,13 @@ from dg.core.clock import Clock, Ids, SystemClock
 from dg.core.database import Database, SqliteFile, open_database, prepare
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
+from dg.core.deployments.gates.demands import Demands, read
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
-from dg.core.deployments.service import Deployments, Figures, Lanes, Pipelines
+from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines
 from dg.core.deployments.sources import Sources, hidden_variables
 from dg.core.errors import Invalid
 from dg.core.events import ServerStarted
@@ -47,6 +48,7 @@ class Core:
 
     settings: Settings
     deployments: Deployments
+    approvals: Approvals
     lanes: Lanes
     pipelines: Pipelines
     figures: Figures
@@ -68,13 +70,20 @@ class Drivers:
 
 
 class SettingsProtection:
-    """Protection as the settings say it."""
+    """Protection as the settings say it. Raises Invalid naming the setting that demands what cannot be."""
 
     def __init__(self, settings: Settings) -> None:
         self._environments = settings.environments
+        self._demands = {
+            tier: read(self._environments.named(tier).demands(), tier, f"environments.{tier}")
+            for tier in Environment
+        }
 
     def protected(self, environment: Environment) -> bool:
         return self._environments.named(environment.value).protected
+
+    def demands(self, environment: Environment) -> Demands:
+        return self._demands[environment]
 
 
 @asynccontextmanager
@@ -162,9 +171,11 @@ async def open_core(
             await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
+        deployments = Deployments(parts, dispatcher)
         yield Core(
             settings=settings,
-            deployments=Deployments(parts, dispatcher),
+            deployments=deployments,
+            approvals=Approvals(parts, dispatcher, deployments),
             lanes=Lanes(parts, dispatcher),
             pipelines=Pipelines(parts),
             figures=Figures(parts),

@@ -66,6 +66,41 @@ class DeploymentUpdated(DeploymentFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploymentApproved(DeploymentFact):
+    """A person agreed to what `content` is the hash of; `given` of `needed` approvals count now."""
+
+    content: str
+    given: int
+    needed: int
+    note: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeploymentRejected(DeploymentFact):
+    """A person said no; the deployment ends with it."""
+
+    content: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalVoided(DeploymentFact):
+    """What `approver` had decided counts no more, because what it was given to has moved."""
+
+    approver: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateOverridden(DeploymentFact):
+    """A person passed a closed gate, for a reason. Everybody should hear of it: `alert`."""
+
+    gate: str
+    reason: str
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentStarted(DeploymentFact):
     """It holds the lane; its runner is being started."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0002"
+STATE_HEAD = "0003"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -119,6 +119,8 @@ deployments = sa.Table(
     _int("epoch", default=0),
     _int("revision", default=0),
     _int("spool_seq", default=0),
+    _text("guard", null=True),
+    _text("gates", null=True),
     sa.Index("deployments_lane", "service", "environment", "number"),
     sa.Index("deployments_created", "created_at"),
 )
@@ -138,6 +140,41 @@ sa.Index(
     deployments.c.queued_at,
     sqlite_where=_unfinished,
     postgresql_where=_unfinished,
+)
+
+_succeeded = deployments.c.status == "success"
+sa.Index(
+    "deployments_succeeded",
+    deployments.c.service,
+    deployments.c.commit_sha,
+    sqlite_where=_succeeded,
+    postgresql_where=_succeeded,
+)
+
+approvals = sa.Table(
+    "approvals",
+    state,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=True),
+    _text("deployment_id"),
+    _text("by"),
+    _int("at"),
+    _text("verdict"),
+    _text("gate", null=True),
+    _text("content"),
+    _int("expires_at", null=True),
+    _text("note", null=True),
+    _int("voided_at", null=True),
+    _text("void_reason", null=True),
+    sa.Index("approvals_deployment", "deployment_id", "seq"),
+)
+_standing = sa.and_(approvals.c.verdict == "approved", approvals.c.voided_at.is_(None))
+sa.Index(
+    "approvals_once",
+    approvals.c.deployment_id,
+    approvals.c.by,
+    unique=True,
+    sqlite_where=_standing,
+    postgresql_where=_standing,
 )
 
 snapshots = sa.Table("snapshots", state, sa.Column("sha256", sa.Text, primary_key=True), _text("text"))

@@ -11,14 +11,16 @@ from tests.core.deployments.world import ADMIN, OPERATOR, VIEWER, World
 
 from dg.core.access.models import ACTIONS, SYSTEM, Action, Principal, Role
 from dg.core.deployments.models import (
+    Approve,
     BlockVersion,
     CreateDeployment,
     LockLane,
+    Override,
     RequestRollback,
     SetFreeze,
     UpdateDeployment,
 )
-from dg.core.deployments.service import Deployments, Figures, Lanes, Pipelines
+from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines
 from dg.core.errors import Forbidden, NotFound, Problem
 from dg.core.testing import eventually, person
 from dg.core.types import Environment
@@ -77,6 +79,15 @@ CALLS: dict[str, tuple[Action, Call]] = {
     ),
     "Deployments.cancel": (Action.DEPLOYMENT_CANCEL, lambda w, p, d: w.core.deployments.cancel(p, d)),
     "Figures.dora": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.figures.dora(p)),
+    "Approvals.approve": (
+        Action.DEPLOYMENT_APPROVE,
+        lambda w, p, d: w.core.approvals.approve(p, d, Approve()),
+    ),
+    "Approvals.reject": (Action.DEPLOYMENT_REJECT, lambda w, p, d: w.core.approvals.reject(p, d, "no")),
+    "Approvals.override": (
+        Action.DEPLOYMENT_OVERRIDE,
+        lambda w, p, d: w.core.approvals.override(p, d, Override(gates=("window",), reason="now")),
+    ),
     "Lanes.list": (Action.LANE_READ, lambda w, p, d: w.core.lanes.list(p)),
     "Lanes.get": (Action.LANE_READ, lambda w, p, d: w.core.lanes.get(p, "web", "production")),
     "Lanes.lock": (
@@ -126,7 +137,7 @@ async def denied(call: Call, world: World, who: Principal, deployment: str) -> b
 def test_no_public_method_and_no_action_is_missing() -> None:
     public = {
         f"{service.__name__}.{name}"
-        for service in (Deployments, Figures, Lanes, Pipelines)
+        for service in (Approvals, Deployments, Figures, Lanes, Pipelines)
         for name, _ in inspect.getmembers(service, inspect.isfunction)
         if not name.startswith("_")
     }

@@ -27,6 +27,9 @@ class Action(StrEnum):
     DEPLOYMENT_UPDATE = "deployment:update"
     DEPLOYMENT_CANCEL = "deployment:cancel"
     DEPLOYMENT_ROLLBACK = "deployment:rollback"
+    DEPLOYMENT_APPROVE = "deployment:approve"
+    DEPLOYMENT_REJECT = "deployment:reject"
+    DEPLOYMENT_OVERRIDE = "deployment:override"
     LANE_READ = "lane:read"
     LANE_LOCK = "lane:lock"
     LANE_UNLOCK = "lane:unlock"
@@ -52,6 +55,9 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_UPDATE: frozenset({_O, _A}),
     Action.DEPLOYMENT_CANCEL: frozenset({_O, _A}),
     Action.DEPLOYMENT_ROLLBACK: frozenset({_O, _P, _A}),
+    Action.DEPLOYMENT_APPROVE: frozenset({_O, _P, _A}),
+    Action.DEPLOYMENT_REJECT: frozenset({_O, _P, _A}),
+    Action.DEPLOYMENT_OVERRIDE: frozenset({_O, _P, _A}),
     Action.LANE_READ: frozenset({_V, _O, _P, _A}),
     Action.LANE_LOCK: frozenset({_O, _P, _A}),
     Action.LANE_UNLOCK: frozenset({_O, _P, _A}),
@@ -68,7 +74,8 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.TOKEN_REVOKE: frozenset({_A}),
     Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
 }
-"""The one table: an action that is not here is allowed to nobody."""
+"""The one table: an action that is not here is allowed to nobody. Whose approval or override counts is said
+by an environment's demands: by default the approval of approvers and admins, and nobody's override."""
 
 
 class Grant(BaseModel):
@@ -117,6 +124,10 @@ class Principal(BaseModel):
 
 SYSTEM = Principal(id="system", name="dg", kind="system", method="system", grants=(Grant(role=Role.ADMIN),))
 """dg itself: what the dispatcher and the jobs act as."""
+
+
+OWNER = "local"
+"""The principal id of the owner of the machine that the server runs on, who has no token of the table."""
 
 
 class Token(BaseModel):

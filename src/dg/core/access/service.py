@@ -14,7 +14,17 @@ from typing import Literal, Protocol
 from dg.core.access import store
 from dg.core.access.denials import Denial, Denials
 from dg.core.access.issuer import MAX_LENGTH, Claims, LocalIssuer, refusal
-from dg.core.access.models import ACTIONS, SYSTEM, Action, Grant, IssuedToken, Principal, Role, Token
+from dg.core.access.models import (
+    ACTIONS,
+    OWNER,
+    SYSTEM,
+    Action,
+    Grant,
+    IssuedToken,
+    Principal,
+    Role,
+    Token,
+)
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -31,8 +41,6 @@ from dg.settings.tree import Access as AccessSettings
 
 log = logging.getLogger(__name__)
 
-OWNER = "local"
-"""The principal id of the owner of the machine that the server runs on."""
 _CACHED = 4096
 _SECOND = 1_000_000
 

@@ -15,6 +15,7 @@ from typing import Any
 from dg.core.database import Tx
 from dg.core.deployments import endings, lanes, lifecycle, pipeline, store
 from dg.core.deployments.endings import Ending
+from dg.core.deployments.gates import keeper
 from dg.core.deployments.logs import Writer, forget, open_writer
 from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, Remains
 from dg.core.deployments.parts import Parts, Run, Runners
@@ -80,6 +81,7 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Take over what runs, then give lanes away until cancelled."""
+        await self._renew_demands()
         unfinished = await self._parts.db.read(store.unfinished)
         left = await self._runners.with_work() - {deployment.id for deployment in unfinished}
         self._tasks.spawn("clear up", self._clear_up(left))
@@ -99,6 +101,18 @@ class Dispatcher:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
                     await self._wake.wait()
+
+    async def _renew_demands(self) -> None:
+        """Before the first lane is given: the environments' demands may have been changed meanwhile."""
+        parts = self._parts
+        while True:
+            try:
+                await parts.db.write(lambda tx: keeper.renew(tx, parts.protection, parts.clock.micros()))
+            except Unavailable as error:
+                log.warning("what the environments demand is looked at again in a second: %s", error)
+                await parts.clock.sleep(_AGAIN)
+            else:
+                return
 
     async def _clear_up(self, deployment_ids: Iterable[str]) -> None:
         """Remove what a server that died left of ended runs: among files that steps wrote may be secrets."""

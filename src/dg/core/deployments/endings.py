@@ -14,7 +14,8 @@ from dg.core import events
 from dg.core.access.models import SYSTEM
 from dg.core.database import Tx
 from dg.core.deployments import quarantine, receipts, rollbacks, store
-from dg.core.deployments.lifecycle import about, create, elapsed, finished
+from dg.core.deployments.gates import keeper
+from dg.core.deployments.lifecycle import about, create, elapsed, facts, finished
 from dg.core.deployments.models import Deployment, Kind, Reason, Status, StepStatus
 
 
@@ -58,6 +59,7 @@ def _succeed(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploy
         **_closing(deployment, _moment(deployment, ending, now)),
     )
     store.set_lane(tx, *ended.lane, holder=None, current=ended.id, known=True)
+    keeper.void_stale(tx, facts(tx, *ended.lane, now, queue=False))
     finished(tx, ended, now, log=ending.log)
     if ended.kind is Kind.ROLLBACK:
         _undo(tx, ended, now)
@@ -93,6 +95,7 @@ def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deploymen
     store.set_lane(tx, *ended.lane, holder=None)
     if touched:
         store.set_lane(tx, *ended.lane, current=None, known=False)
+        keeper.void_stale(tx, facts(tx, *ended.lane, now, queue=False))
     _close_steps(tx, ended, now)
     finished(tx, ended, now, log=ending.log)
     return ended

@@ -10,7 +10,7 @@ from dg.core.access.models import SYSTEM
 from dg.core.database import Tx
 from dg.core.deployments import lifecycle, logs, store
 from dg.core.deployments.dispatcher import Dispatcher
-from dg.core.deployments.models import Reason, Status
+from dg.core.deployments.models import Status
 from dg.core.deployments.parts import Parts, Runners
 from dg.core.jobs import Every, Job, prune_ticks
 
@@ -54,8 +54,7 @@ def _ran_out(tx: Tx, now: int) -> list[str]:
 def _end(tx: Tx, now: int) -> None:
     for deployment in store.unfinished(tx):
         if deployment.status is Status.PENDING and _over(deployment.expires_at, now):
-            why = "it waited longer than it was allowed to"
-            lifecycle.fail_pending(tx, deployment, Reason.EXPIRED, why, now, SYSTEM)
+            lifecycle.expire(tx, deployment, now)
     for row in store.lanes(tx):
         if _over(row["lock_until"], now):
             store.set_lock(tx, row["service"], row["environment"], None)

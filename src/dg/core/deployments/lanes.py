@@ -5,12 +5,12 @@ The sentence is the same on every surface: it says what closes the lane, since w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from dg.core.access.models import ACTIONS, Action
 from dg.core.clock import to_datetime
-from dg.core.deployments.models import Block, Deployment, Freeze, Kind, LaneState, Lock, Status
+from dg.core.deployments.models import Block, Deployment, Freeze, Gate, Kind, LaneState, Lock, Status
 
 _SECOND = 1_000_000
 MOST_WAITING = 100
@@ -22,7 +22,10 @@ CLOSED = frozenset({LaneState.FROZEN, LaneState.LOCKED})
 
 @dataclass(frozen=True)
 class Facts:
-    """Everything that decides about one lane at one moment. `now` is in microseconds."""
+    """Everything that decides about one lane at one moment. `now` is in microseconds.
+
+    `gates` are those of the waiting deployments that have any, by id, as they stood when they were judged.
+    """
 
     service: str
     environment: str
@@ -33,6 +36,7 @@ class Facts:
     current: Deployment | None = None
     known: bool = True
     queue: Sequence[Deployment] = ()
+    gates: Mapping[str, Sequence[Gate]] = field(default_factory=dict)
 
     @property
     def active_lock(self) -> Lock | None:
@@ -69,6 +73,10 @@ def explain(facts: Facts) -> str:
         return _locked(name, lock, facts)
     if facts.holder:
         return _busy(name, facts.holder, facts)
+    return " ".join(filter(None, (_open(name, facts), _first_held(facts))))
+
+
+def _open(name: str, facts: Facts) -> str:
     if not facts.known:
         return (
             f"{name} is open, but what runs there is not known: the last deployment failed midway. "
@@ -79,6 +87,14 @@ def explain(facts: Facts) -> str:
     return f"{name} is open; nothing was deployed there yet."
 
 
+def _first_held(facts: Facts) -> str | None:
+    """What the first one waits for that may not take the open lane."""
+    for deployment in in_order(facts.queue):
+        if gate := closed_gate(facts, deployment):
+            return f"#{deployment.number} ({deployment.version}) waits: {gate.sentence}"
+    return None
+
+
 def _version(deployment: Deployment) -> str:
     """`1.4.2 (9f1c2ab)`, the commit alone where that is the version."""
     version, sha = deployment.version, deployment.commit_sha
@@ -87,16 +103,16 @@ def _version(deployment: Deployment) -> str:
 
 def _frozen(name: str, freeze: Freeze, now: int) -> str:
     return (
-        f"{name} is frozen until {_time(freeze.until, now)}: {_clause(freeze.reason)} "
-        f"(by {freeze.by} since {_time(freeze.since, now)}). "
+        f"{name} is frozen until {spoken_time(freeze.until, now)}: {_clause(freeze.reason)} "
+        f"(by {freeze.by} since {spoken_time(freeze.since, now)}). "
         f"{who(Action.LANE_THAW)} can end it: dg thaw {freeze.id}"
     )
 
 
 def _locked(name: str, lock: Lock, facts: Facts) -> str:
     return (
-        f"{name} is locked until {_time(lock.until, facts.now)}: {_clause(lock.reason)} "
-        f"(by {lock.by} since {_time(lock.since, facts.now)}). "
+        f"{name} is locked until {spoken_time(lock.until, facts.now)}: {_clause(lock.reason)} "
+        f"(by {lock.by} since {spoken_time(lock.since, facts.now)}). "
         f"{who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
     )
 
@@ -107,7 +123,8 @@ def _busy(name: str, holder: Deployment, facts: Facts) -> str:
     waiting = len([deployment for deployment in facts.queue if deployment.id != holder.id])
     behind = "" if not waiting else f"; {waiting} more {'waits' if waiting == 1 else 'wait'} behind it"
     return (
-        f"{name} is busy: #{holder.number} {doing} {holder.version} since {_time(since, facts.now)}{behind}. "
+        f"{name} is busy: #{holder.number} {doing} {holder.version} since "
+        f"{spoken_time(since, facts.now)}{behind}. "
         f"{who(Action.DEPLOYMENT_CANCEL)} can stop it: dg cancel {holder.id}"
     )
 
@@ -132,7 +149,8 @@ def _clause(text: str) -> str:
     return text.rstrip(" .")
 
 
-def _time(at: int, now: int) -> str:
+def spoken_time(at: int, now: int) -> str:
+    """`17:00 UTC`, with its date where that is another than the one at `now` (microseconds)."""
     moment = to_datetime(at)
     same_day = moment.date() == to_datetime(now).date()
     return f"{moment:%H:%M}" + (" UTC" if same_day else f" UTC on {moment:%Y-%m-%d}")
@@ -151,13 +169,31 @@ def admits(facts: Facts, deployment: Deployment) -> bool:
     return facts.active_freeze is None and lock is None
 
 
+def closed_gate(facts: Facts, deployment: Deployment) -> Gate | None:
+    """The first gate that keeps `deployment` from the lane; None when all are open.
+
+    Raises KeyError for one that has gates which nobody judged: it must not pass for open.
+    """
+    gates = facts.gates[deployment.id] if deployment.guard else ()
+    return next((gate for gate in gates if not gate.open and not _opened(gate, facts.now)), None)
+
+
+def _opened(gate: Gate, at: int) -> bool:
+    return gate.opens_at is not None and gate.opens_at <= at
+
+
+def ready(facts: Facts, deployment: Deployment) -> bool:
+    """True when `deployment` is due and its gates are open."""
+    return (deployment.not_before or 0) <= facts.now and closed_gate(facts, deployment) is None
+
+
 def next_up(facts: Facts) -> Deployment | None:
     """Who takes the lane now: a rollback first, then first in first out among those that are due."""
     if facts.holder and facts.holder.status is not Status.PENDING:
         return None
     if facts.holder:
         return facts.holder if admits(facts, facts.holder) else None
-    due = [d for d in facts.queue if (d.not_before or 0) <= facts.now and admits(facts, d)]
+    due = [d for d in facts.queue if admits(facts, d) and ready(facts, d)]
     return min(due, key=_order, default=None)
 
 
@@ -168,8 +204,9 @@ def _order(deployment: Deployment) -> tuple[bool, int, int]:
 def moments(facts: Facts) -> list[int]:
     """When something opens by itself that a waiting deployment waits for (microseconds)."""
     closed = [found.until for found in (facts.active_lock, facts.active_freeze) if found]
-    begins = [d.not_before for d in facts.queue if d.not_before and d.not_before > facts.now]
-    return closed + begins
+    begins = [d.not_before for d in facts.queue if d.not_before]
+    opens = [gate.opens_at for gates in facts.gates.values() for gate in gates if gate.opens_at]
+    return [moment for moment in (*closed, *begins, *opens) if moment > facts.now]
 
 
 def starts(facts: Facts, free_at: int | None, lasts: Callable[[Deployment], float | None]) -> dict[str, int]:
@@ -199,11 +236,17 @@ def in_order(queue: Iterable[Deployment]) -> list[Deployment]:
 
 def hold(facts: Facts, deployment: Deployment) -> str:
     """What a pending deployment waits for, in one sentence."""
+    if gate := closed_gate(facts, deployment):
+        return gate.sentence
     if (deployment.not_before or 0) > facts.now:
-        return f"It starts at {_time(deployment.not_before or 0, facts.now)}."
+        return f"It starts at {spoken_time(deployment.not_before or 0, facts.now)}."
     if not admits(facts, deployment):
         return explain(facts)
-    ahead = [other for other in facts.queue if _order(other) < _order(deployment)]
+    ahead = [
+        other
+        for other in facts.queue
+        if _order(other) < _order(deployment) and closed_gate(facts, other) is None
+    ]
     if facts.holder and facts.holder.id != deployment.id:
         ahead.insert(0, facts.holder)
     if ahead:

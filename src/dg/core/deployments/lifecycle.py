@@ -7,15 +7,20 @@ the runner) happens outside; these are the rules.
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
 from dg.core.deployments import lanes, pipeline, progress, quarantine, receipts, store
+from dg.core.deployments.gates import keeper
+from dg.core.deployments.gates import store as gate_store
 from dg.core.deployments.models import (
     Deployment,
+    Gate,
     Kind,
     Reason,
     Status,
@@ -33,7 +38,7 @@ _SECOND = 1_000_000
 def facts(tx: Tx, service: str, environment: str, now: int, *, queue: bool = True) -> lanes.Facts:
     """Everything that decides about a lane at `now`; without its queue, which may be long, on demand."""
     row = store.lane(tx, service, environment)
-    return lanes.Facts(
+    lane = lanes.Facts(
         service=service,
         environment=environment,
         now=now,
@@ -44,6 +49,25 @@ def facts(tx: Tx, service: str, environment: str, now: int, *, queue: bool = Tru
         known=bool(row["known"]),
         queue=store.queue(tx, service, environment) if queue else (),
     )
+    return judged(tx, lane)
+
+
+def judged(tx: Tx, lane: lanes.Facts) -> lanes.Facts:
+    """The same lane with the gates of all in its queue that have any."""
+    return replace(lane, gates=keeper.judged(tx, lane)) if any(d.guard for d in lane.queue) else lane
+
+
+def view(tx: Tx, deployment: Deployment, now: int) -> Deployment:
+    """A deployment with all that is known of it: what it waits for, its gates, what people decided."""
+    approvals = gate_store.of(tx, deployment.id) if deployment.guard else None
+    if deployment.status is not Status.PENDING:
+        return deployment.model_copy(update={"approvals": approvals})
+    lane = facts(tx, *deployment.lane, now)
+    found = deployment.model_copy(update={"hold": lanes.hold(lane, deployment), "approvals": approvals})
+    if deployment.guard is None:
+        return found
+    judged = {"gates": lane.gates[deployment.id], "content": keeper.content_of(lane, deployment)}
+    return found.model_copy(update=judged)
 
 
 # --- starting ------------------------------------------------------------------------------------
@@ -54,11 +78,15 @@ def start_next(tx: Tx, service: str, environment: str, now: int, samples: int) -
 
     Whoever may not start any more ends here, and the one behind it is looked at.
     """
-    while chosen := lanes.next_up(lane := facts(tx, service, environment, now)):
+    lane = facts(tx, service, environment, now)
+    if supersede(tx, lane):
+        lane = facts(tx, service, environment, now)
+    while chosen := lanes.next_up(lane):
         try:
             plan = _admitted(tx, chosen)
         except Invalid as problem:
             fail_pending(tx, chosen, Reason.GATE, problem.message, now, SYSTEM)
+            lane = facts(tx, service, environment, now)
         else:
             return _start(tx, chosen, plan, lane, now, samples)
     return None
@@ -97,11 +125,33 @@ def _start(
         started_at=now,
         deploying_at=None if building else now,
         spool_seq=0,
+        gates=_kept(lane.gates.get(chosen.id)),
     )
     store.replace_steps(tx, chosen.id, steps)
     store.set_lane(tx, *chosen.lane, holder=chosen.id)
     tx.append(events.DeploymentStarted(**about(started), status=status.value, epoch=started.epoch), by=SYSTEM)
     return started
+
+
+def _kept(gates: Sequence[Gate] | None) -> str | None:
+    """The gates as they were judged in the transaction that starts the deployment."""
+    return None if gates is None else json.dumps([gate.model_dump(mode="json") for gate in gates])
+
+
+def supersede(tx: Tx, lane: lanes.Facts) -> bool:
+    """Where only the latest is wanted, end those before the newest one that is ready. DeploymentFinished.
+
+    What is ready has the approvals that it needs, so nobody's approved deployment yields to one without.
+    """
+    ready = [d for d in lane.queue if d.kind is not Kind.ROLLBACK and lanes.ready(lane, d)]
+    newest = max(ready, key=lambda deployment: deployment.number, default=None)
+    if newest is None or newest.guard is None or newest.guard.queue != "latest":
+        return False
+    older = [d for d in lane.queue if d.kind is not Kind.ROLLBACK and d.number < newest.number]
+    for deployment in older:
+        why = f"#{newest.number} ({newest.version}) took its place: {lane.environment} takes only the latest"
+        fail_pending(tx, deployment, Reason.SUPERSEDED, why, lane.now, SYSTEM)
+    return bool(older)
 
 
 def kind_of(deployment: Deployment, current: Deployment | None) -> Kind:
@@ -348,6 +398,14 @@ def fail_pending(
     if ended.kind is Kind.ROLLBACK:
         quarantine.rollback_failed(tx, ended, now)
     return ended
+
+
+def expire(tx: Tx, deployment: Deployment, now: int) -> Deployment:
+    """End a deployment that waited as long as it may; its message names the gate that kept it."""
+    why = "it waited longer than it was allowed to"
+    if deployment.guard and (gate := lanes.closed_gate(facts(tx, *deployment.lane, now), deployment)):
+        why = f"{why}, for {gate.name}: {gate.sentence}"
+    return fail_pending(tx, deployment, Reason.EXPIRED, why, now, SYSTEM)
 
 
 def finished(

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from dg.core.deployments.gates.demands import Guard
 from dg.core.types import Environment
 
 T = TypeVar("T")
@@ -77,7 +78,8 @@ Ref = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_
 class CreateDeployment(_Model):
     """What a caller asks for. `version` is a label; without it the short commit is the version.
 
-    `ref` is a branch, tag or commit; `commit_sha` (7 to 40 hex digits) may be given instead. `not_before` and
+    `ref` is a branch, tag or commit; `commit_sha` (7 to 40 hex digits) may be given instead. `base_sha` (as
+    many) is what the caller saw running there; it is refused when that has moved. `not_before` and
     `expires_at` are microseconds.
     """
 
@@ -85,6 +87,7 @@ class CreateDeployment(_Model):
     service: str | None = None
     ref: Ref | None = None
     commit_sha: str | None = None
+    base_sha: str | None = None
     version: str | None = None
     not_before: int | None = None
     expires_at: int | None = None
@@ -112,8 +115,68 @@ class RequestRollback(_Model):
     cross_irreversible: bool = False
 
 
+class Approve(_Model):
+    """A person's yes. `content` is the hash that `Deployment.content` had when the person looked."""
+
+    content: str | None = None
+    note: Note | None = None
+
+
+class Override(_Model):
+    """Pass closed gates, by their names, for a stated reason."""
+
+    gates: Annotated[tuple[str, ...], Field(min_length=1, max_length=20)]
+    reason: Note
+
+
+class Gate(_Model):
+    """One thing that must be true before a deployment may take its lane.
+
+    `name` is approvals, requires, soak, window, or the text of an expression. `sentence` says what is so;
+    `opens_at` when it opens by itself, `who` can open it; `values` are what it was judged by.
+    """
+
+    name: str
+    open: bool
+    sentence: str
+    opens_at: int | None = None
+    who: str | None = None
+    overridden_by: str | None = None
+    values: dict[str, str | int | bool] = {}
+
+
+class Verdict(StrEnum):
+    """What a person decided about a deployment that waits."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    OVERRIDDEN = "overridden"
+
+
+class Approval(_Model):
+    """A person's decision, bound to the `content` that was decided on; it counts no more once it is voided.
+
+    `gate` is what an override passes; `note` why, in the person's words.
+    """
+
+    by: str
+    by_name: str | None = None
+    at: int
+    verdict: Verdict
+    gate: str | None = None
+    content: str
+    expires_at: int | None = None
+    note: str | None = None
+    voided_at: int | None = None
+    void_reason: str | None = None
+
+
 class Deployment(_Model):
-    """One deployment as it stands. `hold` says in one sentence what a pending one waits for."""
+    """One deployment as it stands. `hold` says in one sentence what a pending one waits for.
+
+    `gates` are as they stand while it is pending and as they were judged when it started; `content` is what
+    an approval is bound to. Both, and `approvals`, are None where nobody looked.
+    """
 
     id: str
     number: int
@@ -153,6 +216,10 @@ class Deployment(_Model):
     epoch: int = 0
     revision: int = 0
     spool_seq: int = 0
+    guard: Guard | None = Field(default=None, exclude=True)
+    content: str | None = None
+    gates: tuple[Gate, ...] | None = None
+    approvals: tuple[Approval, ...] | None = None
 
     @property
     def lane(self) -> tuple[str, str]:

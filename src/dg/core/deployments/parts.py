@@ -16,6 +16,7 @@ from dg.core.access.service import Access
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database
 from dg.core.deployments.figures import Commit
+from dg.core.deployments.gates.demands import Demands
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import Changes, FileChanges, News, Remains
 from dg.core.deployments.secrets import Secrets
@@ -90,6 +91,10 @@ class Protection(Protocol):
 
     def protected(self, environment: Environment) -> bool:
         """True when only commits of the pipeline's protected branch may go there."""
+        ...
+
+    def demands(self, environment: Environment) -> Demands:
+        """What must be true before a deployment may start there, whatever its pipeline says."""
         ...
 
 

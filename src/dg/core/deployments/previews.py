@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from pydantic import BaseModel, ConfigDict
 
-from dg.core.deployments.models import Changes, Deployment, FileChanges, Kind, Status
+from dg.core.deployments.models import Changes, Deployment, FileChanges, Gate, Kind, Status
 from dg.core.deployments.pipeline import PlannedStep
 from dg.core.types import Environment
 
@@ -42,8 +42,9 @@ class Objection(_Model):
 class Preview(_Model):
     """A deployment that nobody has asked for yet. `current` is the deployment that runs in its lane now.
 
-    `objections` hold everything that would refuse it, the first one being the answer of a create. `steps` are
-    empty when the pipeline cannot run there. `expected` and `estimated_start` are None without experience.
+    `objections` hold everything that would refuse it, the first one being the answer of a create. `gates` are
+    what it would wait for, as they stand. `steps` are empty when the pipeline cannot run there. `expected` and
+    `estimated_start` are None without experience.
     """
 
     service: str
@@ -57,6 +58,7 @@ class Preview(_Model):
     verdict: PreviewVerdict
     sentence: str
     objections: tuple[Objection, ...] = ()
+    gates: tuple[Gate, ...] = ()
     changes: Changes
     files: FileChanges | None = None
     steps: tuple[PlannedStep, ...] = ()

@@ -21,7 +21,8 @@ from dg.core import ledger, schema
 from dg.core.clock import to_datetime
 from dg.core.database import Row, Statement, Tx
 from dg.core.deployments import receipt, store
-from dg.core.deployments.models import Deployment, Step
+from dg.core.deployments.gates import store as approvals
+from dg.core.deployments.models import Approval, Deployment, Gate, Step
 from dg.core.events import DeploymentFinished
 from dg.core.ledger import Doubt
 
@@ -50,6 +51,8 @@ _TIMES = (
     *("created_at", "queued_at", "not_before", "expires_at", "started_at", "deploying_at", "completed_at"),
     "cancel_requested_at",
 )
+_GATE = ("name", "open", "overridden_by", "values")
+_APPROVAL = ("by", "verdict", "gate", "content")
 _STEP = ("index", "name", "phase", "status", "reversible", "reason")
 
 
@@ -143,6 +146,9 @@ def _body(tx: Tx, ended: Deployment, log: Log | None) -> dict[str, Any]:
             ],
         },
     }
+    if ended.guard is not None:
+        body["gates"] = [_gate(gate) for gate in ended.gates or ()]
+        body["approvals"] = [_approval(approval) for approval in approvals.of(tx, ended.id)]
     if log is not None:
         body["log"] = {"sha256": log.sha256, "lines": log.lines}
     if previous is not None:
@@ -152,6 +158,15 @@ def _body(tx: Tx, ended: Deployment, log: Log | None) -> dict[str, Any]:
 
 def _step(step: Step) -> dict[str, Any]:
     return _facts(step.model_dump(mode="json"), _STEP, ("started_at", "completed_at"))
+
+
+def _gate(gate: Gate) -> dict[str, Any]:
+    """A gate as it was judged in the transaction that started the deployment."""
+    return _facts(gate.model_dump(mode="json"), _GATE, ())
+
+
+def _approval(approval: Approval) -> dict[str, Any]:
+    return _facts(approval.model_dump(mode="json"), _APPROVAL, ("at", "expires_at", "voided_at"))
 
 
 def _facts(row: Mapping[str, Any], names: Iterable[str], times: Iterable[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -15,6 +16,7 @@ from sqlalchemy import bindparam
 
 from dg.core import schema
 from dg.core.database import Row, Shapes, Statement, Tx
+from dg.core.deployments.gates.demands import Guard
 from dg.core.deployments.models import (
     MOVES,
     Block,
@@ -112,9 +114,14 @@ _ENDED_BEFORE = Statement(
 )
 
 
+_NOT_KEPT = {"number", "created_by_name", "hold", "gates", "content", "approvals"}
+
+
 def insert(tx: Tx, deployment: Deployment) -> Deployment:
     """Keep a new deployment and return it with its number."""
-    row = deployment.model_dump(mode="json", exclude={"number", "created_by_name", "hold"})
+    row = deployment.model_dump(mode="json", exclude=_NOT_KEPT)
+    row["guard"] = deployment.guard.text() if deployment.guard else None
+    row["gates"] = None
     row["outputs"] = json.dumps(deployment.outputs)
     row["touched"] = int(deployment.touched)
     row["cancel_then_rollback"] = int(deployment.cancel_then_rollback)
@@ -246,7 +253,18 @@ def page(tx: Tx, conditions: Sequence[Condition], before: int | None, limit: int
 
 
 def _deployment(row: Row) -> Deployment:
-    return Deployment.model_validate({**row, "outputs": json.loads(row["outputs"])})
+    row["outputs"] = json.loads(row["outputs"])
+    if row["guard"] is not None:
+        row["guard"] = _guard(row["guard"])
+    if row["gates"] is not None:
+        row["gates"] = json.loads(row["gates"])
+    return Deployment.model_validate(row)
+
+
+# The deployments of a lane mostly have the same one.
+@lru_cache(maxsize=64)
+def _guard(text: str) -> Guard:
+    return Guard.model_validate_json(text)
 
 
 # --- steps ---------------------------------------------------------------------------------------

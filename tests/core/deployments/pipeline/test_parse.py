@@ -188,12 +188,6 @@ def test_a_step_key_that_is_coming_is_refused_as_such(key: str) -> None:
     assert errors_of(with_run(f"{key} = 1")) == {f"step[0].{key}": "is not available yet; remove it"}
 
 
-@pytest.mark.parametrize("key", ["approvals", "requires", "soak", "windows", "queue", "gates"])
-def test_an_environment_key_that_is_coming_is_refused_as_such(key: str) -> None:
-    errors = errors_of(with_run(after=f"[env.production]\n{key} = 1"))
-    assert errors == {f"env.production.{key}": "is not available yet; remove it"}
-
-
 @pytest.mark.parametrize(("field", "rest"), [("idle", "idle = 5"), ("background", "background = true")])
 def test_a_check_has_neither_idle_time_nor_background(field: str, rest: str) -> None:
     errors = errors_of(with_step(f'phase = "verify"\ncheck = {{ tcp = "x:1" }}\n{rest}'))

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictInt
 
 from dg.core.deployments.durations import Duration, DurationOrOff
+from dg.core.deployments.gates.demands import Demands
 from dg.core.deployments.models import Kind
 from dg.core.deployments.pipeline import placeholders
 from dg.core.deployments.remotes import check_ref, check_url
@@ -263,14 +264,17 @@ class Rollback(Table):
     lock: DurationOrOff = 1800.0
 
 
-class EnvironmentTable(Table):
-    """What differs in one environment; each key is `{env.KEY}` in a template and `DG_ENV_KEY` to a step."""
-
-    NOT_YET: ClassVar[frozenset[str]] = frozenset(
-        {"approvals", "requires", "soak", "windows", "queue", "gates"}
-    )
+class EnvironmentTable(Demands):
+    """One environment: what is demanded of a deployment there, beside what the environment itself demands,
+    and what differs there: each key of `settings` is `{env.KEY}` in a template and `DG_ENV_KEY` to a step.
+    """
 
     settings: Mapping[Key, Text] = {}
+
+    @property
+    def demands(self) -> Demands:
+        """What this table adds to the environment's own demands."""
+        return Demands.model_construct(**{name: getattr(self, name) for name in Demands.model_fields})
 
 
 class Pipeline(Table):
@@ -291,8 +295,16 @@ class Pipeline(Table):
         table = self.environments.get(environment)
         return table.settings if table else {}
 
+    def demands(self, environment: Environment) -> Demands:
+        """What the pipeline demands of a deployment to `environment`."""
+        table = self.environments.get(environment)
+        return table.demands if table else Demands()
+
     def problems(self) -> Iterator[tuple[str, str]]:
         yield from self._order_problems()
+        for environment, table in self.environments.items():
+            for field, message in table.misplaced(environment):
+                yield f"env.{environment}.{field}", message
         known = {key for table in self.environments.values() for key in table.settings}
         for at, step in enumerate(self.steps):
             for field, text in step.templates():

@@ -1,8 +1,9 @@
 """What can be done in the deployments domain and by whom: one public method per action, `principal` first."""
 
+from dg.core.deployments.service.approvals import Approvals
 from dg.core.deployments.service.deployments import Deployments
 from dg.core.deployments.service.figures import Figures
 from dg.core.deployments.service.lanes import Lanes
 from dg.core.deployments.service.pipelines import Pipelines
 
-__all__ = ["Deployments", "Figures", "Lanes", "Pipelines"]
+__all__ = ["Approvals", "Deployments", "Figures", "Lanes", "Pipelines"]

@@ -10,6 +10,7 @@ from dg.core.access.models import Principal
 from dg.core.database import Tx
 from dg.core.deployments import lanes, pipeline, store
 from dg.core.deployments.dispatcher import inputs_of
+from dg.core.deployments.gates import keeper
 from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import CreateDeployment, Deployment, Kind, Status
 from dg.core.deployments.parts import Parts
@@ -23,11 +24,15 @@ _COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 
 @dataclass(frozen=True)
 class Wish:
-    """A deployment that would be created, the pipeline it would run, and the source that was registered."""
+    """A deployment that would be created, the pipeline it would run, and the source that was registered.
+
+    `base` is the commit that the caller saw running there, None when the caller does not say.
+    """
 
     deployment: Deployment
     text: str
     source: pipeline.Source
+    base: str | None = None
 
 
 async def resolve(parts: Parts, principal: Principal, service: str, request: CreateDeployment) -> Wish:
@@ -36,6 +41,11 @@ async def resolve(parts: Parts, principal: Principal, service: str, request: Cre
     source = pipeline.parse(registered.text).source
     resolved = await _commit(parts, service, source, request)
     text = await finding.text(parts, registered)
+    if request.base_sha is not None and not _COMMIT.fullmatch(request.base_sha):
+        raise Invalid(
+            "base_sha: 7 to 40 hexadecimal digits of the commit that you saw running there",
+            errors=[{"field": "base_sha", "message": "must be 7 to 40 hexadecimal digits"}],
+        )
     now = parts.clock.micros()
     check_order(request.not_before, request.expires_at)
     deployment = Deployment(
@@ -58,7 +68,8 @@ async def resolve(parts: Parts, principal: Principal, service: str, request: Cre
         or patience(parts, max(request.not_before or 0, now)),
         pipeline_sha256=pipeline.sha256(text),
     )
-    return Wish(deployment, text, source)
+    guard = keeper.guard_of(parts.protection, deployment, text)
+    return Wish(deployment.model_copy(update={"guard": guard}), text, source, request.base_sha)
 
 
 async def objections(parts: Parts, wish: Wish) -> list[Invalid]:
@@ -73,12 +84,41 @@ async def objections(parts: Parts, wish: Wish) -> list[Invalid]:
 
 
 def refusals(tx: Tx, wish: Wish, lane: lanes.Facts) -> Iterator[Refused]:
-    """What the state of its lane has against it at this moment."""
+    """What the state of its lane has against it now; `lane` comes with its queue if it `refuses_queue`."""
     deployment = wish.deployment
+    yield from _outdated(wish, lane)
     if block := store.block(tx, *deployment.lane, deployment.commit_sha):
         yield Refused(lanes.blocked(block), reason="version_blocked")
     if lanes.state(lane) in lanes.CLOSED and (deployment.not_before or 0) <= lane.now:
         yield Refused(lanes.explain(lane), reason="lane_closed")
+    if refuses_queue(wish) and (lane.holder or lane.queue):
+        first = lane.holder or lanes.in_order(lane.queue)[0]
+        yield Refused(
+            f"{deployment.environment} lets nobody wait, and #{first.number} ({first.version}) is there; "
+            f"ask again when it has ended. {lanes.explain(lane)}",
+            reason="queue_closed",
+        )
+
+
+def refuses_queue(wish: Wish) -> bool:
+    """Whether it is taken only into a lane in which nobody runs and nobody waits."""
+    return wish.deployment.guard is not None and wish.deployment.guard.queue == "reject"
+
+
+def _outdated(wish: Wish, lane: lanes.Facts) -> Iterator[Refused]:
+    """What runs there is not what the caller saw, so what it brings is not what the caller agreed to."""
+    runs = lane.current.commit_sha if lane.current else None
+    if wish.base is None or (runs is not None and runs.startswith(wish.base.lower())):
+        return
+    deployment = wish.deployment
+    now = f"{runs[:12]} runs there now" if runs else "what runs there is not known now"
+    yield Refused(
+        f"{wish.base[:12]} is not what runs in {deployment.service}/{deployment.environment}: {now}. "
+        "Look at what it would bring now, then ask again with that base_sha or without one",
+        reason="outdated_base",
+        base=runs,
+        head=deployment.commit_sha,
+    )
 
 
 async def _commit(parts: Parts, service: str, source: pipeline.Source, request: CreateDeployment) -> Resolved:

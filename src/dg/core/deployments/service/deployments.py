@@ -22,6 +22,7 @@ from dg.core.deployments import (
     store,
 )
 from dg.core.deployments.dispatcher import Dispatcher
+from dg.core.deployments.gates import keeper
 from dg.core.deployments.models import (
     ACTIVE,
     FINAL,
@@ -72,7 +73,8 @@ class Deployments:
         """Ask for a deployment. It is durable when this returns and starts as soon as its lane is free.
 
         Raises Invalid (unknown ref, bad version), Refused (`lane_closed`, `version_blocked`,
-        `ref_not_protected`, missing secrets), Forbidden, Mismatch, Unavailable.
+        `ref_not_protected`, `queue_closed`, missing secrets, and `outdated_base` with what would come now),
+        Forbidden, Mismatch, Unavailable.
         """
         parts = self._parts
         parts.access.require_somewhere(principal, Action.DEPLOYMENT_CREATE)
@@ -85,7 +87,10 @@ class Deployments:
             raise objection
         await parts.git.keep(service, wish.deployment.commit_sha)
 
-        created = await parts.db.write(lambda tx: self._create(tx, principal, wish, once))
+        try:
+            created = await parts.db.write(lambda tx: self._create(tx, principal, wish, once))
+        except Refused as refused:
+            raise await finding.with_changes(parts, service, refused) from None
         self._dispatcher.wake()
         return created
 
@@ -93,7 +98,7 @@ class Deployments:
         now = self._parts.clock.micros()
 
         def effect(tx: Tx) -> Deployment:
-            lane = lifecycle.facts(tx, *wish.deployment.lane, now, queue=False)
+            lane = lifecycle.facts(tx, *wish.deployment.lane, now, queue=creation.refuses_queue(wish))
             for refusal in creation.refusals(tx, wish, lane):
                 raise refusal
             store.keep_snapshot(tx, wish.deployment.pipeline_sha256, wish.text)
@@ -101,15 +106,19 @@ class Deployments:
             # Here, not when git was asked: so the queue's order is the order of the commits and the numbers.
             base = lane.current.commit_sha if lane.current else None
             queued = {"kind": kind, "base_sha": base, "created_at": now, "queued_at": now}
-            return lifecycle.create(tx, wish.deployment.model_copy(update=queued), principal)
+            created = lifecycle.create(tx, wish.deployment.model_copy(update=queued), principal)
+            if created.guard and created.guard.queue == "latest":
+                lifecycle.supersede(tx, lifecycle.facts(tx, *created.lane, now))
+            return created
 
         return once(tx, principal, key, Deployment, self._parts.clock, effect)
 
     # --- look ------------------------------------------------------------------------------------
 
     async def get(self, principal: Principal, id: str) -> Deployment:  # noqa: A002 - the public word
-        """One deployment, with what it waits for. Raises NotFound."""
-        return await self._read(principal, id, lambda tx, deployment: self._with_holds(tx, [deployment])[0])
+        """One deployment, with what it waits for and what people decided. Raises NotFound."""
+        now = self._parts.clock.micros()
+        return await self._read(principal, id, lambda tx, deployment: lifecycle.view(tx, deployment, now))
 
     async def list(
         self,
@@ -134,7 +143,7 @@ class Deployments:
 
         def work(tx: Tx) -> Page[Deployment]:
             found = store.page(tx, conditions, before, limit + 1)
-            items = self._with_holds(tx, found[:limit])
+            items = self._with_holds(tx, found[:limit], gates=True)
             more = str(items[-1].number) if len(found) > limit else None
             return Page(items=items, next_cursor=more)
 
@@ -257,6 +266,7 @@ class Deployments:
                 )
             creation.check_order(begins, changes.get("expires_at", deployment.expires_at))
             changed = store.change(tx, deployment, **changes)
+            keeper.void(tx, changed, "the deployment was changed", now)
             tx.append(lifecycle.updated(changed, sorted(request.model_fields_set)), by=principal)
             return changed
 
@@ -425,7 +435,9 @@ class Deployments:
             self._parts.access.visible(principal, Action.DEPLOYMENT_READ, *_scope(hidden), missing)
         raise missing
 
-    def _with_holds(self, tx: Tx, found: Sequence[Deployment]) -> tuple[Deployment, ...]:
+    def _with_holds(
+        self, tx: Tx, found: Sequence[Deployment], *, gates: bool = False
+    ) -> tuple[Deployment, ...]:
         """The same deployments with what the pending ones wait for, each lane looked at once."""
         if not any(deployment.status is Status.PENDING for deployment in found):
             return tuple(found)
@@ -438,7 +450,11 @@ class Deployments:
         def with_hold(deployment: Deployment) -> Deployment:
             if deployment.status is not Status.PENDING:
                 return deployment
-            return deployment.model_copy(update={"hold": lanes.hold(facts(*deployment.lane), deployment)})
+            lane = facts(*deployment.lane)
+            held: dict[str, object] = {"hold": lanes.hold(lane, deployment)}
+            if gates and deployment.guard:
+                held["gates"] = tuple(lane.gates[deployment.id])
+            return deployment.model_copy(update=held)
 
         return tuple(map(with_hold, found))
 

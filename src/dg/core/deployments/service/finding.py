@@ -7,12 +7,15 @@ from dg.core.deployments import pipeline as pipelines
 from dg.core.deployments import store
 from dg.core.deployments.models import RegisteredPipeline
 from dg.core.deployments.parts import Parts
-from dg.core.errors import Invalid, NotFound
+from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.text import plain
 from dg.core.types import Environment
 
 MOST = 1000
 _PIPELINE_BYTES = 64 << 10
+_MOST_CHANGES = 20
+MOVED = frozenset({"stale_content", "outdated_base"})
+"""Refusals of what somebody saw that is not so any more."""
 
 
 def visible(principal: Principal, service: str) -> bool:
@@ -95,6 +98,17 @@ async def text(parts: Parts, registered: RegisteredPipeline) -> str:
             errors=[{"field": "service", "message": f"must be {name}"}],
         )
     return raw.decode("utf-8")
+
+
+async def with_changes(parts: Parts, service: str, refused: Refused) -> Refused:
+    """The same refusal; what moved (from `base` to `head`) comes with the commits that would come now."""
+    if refused.reason not in MOVED:
+        return refused
+    base, head = refused.details["base"], str(refused.details["head"])
+    changes = await parts.git.commits(service, str(base) if base else None, head, _MOST_CHANGES)
+    commits = [{"sha": one.sha, "author": one.author, "subject": one.subject} for one in changes.commits]
+    shown = {"total": changes.total, "commits": commits}
+    return Refused(refused.message, reason=refused.reason, **refused.details, changes=shown)
 
 
 def limit(wanted: int) -> int:

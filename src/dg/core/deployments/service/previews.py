@@ -13,6 +13,7 @@ from dg.core.deployments.models import (
     CreateDeployment,
     Deployment,
     FileChanges,
+    Gate,
     Kind,
     RequestRollback,
     Status,
@@ -36,6 +37,8 @@ _MOST = 200
 """Commits and files that are named."""
 _NEWEST = 1 << 62
 """A number that no deployment has yet: whoever is asked for now stands behind all."""
+_NO_ID = "ID"
+"""What the sentences about it say for its id: it has none before it is created."""
 _PAST = 50
 _AGREED_TO = frozenset({"irreversible", "lane_closed"})
 """Objections to a rollback that its own request can answer."""
@@ -54,6 +57,7 @@ class _Outlook:
     steps: Sequence[Step]
     starts: bool
     hold: str
+    gates: Sequence[Gate]
     estimated_start: int | None
 
 
@@ -86,6 +90,7 @@ async def preview(parts: Parts, principal: Principal, request: CreateDeployment)
         verdict=verdict,
         sentence=found[0].sentence if found else _sentence(outlook),
         objections=found,
+        gates=tuple(outlook.gates),
         changes=changes,
         files=await _files(parts, service, changes),
         steps=steps,
@@ -100,8 +105,8 @@ def _outlook(tx: Tx, parts: Parts, wish: creation.Wish, plan: pipeline.Pipeline)
     samples = parts.settings.deployments.eta_samples
     lane = lifecycle.facts(tx, *wish.deployment.lane, parts.clock.micros())
     kind = lifecycle.kind_of(wish.deployment, lane.current)
-    asked = wish.deployment.model_copy(update={"kind": kind, "number": _NEWEST})
-    behind = replace(lane, queue=(*lane.queue, asked))
+    asked = wish.deployment.model_copy(update={"id": _NO_ID, "kind": kind, "number": _NEWEST})
+    behind = lifecycle.judged(tx, replace(lane, queue=(*lane.queue, asked)))
     return _Outlook(
         asked=asked,
         current=lane.current,
@@ -109,6 +114,7 @@ def _outlook(tx: Tx, parts: Parts, wish: creation.Wish, plan: pipeline.Pipeline)
         steps=lifecycle.expected(tx, asked.lane, kind, _running(plan, kind), samples),
         starts=lanes.next_up(behind) == asked,
         hold=lanes.hold(behind, asked),
+        gates=tuple(behind.gates.get(asked.id, ())),
         estimated_start=lifecycle.starts(tx, behind, samples).get(asked.id),
     )
 

@@ -1,0 +1,1 @@
+"""What must be true before a deployment may take its lane. Gates hold no lane themselves."""

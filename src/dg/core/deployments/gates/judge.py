@@ -220,7 +220,7 @@ def _soak(inputs: Inputs) -> Gate:
     if ends <= inputs.now:
         return Gate(name=SOAK, open=True, sentence=f"It ran in {where} for {long} or longer.", values=values)
     sentence = (
-        f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}; then it goes on alone."
+        f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}, and then goes on."
     )
     return Gate(name=SOAK, open=False, sentence=sentence, opens_at=ends, values=values)
 

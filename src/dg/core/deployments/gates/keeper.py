@@ -77,14 +77,15 @@ def _facts(
         "version": deployment.version,
         "ref": deployment.ref or "",
         "commit": deployment.commit_sha,
-        "created_by.kind": store.kind(tx, deployment.created_by),
         "lane.known": lane.known,
         "lane.failures": failures,
     }
+    if kind := store.kind(tx, deployment.created_by):
+        found["created_by.kind"] = kind
     tiers = list(Environment)
     for tier in tiers[: tiers.index(deployment.environment)]:
         if success := successes.get(tier):
-            found[f"since.{tier}"] = max(0, lane.now - success.at) // _MINUTE
+            found[f"minutes_since.{tier}"] = max(0, lane.now - success.at) // _MINUTE
             found |= {f"artefact.{key}": value for key, value in success.outputs.items()}
     return found
 

@@ -165,7 +165,7 @@ def failures(tx: Tx, service: str, environment: str, most: int = 100) -> int:
     return next((at for at, row in enumerate(rows) if row["status"] == "success"), len(rows))
 
 
-def kind(tx: Tx, principal_id: str) -> str:
-    """What a principal is: person, service or system; system for one without a record."""
+def kind(tx: Tx, principal_id: str) -> str | None:
+    """What a principal is: person, service or system; None for one without a record."""
     row = tx.one(_KIND, principal=principal_id)
-    return str(row["kind"]) if row else "system"
+    return str(row["kind"]) if row else None

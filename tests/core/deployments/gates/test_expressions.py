@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from dg.core.deployments.gates.expressions import FACTS, Expression, Value, asks, check, holds
+from dg.core.deployments.gates.expressions import FACTS, Expression, Value, asks, check, holds, unknowable
+from dg.core.types import Environment
 
 KNOWN: dict[str, Value] = {
     "service": "shop",
@@ -126,6 +127,26 @@ def test_what_is_no_gate_is_refused_with_the_way_out(expression: str, sentence: 
     with pytest.raises(ValidationError) as caught:
         TypeAdapter(Expression).validate_python(expression)
     assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("expression", "environment", "problem"),
+    [
+        ("minutes_since.staging > 30", "staging", "which is no environment before staging"),
+        ("minutes_since.staging > 30", "development", "which is no environment before development"),
+        ('artefact.scan == "passed"', "development", "no environment before development can record it"),
+        ("minutes_since.staging > 30", "production", None),
+        ("minutes_since.development > 30", "staging", None),
+        ('artefact.scan == "passed"', "staging", None),
+        ("lane.known", "development", None),
+    ],
+)
+def test_what_can_never_be_known_somewhere_is_known_beforehand(
+    expression: str, environment: str, problem: str | None
+) -> None:
+    found = unknowable(check(expression), Environment(environment))
+    assert (problem or "") in (found or "")
+    assert (problem is None) is (found is None)
 
 
 @given(st.one_of(st.text(), st.text("abcdelnotkw. <>=!\"'0123456789_")))

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from dg.core.text import plain
+from dg.core.types import Environment
 
 Value = str | int | float | bool
 
@@ -37,6 +38,8 @@ FACTS: Mapping[str, tuple[type, str]] = {
 
 ARTEFACT = "artefact."
 """Before a key of the outputs that an earlier environment recorded for this very commit (text)."""
+
+_SINCE = "minutes_since."
 
 LONGEST = 200
 
@@ -124,6 +127,17 @@ def check(expression: str) -> str:
 
 Expression = Annotated[str, AfterValidator(check)]
 """One gate as it is written, checked."""
+
+
+def unknowable(expression: str, environment: Environment) -> str | None:
+    """Why what a checked expression asks for is never known in `environment`; None when it may be."""
+    name = asks(expression)
+    before = list(Environment)[: list(Environment).index(environment)]
+    if name.startswith(ARTEFACT) and not before:
+        return f"asks for `{name}`, and no environment before {environment} can record it"
+    if name.startswith(_SINCE) and name.removeprefix(_SINCE) not in before:
+        return f"asks for `{name}`, which is no environment before {environment}"
+    return None
 
 
 def _check_types(asked: _Comparison, kind: type) -> None:

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -46,19 +47,27 @@ class Api:
     app: App
     repository: Path
 
-    async def token(self, role: str, environment: str | None = None, service: str | None = None) -> str:
-        """A fresh token with this role."""
+    async def token(
+        self,
+        role: str,
+        environment: str | None = None,
+        service: str | None = None,
+        name: str | None = None,
+        kind: Literal["person", "service"] = "person",
+    ) -> str:
+        """A fresh token with this role; callers of one name are one person."""
         issued = await self.core.access.create_token(
             SYSTEM,
-            name=f"{role} of a test",
+            name=name or f"{role} of a test",
             role=Role(role),
+            kind=kind,
             environment=environment and Environment(environment),
             service=service,
         )
         return issued.secret
 
     @asynccontextmanager
-    async def caller(self, role: str | None = None, **narrowed: str) -> AsyncIterator[httpx.AsyncClient]:
+    async def caller(self, role: str | None = None, **narrowed: Any) -> AsyncIterator[httpx.AsyncClient]:
         """Somebody with a token of this role, or without one."""
         headers = {"authorization": f"Bearer {await self.token(role, **narrowed)}"} if role else {}
         transport = CheckedTransport(self.app)

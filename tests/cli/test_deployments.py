@@ -238,6 +238,7 @@ def test_show_tells_everything_about_the_latest(api: ScriptedApi, capsys: Captur
     ]
     commit = {"sha": samples.SHA, "author": "Ana", "subject": "Fix it", "at": "2026-11-26T06:00:00Z"}
     api.on("GET /deployments", {"items": [failed]})
+    api.on(f"GET /deployments/{ID}", failed)
     api.on(f"GET /deployments/{ID}/status", {**progress("failed", *steps), "deployment": failed})
     api.on(
         f"GET /deployments/{ID}/changes",

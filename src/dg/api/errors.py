@@ -62,7 +62,8 @@ def render(problem: Problem, request_id: str) -> Response:
 
 def envelope(problem: Problem, request_id: str) -> bytes:
     """`{"error": {"code", "message", "details": {"reason", "request_id", ...}}}`."""
-    details = {"reason": problem.reason, "request_id": request_id, **problem.details}
+    given = {name: value for name, value in problem.details.items() if value is not None}
+    details = {"reason": problem.reason, "request_id": request_id, **given}
     return json.write({"error": {"code": problem.code, "message": problem.message, "details": details}})
 
 

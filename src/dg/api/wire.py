@@ -25,10 +25,10 @@ M = TypeVar("M", bound=BaseModel)
 TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
 """Fields of core models that hold microseconds since the epoch; those that end in `_at` do too."""
 
-INTERNAL = frozenset({"epoch", "spool_seq"})
-"""Fields that only the dispatcher reads."""
+INTERNAL = frozenset({"epoch", "guard", "spool_seq"})
+"""Fields that only the core reads."""
 
-VERBATIM = frozenset({"payload", "outputs", "checks"})
+VERBATIM = frozenset({"payload", "outputs", "checks", "values"})
 """Fields whose content is not the API's to read: it leaves as it is."""
 
 

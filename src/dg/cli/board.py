@@ -12,7 +12,7 @@ from dg.cli.words import ago, running, version, who
 
 if TYPE_CHECKING:
     from dg.client.app import Client
-    from dg.core.deployments.models import Deployment, Lane
+    from dg.core.deployments.models import Deployment, Gate, Lane
     from dg.core.types import Environment
 
 ACTIVE = "status=pending,building,deploying"
@@ -59,12 +59,28 @@ def _lane(lane: Lane, current: Deployment | None, output: Output, now: int) -> l
 
 
 def sentences(seen: Seen, output: Output) -> list[list[Text]]:
-    """A row for each lane that is not simply open: its sentence, which says the way out."""
-    return [
+    """A row for each lane that is not simply open, then each deployment with a closed gate: the way out."""
+    lanes: list[list[Text]] = [
         [output.glyph(lane.state.value), lane.sentence]
         for lane in seen.lanes
         if lane.state.value != "open" or not lane.known
     ]
+    held: list[list[Text]] = [
+        [output.glyph(_state(deployment)), f"#{deployment.number} {deployment.hold}"]
+        for deployment in reversed(seen.active)
+        if _closed(deployment)
+    ]
+    return lanes + held
+
+
+def _closed(deployment: Deployment) -> list[Gate]:
+    return [gate for gate in deployment.gates or () if not gate.open]
+
+
+def _state(deployment: Deployment) -> str:
+    """Its status, or that a person has to agree to it first."""
+    waits = any(gate.name == "approvals" for gate in _closed(deployment))
+    return "needs_approval" if waits else deployment.status.value
 
 
 def under_way(seen: Seen, output: Output, now: int) -> list[list[Text]]:
@@ -74,7 +90,7 @@ def under_way(seen: Seen, output: Output, now: int) -> list[list[Text]]:
             str(deployment.number),
             f"{deployment.service} {version(deployment)}",
             deployment.environment.value,
-            output.status(deployment.status.value),
+            output.status(_state(deployment)),
             who(deployment),
             ago(deployment.created_at, now),
             (deployment.id, Meaning.DIM),

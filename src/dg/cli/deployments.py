@@ -140,7 +140,7 @@ def show(invocation: Invocation, id: str) -> None:  # noqa: A002  the argument's
             return
         progress = dg.run(dg.client.deployments.status(found.id))
         changes = dg.run(dg.client.deployments.changes(found.id))
-    print_deployment(progress, changes, invocation.output)
+    print_deployment(found, progress.steps, changes, invocation.output)
 
 
 @click.command(
@@ -188,6 +188,7 @@ def logs(invocation: Invocation, id: str, follow: bool, after: int, raw: bool) -
 def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | None) -> None:  # noqa: A002
     """Stop a deployment that waits or runs."""
     from dg.cli.remote import record, server
+    from dg.cli.words import named
 
     with server(invocation) as dg:
         stopped = dg.run(dg.client.deployments.cancel(id, then_rollback=then_rollback, reason=reason))
@@ -196,10 +197,10 @@ def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | N
         record(output, stopped)
     elif stopped.completed_at is None:
         output.line(
-            ("stopping", Meaning.WARN), _named(stopped) + "; watch it end:", f"dg logs {stopped.id} -f"
+            ("stopping", Meaning.WARN), named(stopped) + "; watch it end:", f"dg logs {stopped.id} -f"
         )
     else:
-        output.line(("cancelled", Meaning.WARN), _named(stopped))
+        output.line(("cancelled", Meaning.WARN), named(stopped))
 
 
 @click.command(
@@ -302,10 +303,4 @@ def find(dg: Blocking, id: str) -> Deployment:  # noqa: A002
     newest = dg.run(dg.client.deployments.list(limit=1)).items
     if not newest:
         raise NotFound("nothing was deployed yet")
-    return newest[0]
-
-
-def _named(deployment: Deployment) -> str:
-    return (
-        f"{deployment.service} {deployment.version} → {deployment.environment.value} (#{deployment.number})"
-    )
+    return dg.run(dg.client.deployments.get(newest[0].id))

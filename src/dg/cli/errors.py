@@ -66,8 +66,20 @@ def _more(problem: Problem) -> Iterator[str]:
             field, message = str(error.get("field", "")), str(error.get("message", ""))
             if not _said(problem.message, field, message):
                 yield message if message.startswith(field) else f"{field} {message}"
+    yield from _changes(problem.details.get("changes"))
     if hint := problem.details.get("hint"):
         yield str(hint)
+
+
+def _changes(changes: object) -> Iterator[str]:
+    """The commits that would come now, where what somebody saw has moved."""
+    commits = changes.get("commits") if isinstance(changes, dict) else None
+    shown = [commit for commit in commits if isinstance(commit, dict)] if isinstance(commits, list) else []
+    for commit in shown:
+        yield f"+ {str(commit.get('sha'))[:7]} {commit.get('subject')} ({commit.get('author')})"
+    total = changes.get("total") if isinstance(changes, dict) else None
+    if isinstance(total, int) and total > len(shown):
+        yield f"and {total - len(shown)} more"
 
 
 def _said(headline: str, field: str, message: str) -> bool:

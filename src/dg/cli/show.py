@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from dg.cli.output import Meaning, Output, Text, duration
 from dg.cli.words import commits, moment, outcome, took, version, who
 
 if TYPE_CHECKING:
-    from dg.core.deployments.models import Changes, Deployment, Progress, Step
+    from dg.core.deployments.models import Approval, Changes, Deployment, Gate, Step
 
 
-def print_deployment(progress: Progress, changes: Changes, output: Output) -> None:
-    """What it is, how its steps went, which commits it brings."""
-    output.line(*outcome(progress.deployment, output))
+def print_deployment(deployment: Deployment, steps: Sequence[Step], changes: Changes, output: Output) -> None:
+    """What it is, who let it pass, how its steps went, which commits it brings."""
+    output.line(*outcome(deployment, output))
     output.line()
-    output.table([[(name, Meaning.DIM), value] for name, value in facts(progress.deployment)])
-    if progress.steps:
+    output.table([[(name, Meaning.DIM), value] for name, value in facts(deployment)])
+    if deployment.gates:
         output.line()
-        output.table(
-            [_step(step, output) for step in progress.steps], header=("STEP", "PHASE", "STATE", "TOOK", "")
-        )
+        output.table([_gate(gate, output) for gate in deployment.gates], header=("GATE", "STATE", ""))
+    if deployment.approvals:
+        output.line()
+        output.table([_decision(each) for each in deployment.approvals], header=("DECISION", "BY", "AT", ""))
+    if steps:
+        output.line()
+        output.table([_step(step, output) for step in steps], header=("STEP", "PHASE", "STATE", "TOOK", ""))
     if rows := commits(changes):
         output.line()
         output.line((f"COMMITS since {changes.base[:7]}" if changes.base else "COMMITS", Meaning.DIM))
@@ -50,6 +54,7 @@ def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:
         ("reason", deployment.reason and deployment.reason.value.replace("_", " ")),
         ("message", deployment.message),
         ("waits for", deployment.hold),
+        ("content", deployment.content),
         ("note", deployment.note),
         ("override", deployment.override),
         ("rollback of", deployment.rollback_of),
@@ -58,6 +63,18 @@ def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:
         *((f"output {name}", value) for name, value in deployment.outputs.items()),
     ]
     yield from ((name, value) for name, value in by_hand if value)
+
+
+def _gate(gate: Gate, output: Output) -> list[Text]:
+    state = "passed" if gate.overridden_by else "open" if gate.open else "closed"
+    return [gate.name, output.status(state), gate.sentence]
+
+
+def _decision(approval: Approval) -> list[Text]:
+    what = f"passed {approval.gate}" if approval.gate else approval.verdict.value
+    said = f"void: {approval.void_reason}" if approval.voided_at else approval.note or ""
+    meaning = Meaning.DIM if approval.voided_at else Meaning.STRONG
+    return [(what, meaning), approval.by_name or approval.by, moment(approval.at), said]
 
 
 def _step(step: Step, output: Output) -> list[Text]:

@@ -29,6 +29,12 @@ def labelled(version: str, sha: str) -> str:
     return version if sha.startswith(version) else f"{version} ({sha[:7]})"
 
 
+def named(deployment: Deployment) -> str:
+    """`web 1.4.2 → production (#7)`"""
+    where = deployment.environment.value
+    return f"{deployment.service} {deployment.version} → {where} (#{deployment.number})"
+
+
 def running(lane: Lane) -> Text:
     """What runs in a lane."""
     if not lane.known:

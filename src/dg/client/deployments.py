@@ -9,10 +9,12 @@ from dg.client.http import Http, Patience, path
 from dg.client.wire import decode, encode
 from dg.core.deployments.models import (
     FINAL,
+    Approve,
     Changes,
     CreateDeployment,
     Deployment,
     LogPage,
+    Override,
     Page,
     Progress,
     RequestRollback,
@@ -96,6 +98,25 @@ class Deployments:
         """Roll back the lane of `deployment_id`; the answer is the rollback, a deployment of its own."""
         answer = await self._http.write(
             "POST", path("deployments", deployment_id, "rollback"), encode(request), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def approve(self, deployment_id: str, request: Approve, *, key: str | None = None) -> Deployment:
+        """Agree to a deployment. Raises Refused (`stale_content` when what was seen moved), Forbidden."""
+        answer = await self._http.write(
+            "POST", path("deployments", deployment_id, "approve"), encode(request), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def reject(self, deployment_id: str, reason: str, *, key: str | None = None) -> Deployment:
+        """Refuse a deployment that waits; the answer has ended. Raises Refused, Forbidden."""
+        where = path("deployments", deployment_id, "reject")
+        return decode(Deployment, await self._http.write("POST", where, {"reason": reason}, key=key))
+
+    async def override(self, deployment_id: str, request: Override, *, key: str | None = None) -> Deployment:
+        """Pass closed gates, all of them or none. Raises Refused for open ones, Forbidden."""
+        answer = await self._http.write(
+            "POST", path("deployments", deployment_id, "override"), encode(request), key=key
         )
         return decode(Deployment, answer)
 

@@ -1,4 +1,4 @@
-"""Deployments: create, watch, change, cancel, roll back."""
+"""Deployments: create, decide on, watch, change, cancel, roll back."""
 
 from __future__ import annotations
 
@@ -12,9 +12,11 @@ from dg.api import json, wire
 from dg.api.call import Call, Handler, answer, created
 from dg.core.deployments.models import (
     FINAL,
+    Approve,
     CreateDeployment,
     Deployment,
     LogPage,
+    Override,
     Progress,
     RequestRollback,
     Status,
@@ -79,6 +81,21 @@ async def cancel_deployment(call: Call) -> Response:
 async def rollback_deployment(call: Call) -> Response:
     request = wire.read(RequestRollback, call.body)
     return _made(await call.core.deployments.rollback(call.principal, _id(call), request, call.once))
+
+
+async def approve_deployment(call: Call) -> Response:
+    request = wire.read(Approve, call.body)
+    return answer(await call.core.approvals.approve(call.principal, _id(call), request, call.once))
+
+
+async def reject_deployment(call: Call) -> Response:
+    reason = call.body["reason"]
+    return answer(await call.core.approvals.reject(call.principal, _id(call), reason, call.once))
+
+
+async def override_gates(call: Call) -> Response:
+    request = wire.read(Override, call.body)
+    return answer(await call.core.approvals.override(call.principal, _id(call), request, call.once))
 
 
 async def get_deployment_changes(call: Call) -> Response:
@@ -182,4 +199,7 @@ HANDLERS: Mapping[str, Handler] = {
     "getDeploymentReceipt": get_deployment_receipt,
     "cancelDeployment": cancel_deployment,
     "rollbackDeployment": rollback_deployment,
+    "approveDeployment": approve_deployment,
+    "rejectDeployment": reject_deployment,
+    "overrideGates": override_gates,
 }

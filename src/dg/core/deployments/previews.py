@@ -42,9 +42,9 @@ class Objection(_Model):
 class Preview(_Model):
     """A deployment that nobody has asked for yet. `current` is the deployment that runs in its lane now.
 
-    `objections` hold everything that would refuse it, the first one being the answer of a create. `gates` are
-    what it would wait for, as they stand. `steps` are empty when the pipeline cannot run there. `expected` and
-    `estimated_start` are None without experience.
+    `objections` hold everything that would refuse it, the first one being the answer of a create. `gates`
+    are what it would wait for, as they stand. `steps` are empty when the pipeline cannot run there.
+    `expected` and `estimated_start` are None without experience.
     """
 
     service: str

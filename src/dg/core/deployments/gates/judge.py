@@ -219,9 +219,7 @@ def _soak(inputs: Inputs) -> Gate:
     values["soaked"] = max(0, inputs.now - began) // _SECOND
     if ends <= inputs.now:
         return Gate(name=SOAK, open=True, sentence=f"It ran in {where} for {long} or longer.", values=values)
-    sentence = (
-        f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}, and then goes on."
-    )
+    sentence = f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}, and then goes on."
     return Gate(name=SOAK, open=False, sentence=sentence, opens_at=ends, values=values)
 
 

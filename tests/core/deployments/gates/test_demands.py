@@ -64,6 +64,7 @@ def test_nothing_is_demanded_where_nothing_is_said() -> None:
         ("approvals = { from = [] }", "approvals.from", "must name somebody"),
         ('approvals = { from = ["olga"] }', "approvals.from[0]", 'must be "user:NAME" or a role'),
         ('approvals = { from = ["role:viewer"] }', "approvals.from[0]", "role:approver, role:admin"),
+        ('approvals = { count = 2, from = ["user:olga"] }', "approvals.count", "and `from` names 1"),
         ('approvals = { bypass = "user:olga" }', "approvals.bypass", "must be a role that may open gates"),
         ('approvals = { expires = "0s" }', "approvals.expires", "must be a duration"),
         ('requires = "staging"', "requires", "must be a list"),
@@ -75,6 +76,14 @@ def test_nothing_is_demanded_where_nothing_is_said() -> None:
         ('gates = ["lane.knwon"]', "gates[0]", "did you mean `lane.known`?"),
         ("gatse = []", "gatse", "did you mean `gates`?"),
         ("windows = [{ deny = '0 0 31 2 *', for = '1h', tz = 'UTC' }]", "windows[0].deny", "never"),
+        ("windows = [{ deny = '0 0 * * *', for = '24h', tz = 'UTC' }]", "windows", "leave no time at all"),
+        ("windows = [{ deny = '0 0 * * *', for = '1h' }]", "windows[0].tz", "is required"),
+        (
+            "windows = [{ deny = '0 0 * * *', fro = '1h', for = '1h', tz = 'UTC' }]",
+            "windows[0].fro",
+            "`for`?",
+        ),
+        ('gates = ["minutes_since.production > 1"]', "gates[0]", "which dg does not know"),
     ],
 )
 def test_a_mistake_is_named_with_its_key(key: str, field: str, why: str) -> None:

@@ -49,6 +49,16 @@ def test_it_uses_what_was_found() -> None:
     ]
 
 
+def test_its_hints_for_production_hold_when_they_are_taken() -> None:
+    head, _, hints = template("web", GIT, urls=URLS).partition("# [env.production]")
+    taken = parse(f"{head}[env.production]{hints.replace('# approvals', 'approvals')}")
+    approvals = taken.demands(Environment.PRODUCTION).approvals
+    assert approvals
+    assert approvals.count == 1
+    everything = f"{head}[env.production]" + hints.replace("\n# ", "\n")
+    assert len(parse(everything).demands(Environment.PRODUCTION).windows) == 1
+
+
 def test_it_uses_what_was_answered() -> None:
     text = template(
         "web", GIT, urls=URLS, deploy=["kamal", "deploy", "--version={sha}"], health_path="/up?a={b}"

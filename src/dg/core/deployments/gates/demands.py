@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictInt, Valida
 
 from dg.core.deployments.durations import Wait
 from dg.core.deployments.gates.expressions import Expression, unknowable
-from dg.core.deployments.gates.names import PersonName, RoleName
+from dg.core.deployments.gates.names import USER, PersonName, RoleName
 from dg.core.deployments.gates.windows import Window, never_open
 from dg.core.deployments.tables import Table, mistakes
 from dg.core.errors import Invalid
@@ -40,6 +40,8 @@ class Approvals(Table):
     def problems(self) -> Iterator[tuple[str, str]]:
         if not self.people:
             yield "from", "must name somebody; leave it out for approvers and admins"
+        elif all(name.startswith(USER) for name in self.people) and len(set(self.people)) < self.count:
+            yield "count", f"asks for {self.count} people, and `from` names {len(set(self.people))}"
 
 
 class Demands(Table):

@@ -56,6 +56,13 @@ _ENVIRONMENT = """
 url = {url}
 """
 
+_PRODUCTION_HINTS = """
+# [env.production]                # what must be true before it starts there
+# approvals = { count = 1 }         # a second person says `dg approve ID`
+# requires = ["staging"]          # this very commit went well there
+# windows = [{ deny = "0 17 * * FRI", for = "63h", tz = "Europe/Berlin" }]
+"""
+
 
 def template(
     service: str,
@@ -88,6 +95,7 @@ def template(
         _CHECK.format(path=_quoted(_literal(health_path))[1:-1]),
         _TAIL,
         *(_ENVIRONMENT.format(name=name, url=_quoted(url)) for name, url in urls.items()),
+        *([_PRODUCTION_HINTS] if "production" in urls else []),
     ]
     return "".join(parts)
 

@@ -31,7 +31,8 @@ def waiting(**changed: Any) -> dict[str, Any]:
 
 def changes(**changed: Any) -> dict[str, Any]:
     commit = {"sha": samples.SHA, "author": "Ana", "subject": "Fix it", "at": "2026-11-26T06:00:00Z"}
-    return {"base": "0" * 40, "head": samples.SHA, "total": 1, "commits": [commit], "leaving": [], **changed}
+    both = {"total": 1, "commits": [commit], "leaving_total": 0, "leaving": []}
+    return {"base": "0" * 40, "head": samples.SHA, **both, **changed}
 
 
 def test_approve_agrees_to_what_was_shown(api: ScriptedApi, capsys: Captured) -> None:

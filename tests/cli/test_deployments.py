@@ -338,3 +338,10 @@ def test_rollback_asks_for_the_lane(api: ScriptedApi, capsys: Captured) -> None:
     )
     assert code == ExitCode.OK
     assert api.asked[0].body == {"target": UNDOING, "override": "outage", "cross_irreversible": True}
+
+
+def test_deploy_may_name_the_commit_that_was_seen_running(api: ScriptedApi) -> None:
+    api.on("POST /deployments", samples.deployment(), status=201)
+    assert run(["deploy", "web", "main", "--env", "staging", "--base", "9F1C2AB"]) == ExitCode.OK
+    (asked,) = api.requests("POST /deployments")
+    assert asked.body == {"service": "web", "ref": "main", "environment": "staging", "base_sha": "9f1c2ab"}

@@ -232,3 +232,20 @@ def test_nobody_is_asked_for_a_rollback_that_would_be_refused(api: ScriptedApi, 
     said = capsys.readouterr()
     assert (said.out, said.err) == ("", "dg: it is frozen\n")
     assert api.requests(ROLLBACK) == []
+
+
+def test_plan_shows_what_it_would_wait_for(api: ScriptedApi, capsys: Captured) -> None:
+    sentence = "It waits for one approval since 10:00 UTC. An approver can approve it: dg approve ID"
+    gates = [
+        {"name": "approvals", "open": False, "sentence": sentence, "who": "an approver"},
+        {"name": "requires", "open": True, "sentence": "9f1c2ab went well in staging before."},
+    ]
+    api.on(PREVIEW, preview(verdict="waits", sentence=sentence, gates=gates, files=None, steps=[]))
+    assert run(["plan", "web", "--env", "production"]) == ExitCode.OK
+    assert capsys.readouterr().out.splitlines()[-5:] == [
+        "GATE       STATE",
+        f"approvals  ○ closed  {sentence}",
+        "requires   ● open    9f1c2ab went well in staging before.",
+        "",
+        f"· {sentence}",
+    ]

@@ -48,6 +48,7 @@ Examples:
 @click.option(
     "--key", type=Key(), help="The same key within a day means the same deployment: for jobs that ask again."
 )
+@click.option("--base", "base_sha", metavar="COMMIT", help="Only if this commit still runs there.")
 @WAIT
 @pass_invocation
 def deploy(
@@ -59,6 +60,7 @@ def deploy(
     note: str | None,
     not_before: int | None,
     key: str | None,
+    base_sha: str | None,
     wait: bool,
 ) -> int:
     """Deploy REF (a branch, tag or commit) of SERVICE."""
@@ -73,6 +75,7 @@ def deploy(
         version=version,
         note=note,
         not_before=not_before,
+        base_sha=base_sha.lower() if base_sha else None,
     )
     with server(invocation) as dg:
         return _carry_out(dg, dg.run(dg.client.deployments.create(asked, key=key)), invocation.output, wait)

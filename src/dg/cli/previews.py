@@ -70,7 +70,8 @@ def plan(
 
 
 def print_preview(preview: Preview, output: Output) -> None:
-    """What it would run, bring and need, and whether it may."""
+    """What it would run, bring, need and wait for, and whether it may."""
+    from dg.cli.show import print_gates
     from dg.cli.words import commits, labelled
 
     what = f"{preview.kind.value} {preview.service} {labelled(preview.version, preview.commit_sha)}"
@@ -81,6 +82,7 @@ def print_preview(preview: Preview, output: Output) -> None:
     if preview.files and preview.files.total:
         counts = f"FILES {preview.files.total} +{preview.files.added} -{preview.files.removed}"
         _print_rows(counts, _files(preview.files), output)
+    print_gates(preview.gates, output)
     output.line()
     if preview.objections:
         _print_sentences("fail", preview.objections, output)

@@ -17,9 +17,7 @@ def print_deployment(deployment: Deployment, steps: Sequence[Step], changes: Cha
     output.line(*outcome(deployment, output))
     output.line()
     output.table([[(name, Meaning.DIM), value] for name, value in facts(deployment)])
-    if deployment.gates:
-        output.line()
-        output.table([_gate(gate, output) for gate in deployment.gates], header=("GATE", "STATE", ""))
+    print_gates(deployment.gates or (), output)
     if deployment.approvals:
         output.line()
         output.table([_decision(each) for each in deployment.approvals], header=("DECISION", "BY", "AT", ""))
@@ -63,6 +61,13 @@ def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:
         *((f"output {name}", value) for name, value in deployment.outputs.items()),
     ]
     yield from ((name, value) for name, value in by_hand if value)
+
+
+def print_gates(gates: Sequence[Gate], output: Output) -> None:
+    """What must be true before it may take its lane, as it stands; nothing where nothing is demanded."""
+    if gates:
+        output.line()
+        output.table([_gate(gate, output) for gate in gates], header=("GATE", "STATE", ""))
 
 
 def _gate(gate: Gate, output: Output) -> list[Text]:

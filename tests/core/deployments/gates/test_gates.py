@@ -442,3 +442,28 @@ async def test_a_gate_may_ask_who_made_it(yard: Yard) -> None:
         assert (closed(made) == []) is (name == "person")
     unknown = await yard.ask()
     assert "`created_by.kind` is not known here" in str(unknown.hold)
+
+
+# --- before anything is asked for
+
+
+async def test_a_preview_says_what_it_would_wait_for(yard: Yard) -> None:
+    await yard.succeed("v1", "production")
+    await yard.demand('approvals = {}\nrequires = ["staging"]')
+    await yard.succeed("v2", "staging")
+    request = CreateDeployment(environment=Environment.PRODUCTION, ref="v2")
+    found = await yard.world.core.deployments.preview(OPERATOR, request)
+    assert [(gate.name, gate.open) for gate in found.gates] == [("approvals", False), ("requires", True)]
+    assert found.verdict == "waits"
+    assert found.sentence == found.gates[0].sentence
+    assert found.sentence.endswith("An approver or an admin can approve it: dg approve ID")
+    free = CreateDeployment(environment=Environment.STAGING, ref="v2")
+    assert (await yard.world.core.deployments.preview(OPERATOR, free)).gates == ()
+
+
+async def test_a_preview_says_that_what_was_seen_has_moved(yard: Yard) -> None:
+    await yard.succeed("v1", "production")
+    old = yard.world.repository.head("v3")
+    request = CreateDeployment(environment=Environment.PRODUCTION, ref="v2", base_sha=old)
+    found = await yard.world.core.deployments.preview(OPERATOR, request)
+    assert [objection.reason for objection in found.objections] == ["outdated_base"]

@@ -261,7 +261,7 @@ def cancelled_sentence(reason: str | None) -> str:
 def requeue(tx: Tx, deployment: Deployment) -> Deployment:
     """Back to the queue: its start provably ran no step. The epoch it had is void. DeploymentAdvanced."""
     store.set_lane(tx, *deployment.lane, holder=None)
-    changes = {"stage": "queued", "started_at": None, "deploying_at": None, "spool_seq": 0}
+    changes = {"stage": "queued", "started_at": None, "deploying_at": None, "spool_seq": 0, "gates": None}
     return _apply(tx, deployment, Status.PENDING, changes)
 
 

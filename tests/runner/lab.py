@@ -50,11 +50,12 @@ class Run:
         *,
         stdin: bytes | None = None,
         through: Sequence[str] = (),
+        python: str = PYTHON,
     ) -> Run:
         """`through` is a command that starts the runner in its turn, with fewer rights."""
         with (self.folder / "runner.err").open("ab") as errors:
             self.process = subprocess.Popen(
-                [*through, *handover.command(PYTHON, self.dir, 1)],
+                [*through, *handover.command(python, self.dir, 1)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.DEVNULL,
                 stderr=errors,

@@ -281,7 +281,7 @@ def test_cgroup_holds_the_steps_but_not_the_runner_and_is_removed(lab: Lab, grou
         step("cat /proc/self/cgroup; echo ready; env -i setsid sleep 301 & sleep 302"), cgroup=group
     )
     run.until_log(b"ready")
-    assert f"/dg-{run.deployment}\n".encode() in run.log()
+    assert f"/dg-{run.deployment}/step-0\n".encode() in run.log()
     assert run.process is not None
     assert run.process.pid not in cgroups.Group.of(group, run.deployment).members()  # type: ignore[union-attr]
     run.cancel()

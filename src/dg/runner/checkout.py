@@ -19,14 +19,15 @@ _QUIET = {
 }
 
 
-def clone(checkout: Checkout, env: Mapping[str, str], cwd: str) -> Program:
-    """Make a repository of the run's own that borrows the mirror's objects and knows its branches and tags.
+def clone(checkout: Checkout, env: Mapping[str, str], cwd: str, *, whole: bool) -> Program:
+    """Make a repository of the run's own that knows the mirror's branches and tags and borrows its objects,
+    or with `whole`, for a user who cannot reach the mirror, has them itself.
 
     Not a worktree of the mirror: git dies on the record of one that it was killed at, or lost power at, and
     with it every later fetch and checkout of the service.
     """
     local = ("-c", "protocol.file.allow=always")
-    make = ("clone", "--quiet", "--shared", "--no-checkout", "--template=")
+    make = ("clone", "--quiet", "--no-hardlinks" if whole else "--shared", "--no-checkout", "--template=")
     argv = ["git", *_SAFE, *local, *make, "--", checkout.git_dir, checkout.work]
     return Program(argv, _environment(env), cwd)
 

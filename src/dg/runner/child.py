@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import resource
 import signal
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, NoReturn
 
-from dg.runner import processes
+from dg.runner import namespaces, processes
+from dg.runner.accounts import Account
 from dg.runner.cgroups import Group
 
 _PIPE_BYTES = 1 << 20
@@ -20,6 +22,15 @@ class Child(NamedTuple):
 
     pid: int
     output: int
+
+
+class Confinement(NamedTuple):
+    """What the process may use: its group, its rlimits, another user's rights, the network or not."""
+
+    group: Group | None = None
+    rlimits: Mapping[int, int] = {}
+    account: Account | None = None
+    network: bool = True
 
 
 class Program(NamedTuple):
@@ -34,17 +45,19 @@ class Program(NamedTuple):
         os.execvpe(self.argv[0], list(self.argv), dict(self.env))  # noqa: S606 -- the step's own command
 
 
-def spawn(target: Program | Callable[[], int], *, group: Group | None, lease: int | None) -> Child:
+def spawn(target: Program | Callable[[], int], *, confinement: Confinement, lease: int | None) -> Child:
     """Begin a process that executes a program, or calls a function that returns the exit code.
 
     `lease` stays open in it and in all it begins. Raises OSError with the reason why it did not start.
     """
+    if not confinement.network and os.geteuid() != 0 and isinstance(target, Program):
+        target = target._replace(argv=namespaces.wrap(target.argv))
     output, output_end = os.pipe()
     report, report_end = os.pipe()
     runner = os.getpid()
     pid = os.fork()
     if pid == 0:
-        _become_child(target, runner, output_end, report_end, group, lease)
+        _become_child(target, runner, output_end, report_end, confinement, lease)
     os.close(output_end)
     os.close(report_end)
     with open(report, "rb") as file:
@@ -64,17 +77,17 @@ def _become_child(
     runner: int,
     output: int,
     report: int,
-    group: Group | None,
+    confinement: Confinement,
     lease: int | None,
 ) -> NoReturn:
     code = 127
     try:
-        _isolate(runner, output, group, lease)
+        _isolate(runner, output, confinement, lease)
         if isinstance(target, Program):
             target.execute()
         os.close(report)
         code = target()
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, MemoryError) as error:
         text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         with contextlib.suppress(OSError):
             os.write(report, text.encode()[:512])
@@ -83,19 +96,33 @@ def _become_child(
         os._exit(code)
 
 
-def _isolate(runner: int, output: int, group: Group | None, lease: int | None) -> None:
+def _isolate(runner: int, output: int, confinement: Confinement, lease: int | None) -> None:
     os.setsid()
-    processes.prctl(processes.SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != runner:
-        os._exit(127)
-    if group:
-        group.join()
     null = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((null, 0), (output, 1), (output, 2)):
         os.dup2(source, target)
+    _confine(confinement)
+    # After the change of user, which forgets it.
+    processes.prctl(processes.SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != runner:
+        os._exit(127)
     if lease is not None:
         os.set_inheritable(lease, True)
     _reset_signals()
+    # Last of all: they bind this process too, which is bigger than the step's program may be.
+    for kind, value in confinement.rlimits.items():
+        hard = resource.getrlimit(kind)[1]
+        bound = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (bound, bound))
+
+
+def _confine(confinement: Confinement) -> None:
+    if confinement.group:
+        confinement.group.join()
+    if not confinement.network and os.geteuid() == 0:
+        namespaces.leave_network()
+    if confinement.account:
+        confinement.account.become(output=1)
 
 
 def _reset_signals() -> None:

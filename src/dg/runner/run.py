@@ -16,6 +16,7 @@ from dg.runner.child import Program
 from dg.runner.journal import Journal, Reserve
 from dg.runner.log import LogWriter
 from dg.runner.outcome import Outcome, ended
+from dg.runner.place import Place
 from dg.runner.processes import Family
 from dg.runner.steps import Steps
 from dg.runner.supervise import Supervisor, Terms
@@ -99,9 +100,8 @@ class Run:
         self._cancel = Cancel(run_dir, on_request=lambda: self._journal.append("cancelling"))
         family = Family(order.deployment, self._group, subreaper="prctl" not in missing)
         self._supervisor = Supervisor(family, doorbell, self._cancel)
-        self._steps = Steps(
-            run_dir, order, secrets, self._supervisor, self._log, group=self._group, lease=lease_fd
-        )
+        self._place = Place(run_dir, order, self._group)
+        self._steps = Steps(order, secrets, self._supervisor, self._log, place=self._place, lease=lease_fd)
         self._verdict = Verdict()
         self._outputs = dict(order.outputs)
         self._touched = False
@@ -166,7 +166,6 @@ class Run:
 
     def _check_out(self) -> str:
         """The folder in which steps run: the commit's files, or an empty one."""
-        empty = os.path.join(self._run_dir, "work")
         order = self._ticket.checkout
         if order is not None and not self._cancel.requested(now=True):
             self._journal.append("checkout_started")
@@ -178,14 +177,26 @@ class Run:
             if not problem:
                 return order.work
             self._verdict.decide("cancelled" if self._cancel.noticed else "checkout_failed", None, problem)
-        os.makedirs(empty, mode=0o700, exist_ok=True)
-        return empty
+        return self._empty_folder()
+
+    def _empty_folder(self) -> str:
+        try:
+            self._place.make()
+            os.makedirs(self._place.work, mode=0o700, exist_ok=True)
+        except OSError as error:
+            self._verdict.decide(
+                "checkout_failed", None, f"there is no folder for the steps: {error.strerror or error}"
+            )
+            return self._run_dir
+        return self._place.work
 
     def _git(self, order: ticket.Checkout) -> str | None:
         """Why the checkout failed, or None."""
         env, deadline = self._ticket.env, time.monotonic() + checkout.TIMEOUT
         try:
-            problem = self._run_git(checkout.clone(order, env, self._run_dir), order, deadline)
+            self._place.make()
+            clone = checkout.clone(order, env, self._run_dir, whole=self._place.outside)
+            problem = self._run_git(clone, order, deadline)
             return problem or self._run_git(checkout.fill(order, env), order, deadline)
         except OSError as error:
             return f"the checkout could not start: {error.strerror or error}"
@@ -194,7 +205,7 @@ class Run:
 
     def _run_git(self, program: Program, order: ticket.Checkout, deadline: float) -> str | None:
         terms = Terms(deadline - time.monotonic(), None, self._ticket.grace)
-        result = self._steps.run_program(program, terms)
+        result = self._steps.run_program(program, terms, self._place.for_checkout())
         self._left += result.left
         if result.stopped:
             return f"the checkout of {order.commit} was stopped: {result.stopped}"

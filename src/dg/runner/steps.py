@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 
 from dg.runner import outputs, probe, processes
-from dg.runner.cgroups import Group
 from dg.runner.checks import Attempt, Tail, Watch, sentence
-from dg.runner.child import Program, spawn
+from dg.runner.child import Child, Confinement, Program, spawn
 from dg.runner.log import LogWriter
 from dg.runner.mask import Mask
 from dg.runner.outcome import Outcome, ended, failure, of_process, seconds
+from dg.runner.place import CannotConfine, Place
 from dg.runner.supervise import Result, Supervisor, Terms
 from dg.runner.ticket import Check, Step, Ticket
 
@@ -46,34 +45,38 @@ class Steps:
 
     def __init__(
         self,
-        run_dir: str,
         ticket: Ticket,
         secrets: Mapping[str, str],
         supervisor: Supervisor,
         log: LogWriter,
         *,
-        group: Group | None,
+        place: Place,
         lease: int,
     ) -> None:
-        self._run_dir = run_dir
         self._ticket = ticket
         self._secrets = secrets
         self._supervisor = supervisor
         self._mask = Mask(secrets)
         self._log = log
         self._output = MaskedLog(self._mask, log)
-        self._group = group
+        self._place = place
         self._lease = lease
-        self._temporary = os.path.join(run_dir, "tmp")
-        os.makedirs(self._temporary, mode=0o700, exist_ok=True)
 
     def run(self, step: Step, cwd: str, known: Mapping[str, str], *, cancellable: bool) -> Outcome:
         """Blocks until the step is over and none of its processes is left, or it is said how many."""
         self._log.begin_step(step.number)
         try:
             step = _filled(step, known)
-            outcome = self._run(step, cwd, known, cancellable=cancellable and step.cancel != "finish")
-        except (outputs.UnknownOutput, OSError) as error:
+            confinement = self._place.confine(step, self._output.note)
+            try:
+                outcome = self._run(
+                    step, confinement, cwd, known, cancellable=cancellable and step.cancel != "finish"
+                )
+                outcome = self._place.explain(step, confinement, outcome)
+            finally:
+                if confinement.group:
+                    confinement.group.remove()
+        except (outputs.UnknownOutput, CannotConfine, OSError) as error:
             text = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             outcome = failure(step, "step_failed", f"step `{step.name}` could not start: {text}")
         outcome = outcome._replace(detail=self._mask.text(outcome.detail))
@@ -82,14 +85,11 @@ class Steps:
         self._log.end_step()
         return outcome
 
-    def run_program(self, program: Program, terms: Terms, *, keep_lease: bool = True) -> Result:
+    def run_program(
+        self, program: Program, terms: Terms, confinement: Confinement, *, keep_lease: bool = True
+    ) -> Result:
         """One process with its output in the log. Raises OSError when it cannot start."""
-        background = terms.background is not None
-        child = spawn(
-            program,
-            group=None if background else self._group,
-            lease=self._lease if keep_lease else None,
-        )
+        child = spawn(program, confinement=confinement, lease=self._lease if keep_lease else None)
         result = self._supervisor.run(child, terms, self._output)
         self._output.end()
         for name in result.leftovers:
@@ -98,17 +98,18 @@ class Steps:
             self._output.note(f"goes on in the background: {name}")
         return result
 
-    def _run(self, step: Step, cwd: str, known: Mapping[str, str], *, cancellable: bool) -> Outcome:
-        path = os.path.join(self._temporary, f"outputs-{step.number}")
-        # Not blocking: a step before may have put a pipe in its place.
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600))
-        env = self._environment(step, known, path)
+    def _run(
+        self, step: Step, confinement: Confinement, cwd: str, known: Mapping[str, str], *, cancellable: bool
+    ) -> Outcome:
+        path = self._place.outputs_file(step, confinement.account)
+        env = self._environment(step, confinement, known, path)
         if step.check is not None:
-            outcome = self._check(step, step.check, env, cwd, cancellable=cancellable)
+            outcome = self._check(step, step.check, confinement, env, cwd, cancellable=cancellable)
         else:
             argv = step.run or ("/bin/sh", "-euc", step.shell or "")
             terms = self._terms(step, cancellable=cancellable)
-            result = self.run_program(Program(argv, env, cwd), terms, keep_lease=not step.background)
+            keep_lease = _holds_lease(step)
+            result = self.run_program(Program(argv, env, cwd), terms, confinement, keep_lease=keep_lease)
             outcome = of_process(step, result)
         if not outcome.ok:
             return outcome
@@ -119,9 +120,13 @@ class Steps:
         background = str(step.number) if step.background else None
         return Terms(step.timeout, step.idle, step.grace, cancellable, background)
 
-    def _environment(self, step: Step, known: Mapping[str, str], outputs_path: str) -> dict[str, str]:
+    def _environment(
+        self, step: Step, confinement: Confinement, known: Mapping[str, str], outputs_path: str
+    ) -> dict[str, str]:
+        account = confinement.account
         env = {
             **self._ticket.env,
+            **(account.variables() if account else {}),
             **step.env,
             **{f"DG_OUTPUT_{name.upper()}": value for name, value in known.items()},
             **{name.upper(): self._secrets[name] for name in step.secrets},
@@ -129,12 +134,19 @@ class Steps:
             "DG_PHASE": step.phase,
             "DG_OUTPUTS": outputs_path,
             processes.TAG: self._ticket.deployment,
-            "TMPDIR": self._temporary,
+            "TMPDIR": self._place.temporary,
         }
         return {**env, processes.BACKGROUND: str(step.number)} if step.background else env
 
     def _check(
-        self, step: Step, check: Check, env: Mapping[str, str], cwd: str, *, cancellable: bool
+        self,
+        step: Step,
+        check: Check,
+        confinement: Confinement,
+        env: Mapping[str, str],
+        cwd: str,
+        *,
+        cancellable: bool,
     ) -> Outcome:
         target: Program | Callable[[], int]
         if check.command is not None:
@@ -142,19 +154,26 @@ class Steps:
         else:
             probe.preload(check)
             target, grace = probe.attempt(check), 0.0
+            # It is dg that asks, not the step.
+            confinement = Confinement(confinement.group)
+        lease = self._lease if _holds_lease(step) else None
         cancel = self._supervisor.cancel
+
+        def attempt(timeout: float) -> Attempt:
+            child = spawn(target, confinement=confinement, lease=lease)
+            return self._attempt(check, child, Terms(timeout, None, grace, cancellable))
+
         return Watch(
             step,
             check,
-            attempt=lambda timeout: self._attempt(check, target, Terms(timeout, None, grace, cancellable)),
+            attempt=attempt,
             pause=self._supervisor.pause,
             cancelled=lambda: cancellable and cancel.requested(),
             report=self._report,
         ).run()
 
-    def _attempt(self, check: Check, target: Program | Callable[[], int], terms: Terms) -> Attempt:
+    def _attempt(self, check: Check, child: Child, terms: Terms) -> Attempt:
         tail = Tail()
-        child = spawn(target, group=self._group, lease=self._lease)
         result = self._supervisor.run(child, terms, tail)
         subject, said = probe.subject(check), sentence(tail.data)
         if result.stopped == "timeout":
@@ -172,6 +191,11 @@ class Steps:
         self._output.end()
         self._output.note(attempt.sentence)
         self._output.flush()
+
+
+def _holds_lease(step: Step) -> bool:
+    """Whoever has the lease's descriptor can give the lane away, so no step of another user gets it."""
+    return not step.background and step.user is None
 
 
 def _filled(step: Step, known: Mapping[str, str]) -> Step:

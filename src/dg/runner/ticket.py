@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from dg.runner.limits import StepLimits
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 
 
@@ -41,7 +43,10 @@ class Check(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The ticket's step `index`; exactly one of `run`, `shell` and `check` is set. Times are seconds."""
+    """The ticket's step `index`; exactly one of `run`, `shell` and `check` is set. Times are seconds.
+
+    `user` is another user to run as, `network` False leaves it only loopback.
+    """
 
     number: int
     name: str
@@ -58,14 +63,22 @@ class Step(NamedTuple):
     cancel: str
     when: str
     background: bool
+    limits: StepLimits
+    user: str | None
+    network: bool
 
 
 class Ticket(NamedTuple):
+    """`area` is the folder outside the home for steps of other users; `limits_required` refuses a step of
+    which a limit cannot be kept here."""
+
     deployment: str
     epoch: int
     lease: str
     cgroup: str | None
     checkout: Checkout | None
+    area: str | None
+    limits_required: bool
     grace: float
     env: Mapping[str, str]
     limits: Limits
@@ -82,6 +95,8 @@ def parse(raw: Mapping[str, Any]) -> Ticket:
             lease=str(raw["lease"]),
             cgroup=raw.get("cgroup"),
             checkout=_checkout(raw.get("checkout")),
+            area=raw.get("area"),
+            limits_required=bool(raw.get("limits_required", True)),
             grace=float(raw.get("grace", 10.0)),
             env=_strings(raw.get("env")),
             limits=Limits(**raw.get("limits", {})),
@@ -123,6 +138,9 @@ def _step(raw: Mapping[str, Any]) -> Step:
         cancel=str(raw.get("cancel", "kill")),
         when=str(raw.get("when", "success")),
         background=bool(raw.get("background", False)),
+        limits=StepLimits(**raw.get("limits", {})),
+        user=raw.get("user"),
+        network=bool(raw.get("network", True)),
     )
 
 

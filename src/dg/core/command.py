@@ -48,17 +48,7 @@ async def run(
         TimeoutError: it did not end in time.
         FileNotFoundError: there is no such program.
     """
-    loop = asyncio.get_running_loop()
-    transport, capture = await loop.subprocess_exec(
-        lambda: _Capture(cap),
-        *argv,
-        stdin=stdin,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        env=dict(env),
-        pass_fds=descriptors,
-        start_new_session=True,
-    )
+    transport, capture = await _start(argv, env, cap, descriptors, stdin)
     try:
         async with asyncio.timeout(timeout):
             await capture.ended.wait()
@@ -68,6 +58,30 @@ async def run(
     if code is None:
         raise TimeoutError
     return Finished(code, bytes(capture.kept[1]), bytes(capture.kept[2]), capture.truncated)
+
+
+async def _start(
+    argv: Sequence[str], env: Mapping[str, str], cap: int, descriptors: Sequence[int], stdin: int
+) -> tuple[asyncio.SubprocessTransport, _Capture]:
+    """Begin the command. A cancellation waits for that: asyncio would end its first process alone."""
+    starting = asyncio.ensure_future(
+        asyncio.get_running_loop().subprocess_exec(
+            lambda: _Capture(cap),
+            *argv,
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            env=dict(env),
+            pass_fds=descriptors,
+            start_new_session=True,
+        )
+    )
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        with suppress(OSError):
+            await _end(*await starting)
+        raise
 
 
 class _Capture(asyncio.SubprocessProtocol):

@@ -196,15 +196,12 @@ class Deployments:
 
     async def wait_for_logs(self, id: str, after: int, timeout: float) -> None:  # noqa: A002
         """Return when there is a line numbered `after` or more, when it ended, or after `timeout` seconds."""
-
-        async def wait() -> None:
-            with self._parts.followers.follow(id) as change:
+        # Not wait_for: before Python 3.12 it swallows a cancellation that meets the end of the wait.
+        with self._parts.followers.follow(id) as change, contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
                 while not await self._parts.db.read(lambda tx: _has_more(tx, id, after)):
                     await change.wait()
                     change.clear()
-
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(wait(), timeout)
 
     async def changes(self, principal: Principal, id: str) -> Changes:  # noqa: A002
         """The commits between what runs (or ran, before it) in the lane and what it brings."""

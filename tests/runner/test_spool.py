@@ -56,7 +56,30 @@ def test_line_that_no_runner_writes_is_passed_over(tmp_path: Path, line: bytes) 
     assert spool.read_events(str(tmp_path), 0) == [EVENT]
 
 
-@pytest.mark.parametrize("end", [b"", b"nope", b"[]", b'{"epoch": 1}', b'{"epoch": 1, "outcome": 3}'])
+_END = {
+    "t": 1,
+    "epoch": 1,
+    "outcome": "success",
+    "reason": None,
+    "detail": "",
+    "touched": True,
+    "outputs": {"image": "web:1"},
+}
+
+
+def test_end_as_a_runner_writes_it_is_read(tmp_path: Path) -> None:
+    spool.replace(str(tmp_path), spool.END, _END)
+    assert spool.read_end(str(tmp_path), 1) == _END
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        *(b"", b"nope", b"[]", b'{"epoch": 1}', b'{"epoch": 1, "outcome": 3}'),
+        json.dumps({**_END, "outputs": {"image": 7}}).encode(),
+        json.dumps({**_END, "outputs": {"image": ["a"]}}).encode(),
+    ],
+)
 def test_end_that_no_runner_writes_is_none(tmp_path: Path, end: bytes) -> None:
     (tmp_path / spool.END).write_bytes(end)
     assert spool.read_end(str(tmp_path), 1) is None

@@ -96,7 +96,7 @@ def read_events(run_dir: str, after: int) -> list[dict[str, Any]]:
 def read_end(run_dir: str, epoch: int) -> dict[str, Any] | None:
     """How the run of `epoch` ended; None while it has not."""
     end = read_json(run_dir, END)
-    return end if end is not None and end.get("epoch") == epoch and _has(end, _OF_THE_END) else None
+    return end if end is not None and end.get("epoch") == epoch and _is_end(end) else None
 
 
 def read_log(run_dir: str, next_line: int, max_bytes: int) -> list[LogChunk]:
@@ -188,6 +188,10 @@ def _object(text: bytes) -> dict[str, Any]:
 
 def _is_event(event: Mapping[str, Any]) -> bool:
     return _has(event, {"n": int, "t": int, "event": str}) and _has(event, _OF_STEPS.get(event["event"], {}))
+
+
+def _is_end(end: Mapping[str, Any]) -> bool:
+    return _has(end, _OF_THE_END) and all(isinstance(value, str) for value in end["outputs"].values())
 
 
 def _has(found: Mapping[str, Any], fields: Mapping[str, type | tuple[type, ...]]) -> bool:

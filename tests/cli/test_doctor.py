@@ -83,6 +83,22 @@ def test_a_check_knows_good_from_bad(finding: Finding, level: str) -> None:
     assert bool(finding.remedy) == (level != "ok")
 
 
+@pytest.mark.parametrize(
+    ("finding", "level"),
+    [
+        (doctor.limits(frozenset({"cpu", "memory", "pids"})), "ok"),
+        (doctor.limits(frozenset({"cpu"})), "warn"),
+        (doctor.user("nobody", possible=True), "ok"),
+        (doctor.user("nobody", possible=False), "warn"),
+        (doctor.user("root", possible=True), "fail"),
+        (doctor.user("no-such-user", possible=True), "fail"),
+    ],
+)
+def test_what_a_step_may_use_is_examined(finding: Finding, level: str) -> None:
+    assert finding.level == level
+    assert bool(finding.remedy) == (level != "ok")
+
+
 def test_missing_capabilities_are_named_with_what_is_lost() -> None:
     found = list(doctor.runner({"prctl": True, "proc": False, "novel": False}))
     assert [finding.level for finding in found] == ["ok", "warn", "warn"]

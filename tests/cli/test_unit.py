@@ -48,6 +48,7 @@ def test_a_stop_of_the_unit_leaves_deployments_alone() -> None:
     said = service(unit.unit("dg", "dg", DG))
     assert said["KillMode"] == "process"
     assert said["OOMPolicy"] == "continue"
+    assert said["Delegate"] == "cpu memory pids"
     assert not {"PrivateTmp", "ProtectProc", "RuntimeDirectory"} & said.keys()
 
 

@@ -25,10 +25,14 @@ from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 from dg.core.clock import SystemClock, to_datetime
 from dg.core.errors import Invalid
+from dg.runner import cgroups
+from dg.runner.abilities import ask
+from dg.runner.accounts import Account
 from dg.runner.processes import capabilities
 
 if TYPE_CHECKING:
     from dg.settings import Settings
+    from dg.settings.tree import Runner
 
 SQLITE_WAL_RESET_FIXED = (3, 51, 3)
 """The first SQLite without the bug that can corrupt a WAL file when two connections write at once."""
@@ -103,6 +107,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield from home(settings.home)
     yield from surroundings.clock(settings.home, SystemClock().micros())
     yield from surroundings.service(settings)
+    yield from confinement(settings.runner)
     yield from sources(settings, invocation.environ)
 
 
@@ -205,6 +210,47 @@ def home(path: Path) -> Iterator[Finding]:
     yield disk(shutil.disk_usage(nearest).free)
     facts = os.statvfs(nearest)
     yield inodes(facts.f_files, facts.f_favail)
+
+
+def confinement(settings: Runner) -> Iterator[Finding]:
+    """What a step can be kept from on this machine, as far as this process may try it."""
+    cgroup = str(settings.cgroup) if settings.cgroup else cgroups.delegated()
+    try:
+        found = ask(str(settings.python) if settings.python else sys.executable, cgroup)
+    except (OSError, ValueError) as error:
+        yield Finding("steps", "fail", f"the runner's Python does not answer: {error}", "see runner.python")
+        return
+    yield limits(found.controllers)
+    if found.network:
+        yield Finding("network", "ok", "can be taken from a step (`network = false`)")
+    else:
+        yield Finding(
+            "network", "warn", "a step with `network = false` is refused", "allow network namespaces"
+        )
+    yield from (user(name, possible=found.users) for name in settings.users)
+
+
+def limits(controllers: frozenset[str]) -> Finding:
+    missing = [name for name in cgroups.CONTROLLERS if name not in controllers]
+    if not missing:
+        return Finding("limits", "ok", "a step's memory, processes and CPU, by control groups")
+    message = (
+        f"no control group for {', '.join(missing)}: memory is limited by address space, processes only with "
+        "`user`, CPU not at all"
+    )
+    remedy = "run under the unit of `dg init server`, which delegates one, or set runner.cgroup"
+    return Finding("limits", "warn", message, remedy)
+
+
+def user(name: str, *, possible: bool) -> Finding:
+    """One of `runner.users`."""
+    try:
+        Account.named(name)
+    except ValueError as error:
+        return Finding("user", "fail", str(error), "correct runner.users")
+    if not possible:
+        return Finding("user", "warn", f"no step can run as {name}", "run the server as root")
+    return Finding("user", "ok", f"a step may run as {name}")
 
 
 def sources(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:

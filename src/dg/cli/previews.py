@@ -187,7 +187,21 @@ def _takes(step: PlannedStep) -> str:
 
 
 def _marks(step: PlannedStep) -> list[str]:
-    return [f"secret {name}" for name in step.secrets] + ([] if step.reversible else ["cannot be undone"])
+    return [
+        *(f"secret {name}" for name in step.secrets),
+        *(["cannot be undone"] if not step.reversible else []),
+        *([f"as {step.user}"] if step.user else []),
+        *(["no network"] if not step.network else []),
+        *(_limit(name, value) for name, value in step.limits.items()),
+    ]
+
+
+def _limit(name: str, value: float) -> str:
+    from dg.settings.units import format_size
+
+    if name in ("memory", "file_size"):
+        return f"{name.replace('_', ' ')} ≤ {format_size(int(value))}"
+    return f"{name.replace('_', ' ')} ≤ {value:g}"
 
 
 def _files(changed: FileChanges) -> list[list[Text]]:

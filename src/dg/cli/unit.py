@@ -25,6 +25,8 @@ ExecStart={command}
 
 # A deployment runs in a process of its own and must survive a stop, a restart and an upgrade of the server.
 KillMode=process
+# Each step gets a control group of its own, in which its limits hold.
+Delegate=cpu memory pids
 # A step that takes too much memory fails alone; it does not take the server with it.
 OOMPolicy=continue
 Restart=always

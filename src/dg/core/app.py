@@ -37,6 +37,7 @@ from dg.core.migrations.upgrade import migrate
 from dg.core.system import LoopLag, System
 from dg.core.tasks import Tasks, open_tasks
 from dg.core.types import Environment
+from dg.runner import cgroups
 from dg.settings import Settings
 
 _MINUTE = 60.0
@@ -126,6 +127,14 @@ async def open_core(
             anchors=anchors,
             witnesses=lambda: (ReceiptsWitness(),),
         )
+        runners = Runners(
+            home.runs,
+            home.lanes,
+            str(settings.runner.python) if settings.runner.python else None,
+            _cgroup(settings, prepare=not passive),
+            settings.runner.kill_grace,
+            settings.runner.area,
+        )
         hidden = hidden_variables(settings.git.sources)
         parts = Parts(
             settings=settings,
@@ -137,17 +146,11 @@ async def open_core(
             git=drivers.git or _mirrors(home, settings, clock, environ),
             secrets=drivers.secrets or FileSecrets(settings.secrets_file),
             protection=drivers.protection or SettingsProtection(settings),
+            machine=runners,
             environ={name: value for name, value in environ.items() if name not in hidden},
             receipt_key=receipt_key(home.keys),
         )
         bus.subscribe(parts.followers.observe)
-        runners = Runners(
-            home.runs,
-            home.lanes,
-            str(settings.runner.python) if settings.runner.python else None,
-            str(settings.runner.cgroup) if settings.runner.cgroup else None,
-            settings.runner.kill_grace,
-        )
         # Ends before the databases close: what follows runs writes until its last moment.
         work = await stack.enter_async_context(open_tasks())
         dispatcher = Dispatcher(parts, runners, work)
@@ -185,6 +188,14 @@ async def open_core(
             clock=clock,
             drain=dispatcher.drain,
         )
+
+
+def _cgroup(settings: Settings, *, prepare: bool) -> str | None:
+    """The folder for the control groups of runs: the settings', else what systemd left to this service."""
+    folder = str(settings.runner.cgroup) if settings.runner.cgroup else cgroups.delegated()
+    if folder is not None and prepare:
+        cgroups.prepare(folder)
+    return folder
 
 
 async def _open_databases(

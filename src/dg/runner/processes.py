@@ -123,6 +123,8 @@ def kill_tagged(deployment: str, grace: float, cgroup: str | None = None) -> int
                 break
             time.sleep(0.02)
         else:
+            if group:
+                group.remove()
             return 0
     return len(find())
 

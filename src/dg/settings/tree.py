@@ -109,7 +109,13 @@ class Runner(Section):
     kill_grace: Duration = 10.0
     """Time between TERM and KILL for a step that states no `grace`."""
     cgroup: FilePath | None = None
-    """A writable cgroup v2 directory; each deployment's processes get a group of their own below it."""
+    """A writable cgroup v2 directory for groups of the steps; without one, what systemd delegates."""
+    limits: Literal["required", "best_effort"] = "required"
+    """A step whose limit this machine cannot keep is refused, or runs and its log says so."""
+    users: Words = ()
+    """Users that a step may run as (`user = "…"`), which takes a server that runs as root."""
+    area: FilePath | None = None
+    """A folder outside the home in which steps of other users work; without one, `/var/tmp/dg-UID`."""
     env_pass: Words = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL")
     """Variables of the server's environment that steps see; everything else is kept from them."""
 

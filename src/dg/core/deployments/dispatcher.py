@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dg.core.database import Tx
-from dg.core.deployments import endings, lanes, lifecycle, pipeline, store
+from dg.core.deployments import confinement, endings, lanes, lifecycle, pipeline, store
 from dg.core.deployments.endings import Ending
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.logs import Writer, forget, open_writer
@@ -225,9 +225,11 @@ class Dispatcher:
         steps = pipeline.render(plan, inputs)
         names = sorted({name for step in steps for name in step["secrets"]})
         secrets = await parts.secrets.get(deployment.service, deployment.environment, names)
+        await confinement.check(parts, steps)
         passed = {*parts.settings.runner.env_pass, *plan.defaults.env_pass}
         environment = {name: parts.environ[name] for name in passed if name in parts.environ}
-        folder = self._runners.folder(deployment.id)
+        area = self._runners.area(deployment.id) if any(step["user"] for step in steps) else None
+        folder = area or self._runners.folder(deployment.id)
         limits = parts.settings.logs
         return {
             "deployment": deployment.id,
@@ -237,6 +239,8 @@ class Dispatcher:
                 "commit": deployment.commit_sha,
                 "work": str(folder / "work"),
             },
+            "area": None if area is None else str(area),
+            "limits_required": parts.settings.runner.limits == "required",
             "grace": plan.defaults.grace,
             "env": environment | pipeline.variables(plan, inputs),
             "limits": {

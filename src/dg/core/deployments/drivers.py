@@ -16,12 +16,14 @@ from pathlib import Path
 from typing import Any
 
 from dg.core.deployments.models import Chunk, News, Remains
-from dg.core.errors import Invalid
-from dg.runner import handover, lease, processes, spool
+from dg.core.errors import Invalid, Unavailable
+from dg.runner import abilities, handover, lease, processes, spool
+from dg.runner.abilities import Abilities
 
 _READ_BYTES = 1 << 20
 _WORK = ("work", "tmp")
 """Folders of a run that only its steps need."""
+_AREAS = Path("/var/tmp/dg-0")  # noqa: S108 - a runner refuses one that others made or can write to
 _UNSIGNED_SECONDS = 10.0
 """How long a runner may take from taking the lease to reading its ticket."""
 _EXIT_SECONDS = 5.0
@@ -81,18 +83,44 @@ class Runners:
     """Starts runners and finds those that a server before this one started."""
 
     def __init__(
-        self, runs: Path, leases: Path, python: str | None, cgroup: str | None, kill_grace: float
+        self,
+        runs: Path,
+        leases: Path,
+        python: str | None,
+        cgroup: str | None,
+        kill_grace: float,
+        areas: Path | None = None,
     ) -> None:
         self._runs = runs
         self._leases = leases
         self._python = python or sys.executable
         self._cgroup = cgroup
         self._grace = kill_grace
+        self._areas = areas or _AREAS.with_name(f"dg-{os.geteuid()}")
+        self._abilities: Abilities | None = None
         self._children: dict[str, _Runner] = {}
 
     def folder(self, deployment_id: str) -> Path:
         """Where a run keeps its ticket, events and log."""
         return self._runs / deployment_id
+
+    def area(self, deployment_id: str) -> Path:
+        """Where steps of other users work: outside the home, of which they reach nothing."""
+        return self._areas / deployment_id
+
+    async def abilities(self) -> Abilities:
+        """What this machine lets a runner do to a step; found out once.
+
+        Raises Unavailable when it cannot be found out.
+        """
+        if self._abilities is None:
+            try:
+                self._abilities = await asyncio.to_thread(abilities.ask, self._python, self._cgroup)
+            except (OSError, ValueError) as error:
+                raise Unavailable(
+                    f"what this machine lets a step do cannot be found out: {error}", reason="runner"
+                ) from error
+        return self._abilities
 
     def lease_file(self, service: str, environment: str) -> Path:
         """The file whose kernel lock is the right to touch the lane."""
@@ -205,8 +233,8 @@ class Runners:
         """Remove the work tree of an ended run; what it reported stays."""
         await asyncio.to_thread(self._reap, deployment_id)
         folder = self.folder(deployment_id)
-        for name in _WORK:
-            await asyncio.to_thread(shutil.rmtree, folder / name, ignore_errors=True)
+        for path in (self.area(deployment_id), *(folder / name for name in _WORK)):
+            await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
 
     async def discard(self, deployment_id: str) -> None:
         """Remove a run's folder with its work tree."""

@@ -23,6 +23,7 @@ from dg.core.deployments.secrets import Secrets
 from dg.core.deployments.sources import Use
 from dg.core.ledger import Entry
 from dg.core.types import Environment
+from dg.runner.abilities import Abilities
 from dg.settings import Settings
 
 
@@ -69,6 +70,8 @@ class Runners(Protocol):
 
     def folder(self, deployment_id: str) -> Path: ...
 
+    def area(self, deployment_id: str) -> Path: ...
+
     async def launch(
         self, lane: tuple[str, str], ticket: Mapping[str, Any], secrets: Mapping[str, str]
     ) -> Run: ...
@@ -84,6 +87,12 @@ class Runners(Protocol):
     async def discard_work(self, deployment_id: str) -> None: ...
 
     async def discard(self, deployment_id: str) -> None: ...
+
+
+class Machine(Protocol):
+    """What this machine lets a runner do to a step (see `drivers.Runners`)."""
+
+    async def abilities(self) -> Abilities: ...
 
 
 class Protection(Protocol):
@@ -140,6 +149,7 @@ class Parts:
     git: Git
     secrets: Secrets
     protection: Protection
+    machine: Machine
     environ: Mapping[str, str]
     receipt_key: Ed25519PrivateKey
     followers: Followers = field(default_factory=Followers)

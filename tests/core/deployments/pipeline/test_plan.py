@@ -45,6 +45,9 @@ def test_a_deploy_renders_every_step_filled() -> None:
         "cancel": "kill",
         "when": "success",
         "background": False,
+        "limits": {},
+        "user": None,
+        "network": True,
     }
     assert (steps[1]["timeout"], steps[1]["idle"], steps[1]["secrets"]) == (5400.0, None, ["database_url"])
     assert steps[2]["shell"] == f"kamal deploy --skip-push --version {SHA} && echo ${{HOME}} {{a,b}}"

@@ -17,8 +17,11 @@ from dg.core.deployments.remotes import check_ref, check_url
 from dg.core.deployments.tables import Table
 from dg.core.errors import Invalid
 from dg.core.types import NAME_PATTERN, Environment
+from dg.settings.units import parse_size
 
 MOST_STEPS = 100
+LARGEST_SIZE = 1 << 44
+LEAST_MEMORY = 16 << 20
 PHASES = ("build", "deploy", "verify")
 
 Phase = Literal["build", "deploy", "verify"]
@@ -111,6 +114,30 @@ def _list_of_one(value: object) -> object:
     return [value] if isinstance(value, int) else value
 
 
+def _size(value: object) -> int:
+    """Read bytes from a number or from text such as "512 MiB"."""
+    count = None if isinstance(value, bool) else parse_size(value)
+    if not isinstance(count, int) or not 0 <= count <= LARGEST_SIZE:
+        raise ValueError('must be a size such as "512 MiB" or "2 GiB", at most 16384 GiB; 0 is no limit')
+    return count
+
+
+def _enough_memory(count: int) -> int:
+    if 0 < count < LEAST_MEMORY:
+        raise ValueError('must be at least "16 MiB", which a program needs to begin; 0 is no limit')
+    return count
+
+
+def _cpus(value: object) -> float:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (value == 0 or 0.01 <= value <= 1024)
+    ):
+        raise ValueError("must be a number of CPUs such as 1.5, from 0.01 to 1024; 0 is no limit")
+    return float(value)
+
+
 Text = Annotated[str, AfterValidator(_without_nul)]
 Template = Annotated[Text, AfterValidator(lambda text: placeholders.check(text, outputs=False))]
 TemplateWithOutputs = Annotated[Text, AfterValidator(lambda text: placeholders.check(text, outputs=True))]
@@ -148,6 +175,13 @@ HeaderName = Annotated[
 ]
 HeaderValue = Annotated[TemplateWithOutputs, AfterValidator(_one_line)]
 Status = Annotated[StrictInt, Field(ge=100, le=599)]
+UserName = Annotated[
+    str, _matching(r"[a-z_][a-z0-9_.-]{0,31}", "must be the name of a user of the server's machine")
+]
+Memory = Annotated[int, BeforeValidator(_size), AfterValidator(_enough_memory)]
+FileSize = Annotated[int, BeforeValidator(_size)]
+Count = Annotated[StrictInt, Field(ge=0, le=1_000_000)]
+Cpu = Annotated[float, BeforeValidator(_cpus)]
 
 
 class Source(Table):
@@ -160,6 +194,21 @@ class Source(Table):
     path: Annotated[Text, AfterValidator(_inside)] = "dg.toml"
 
 
+class Limits(Table):
+    """What a step may use at most; sizes in bytes, `cpu` in CPUs. 0 lifts a limit of the defaults."""
+
+    memory: Memory | None = None
+    processes: Count | None = None
+    cpu: Cpu | None = None
+    file_size: FileSize | None = None
+    open_files: Count | None = None
+
+    def over(self, defaults: Limits) -> dict[str, int | float]:
+        """Those that hold where these stand before `defaults`, by name."""
+        merged = defaults.model_dump(exclude_none=True) | self.model_dump(exclude_none=True)
+        return {name: value for name, value in merged.items() if value}
+
+
 class Defaults(Table):
     """What holds for a step that says nothing else; `env_pass` names server variables that steps see."""
 
@@ -167,6 +216,9 @@ class Defaults(Table):
     idle: DurationOrOff = 0.0
     grace: Duration = 10.0
     env_pass: tuple[VariableName, ...] = ()
+    limits: Limits = Limits()
+    user: UserName | None = None
+    network: StrictBool = True
 
 
 class Check(Table):
@@ -203,7 +255,7 @@ class Check(Table):
 class Step(Table):
     """One step. Exactly one of `run` (an argument list), `shell` (a text) and `check` says what it does."""
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset({"judge", "resume", "targets", "user", "limits"})
+    NOT_YET: ClassVar[frozenset[str]] = frozenset({"judge", "resume", "targets"})
 
     name: StepName
     phase: Phase
@@ -221,6 +273,14 @@ class Step(Table):
     cancel: Literal["kill", "finish"] = "kill"
     when: Literal["success", "failure", "always"] = "success"
     background: StrictBool = False
+    limits: Limits = Limits()
+    user: UserName | None = None
+    network: StrictBool | None = None
+
+    @property
+    def asks_itself(self) -> bool:
+        """Whether it begins no program: in an http or tcp check it is dg that asks."""
+        return self.check is not None and self.check.command is None
 
     def runs_on(self, kind: Kind) -> bool:
         """Whether a deployment of this kind runs the step; without `on`, only a deploy builds."""
@@ -237,6 +297,10 @@ class Step(Table):
             yield "idle", "does not apply to a check; its own every and timeout do"
         if self.check and self.background:
             yield "background", "does not apply to a check; remove it"
+        for field in sorted(
+            self.model_fields_set & {"limits", "user", "network"} if self.asks_itself else ()
+        ):
+            yield field, "does not apply to an http or tcp check, which dg makes itself; remove it"
         if len(set(self.secrets)) < len(self.secrets):
             yield "secrets", "names a secret twice"
         for name in self.secrets:

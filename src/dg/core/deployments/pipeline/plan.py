@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
 from dg.core.deployments.models import Kind
-from dg.core.deployments.pipeline.models import Check, Phase, Pipeline, Step
+from dg.core.deployments.pipeline.models import Check, Defaults, Phase, Pipeline, Step
 from dg.core.deployments.pipeline.placeholders import OUTPUTS_PREFIX, substitute, substitute_shell
 from dg.core.errors import Invalid
 from dg.core.text import plain
@@ -43,7 +43,8 @@ class Inputs:
 class PlannedStep:
     """One step that would run. `action` is run, shell or check and `text` shows it; times are in seconds.
 
-    `expected` is how long it took in the lane before, None where nobody knows.
+    `expected` is how long it took in the lane before, None where nobody knows. `limits` has the names of
+    `Limits`; `user` is None for the server's own.
     """
 
     index: int
@@ -60,6 +61,9 @@ class PlannedStep:
     background: bool
     idle: float | None = None
     expected: float | None = None
+    limits: Mapping[str, float] = field(default_factory=dict)
+    user: str | None = None
+    network: bool = True
 
 
 def render(pipeline: Pipeline, inputs: Inputs) -> list[dict[str, Any]]:
@@ -142,6 +146,17 @@ def _ticket_step(pipeline: Pipeline, index: int, step: Step, values: Mapping[str
         "cancel": step.cancel,
         "when": step.when,
         "background": step.background,
+        **_confined(step, defaults),
+    }
+
+
+def _confined(step: Step, defaults: Defaults) -> dict[str, Any]:
+    if step.asks_itself:
+        return {"limits": {}, "user": None, "network": True}
+    return {
+        "limits": step.limits.over(defaults.limits),
+        "user": step.user or defaults.user,
+        "network": defaults.network if step.network is None else step.network,
     }
 
 
@@ -208,6 +223,9 @@ def _planned(step: Step, ticket: Mapping[str, Any]) -> PlannedStep:
         cancel=step.cancel,
         when=step.when,
         background=step.background,
+        limits=ticket["limits"],
+        user=ticket["user"],
+        network=ticket["network"],
     )
 
 

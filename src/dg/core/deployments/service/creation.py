@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dg.core.access.models import Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, pipeline, store
+from dg.core.deployments import confinement, lanes, pipeline, store
 from dg.core.deployments.dispatcher import inputs_of
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.git import Resolved
@@ -75,7 +75,7 @@ async def resolve(parts: Parts, principal: Principal, service: str, request: Cre
 async def objections(parts: Parts, wish: Wish) -> list[Invalid]:
     """What git, the pipeline and the secrets have against it: said now, not when it starts."""
     found: list[Invalid] = []
-    for check in (_check_protected, _check_steps):
+    for check in (_check_protected, _check_steps, _check_machine):
         try:
             await check(parts, wish)
         except Invalid as problem:
@@ -157,6 +157,19 @@ async def _check_protected(parts: Parts, wish: Wish) -> None:
 
 async def _check_steps(parts: Parts, wish: Wish) -> None:
     await check_steps(parts, wish.deployment, pipeline.parse(wish.text))
+
+
+async def _check_machine(parts: Parts, wish: Wish) -> None:
+    await check_machine(parts, wish.deployment, pipeline.parse(wish.text))
+
+
+async def check_machine(parts: Parts, deployment: Deployment, plan: pipeline.Pipeline) -> None:
+    """Raise Refused when a step of `plan` asks what this server does not let it or this machine cannot do."""
+    try:
+        steps = pipeline.render(plan, inputs_of(deployment))
+    except Invalid:  # that is for `check_steps` to say
+        return
+    await confinement.check(parts, steps)
 
 
 async def check_steps(parts: Parts, deployment: Deployment, plan: pipeline.Pipeline) -> None:

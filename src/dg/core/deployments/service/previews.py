@@ -268,14 +268,15 @@ def _doubts(
 
 
 async def _step_doubts(parts: Parts, wish: rollbacks.Wish, back: _Back) -> list[Objection]:
-    """A rollback takes the secrets of today: those that its steps name may be gone."""
-    if back.then is None:
-        return []
-    try:
-        await creation.check_steps(parts, _as_rollback(wish), back.then)
-    except Invalid as problem:
-        return list(_objections([problem]))
-    return []
+    """A rollback takes the secrets and the machine of today, which may lack what its steps ask for."""
+    problems: list[Problem] = []
+    for check in (creation.check_steps, creation.check_machine):
+        try:
+            if back.then is not None:
+                await check(parts, _as_rollback(wish), back.then)
+        except Invalid as problem:
+            problems.append(problem)
+    return list(_objections(problems))
 
 
 def _judge(

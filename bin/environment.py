@@ -21,6 +21,8 @@ VENV = ROOT / ".venv"
 TOOLS = ROOT / ".tools"
 UV = TOOLS / f"uv-{UV_VERSION}"
 UNFINISHED = TOOLS / "unfinished"
+DRIVER = VENV / "dg-postgresql"
+"""Stands where the driver for PostgreSQL was asked for: every later environment has it too."""
 
 
 class CannotPrepare(Exception):
@@ -28,16 +30,16 @@ class CannotPrepare(Exception):
 
 
 def main(arguments: list[str]) -> int:
-    dev = arguments == ["--dev"]
-    if arguments and not dev:
-        say("usage: bin/environment [--dev]")
+    dev, postgresql = "--dev" in arguments, "--postgresql" in arguments
+    if set(arguments) - {"--dev", "--postgresql"}:
+        say("usage: bin/environment [--dev] [--postgresql]")
         return 2
     try:
         if shutil.which("git") is None:
             raise CannotPrepare("git is needed and was not found; install it")
         with one_at_a_time():
-            if not up_to_date(dev):
-                prepare(dev)
+            if not up_to_date(dev) or (postgresql and not DRIVER.exists()):
+                prepare(dev, postgresql=postgresql)
     except CannotPrepare as problem:
         say(str(problem))
         return 2
@@ -76,17 +78,20 @@ def read(file: Path) -> str | None:
     return file.read_text() if file.exists() else None
 
 
-def prepare(dev: bool) -> None:
+def prepare(dev: bool, *, postgresql: bool) -> None:
     started = time.monotonic()
     version = ".".join(map(str, sys.version_info[:3]))
     say(f"preparing {VENV} with Python {version} (once; needs the network)")
     if not (UV / "bin" / "uv").exists():
         install_uv()
+    postgresql = postgresql or DRIVER.exists()
     moved = read(VENV / "dg-place") not in (None, f"{ROOT}\n")
     if UNFINISHED.exists() or moved or not (VENV / "bin" / "python").exists():
         shutil.rmtree(VENV, ignore_errors=True)
     UNFINISHED.touch()
-    sync(dev)
+    sync(dev, postgresql=postgresql)
+    if postgresql:
+        DRIVER.touch()
     # The stamps that bin/dg trusts are written last.
     for stamp in ("dg-lock", "dg-lock-dev") if dev else ("dg-lock",):
         shutil.copyfile(ROOT / "uv.lock", VENV / stamp)
@@ -114,10 +119,11 @@ def install_uv() -> None:
     fresh.rename(UV)
 
 
-def sync(dev: bool) -> None:
+def sync(dev: bool, *, postgresql: bool) -> None:
     # --inexact: a start of dg must not take away the tools that bin/test installed. --compile-bytecode: where
     # Python may not write it later, every start would compile the packages again, for twice the time.
     groups = ["--group", "dev"] if dev else ["--no-dev", "--inexact"]
+    extras = ["--extra", "postgresql"] if postgresql else []
     environment = {
         "UV_CACHE_DIR": str(TOOLS / "cache"),
         **os.environ,
@@ -136,6 +142,7 @@ def sync(dev: bool) -> None:
         "--project",
         str(ROOT),
         *groups,
+        *extras,
     ]
     failure = "the packages in uv.lock could not be installed"
     try:

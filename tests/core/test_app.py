@@ -80,8 +80,8 @@ class _restored:  # noqa: N801 - reads as a phrase
 
 
 async def test_a_database_that_is_not_spoken_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    settings = Settings.model_validate({"home": tmp_path / "home", "database": {"url": "postgresql://db/dg"}})
-    with pytest.raises(Invalid, match=r"database\.url: only SQLite"):
+    settings = Settings.model_validate({"home": tmp_path / "home", "database": {"url": "mysql://db/dg"}})
+    with pytest.raises(Invalid, match=r"database\.url: write it as postgresql://"):
         async with open_core(settings):
             pass
     assert not (tmp_path / "home").exists()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import aclosing, closing
+from contextlib import aclosing
 from pathlib import Path
 from shutil import copyfile
 
 import pytest
+from tests.core.vandal import damage
 
 from dg.core.access.models import Principal
 from dg.core.access.service import open_access
@@ -52,10 +52,6 @@ class Stand:
 
         await self.ground.db.write(work)
 
-    def damage(self, script: str) -> None:
-        with closing(sqlite3.connect(self.ground.home.state)) as other:
-            other.executescript(script)
-
 
 async def stand_on(ground: Ground, *, anchored: bool = True) -> Stand:
     access = await open_access(
@@ -75,8 +71,8 @@ async def stand_on(ground: Ground, *, anchored: bool = True) -> Stand:
 
 
 @pytest.fixture
-async def stand(tmp_path: Path) -> AsyncIterator[Stand]:
-    async with open_ground(tmp_path) as ground:
+async def stand(tmp_path: Path, database_url: str | None) -> AsyncIterator[Stand]:
+    async with open_ground(tmp_path, url=database_url) as ground:
         yield await stand_on(ground)
 
 
@@ -224,10 +220,12 @@ async def test_a_stream_from_now_begins_when_it_was_asked_for(stand: Stand) -> N
     assert [entry.payload["version"] for entry in await take(stream, 2)] == ["between", "after"]
 
 
-async def test_a_stream_from_now_begins_there_after_a_restart_too(tmp_path: Path) -> None:
-    async with open_ground(tmp_path) as ground:
+async def test_a_stream_from_now_begins_there_after_a_restart_too(
+    tmp_path: Path, database_url: str | None
+) -> None:
+    async with open_ground(tmp_path, url=database_url) as ground:
         await (await stand_on(ground)).say(created(version="old"))
-    async with open_ground(tmp_path) as ground:
+    async with open_ground(tmp_path, url=database_url) as ground:
         stand = await stand_on(ground)
         stream = stand.feed.stream(ADMIN, after=None)
         await stand.say(created(version="new"))
@@ -309,8 +307,8 @@ async def test_an_anchor_is_appended_when_there_is_news(stand: Stand) -> None:
     assert (await stand.feed.verify(ADMIN)).ok
 
 
-async def test_without_an_anchor_file_nothing_is_anchored(tmp_path: Path) -> None:
-    async with open_ground(tmp_path) as ground:
+async def test_without_an_anchor_file_nothing_is_anchored(tmp_path: Path, database_url: str | None) -> None:
+    async with open_ground(tmp_path, url=database_url) as ground:
         stand = await stand_on(ground, anchored=False)
         await stand.say(created())
         await stand.feed.anchor()
@@ -321,9 +319,10 @@ async def test_without_an_anchor_file_nothing_is_anchored(tmp_path: Path) -> Non
 async def test_only_the_anchor_sees_a_cut_end_whose_head_was_set_back(stand: Stand) -> None:
     await stand.say(*(created() for _ in range(10)))
     await stand.feed.anchor()
-    stand.damage(
+    damage(
+        stand.ground,
         "DELETE FROM ledger WHERE seq > 7;"
-        "UPDATE ledger_head SET seq = 7, hash = (SELECT hash FROM ledger WHERE seq = 7);"
+        "UPDATE ledger_head SET seq = 7, hash = (SELECT hash FROM ledger WHERE seq = 7);",
     )
     verdict = await stand.feed.verify(ADMIN)
     assert (verdict.ok, verdict.bad_seq) == (False, 10)

@@ -66,13 +66,13 @@ def row(number: int, name: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
+async def ground(tmp_path: Path, database_url: str | None) -> AsyncIterator[Ground]:
     def work(tx: Tx) -> None:
         for number, name in enumerate(ROWS, 1):
             tx.run(INSERT, **row(number, name))
         tx.run(NAME, id="id-ana", name="ana", kind="person")
 
-    async with open_ground(tmp_path) as ground:
+    async with open_ground(tmp_path, url=database_url) as ground:
         await ground.db.write(work)
         yield ground
 

@@ -17,7 +17,9 @@ from dg.core.idempotency import Once, once, prune, seen
 from dg.core.testing import Ground, ManualClock, open_ground, person
 
 INSERT = Statement(schema.meta.insert())
-COUNT = Statement(sa.select(sa.func.count().label("n")).select_from(schema.meta))
+COUNT = Statement(
+    sa.select(sa.func.count().label("n")).select_from(schema.meta).where(schema.meta.c.value == "effect")
+)
 ANA, BEN = person("operator", name="ana"), person("operator", name="ben")
 
 
@@ -26,8 +28,8 @@ class Answer(BaseModel):
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    async with open_ground(tmp_path) as ground:
+async def ground(tmp_path: Path, database_url: str | None) -> AsyncIterator[Ground]:
+    async with open_ground(tmp_path, url=database_url) as ground:
         yield ground
 
 
@@ -50,10 +52,10 @@ async def test_a_hundred_parallel_requests_have_one_effect(ground: Ground) -> No
     assert await count(ground) == 1
 
 
-async def test_the_key_survives_a_restart(tmp_path: Path) -> None:
-    async with open_ground(tmp_path) as ground:
+async def test_the_key_survives_a_restart(tmp_path: Path, database_url: str | None) -> None:
+    async with open_ground(tmp_path, url=database_url) as ground:
         await ask(ground, Once("k", "f"), 1)
-    async with open_ground(tmp_path) as ground:
+    async with open_ground(tmp_path, url=database_url) as ground:
         assert (await ask(ground, Once("k", "f"), 2)).number == 1
 
 
@@ -86,9 +88,9 @@ async def test_without_a_key_every_request_has_its_effect(ground: Ground) -> Non
     assert await ground.db.read(lambda tx: seen(tx, ANA, None, Answer)) is None
 
 
-async def test_old_keys_are_forgotten(tmp_path: Path) -> None:
+async def test_old_keys_are_forgotten(tmp_path: Path, database_url: str | None) -> None:
     clock = ManualClock()
-    async with open_ground(tmp_path, clock) as ground:
+    async with open_ground(tmp_path, clock, url=database_url) as ground:
         await ask(ground, Once("old", "f"), 1)
         await clock.advance(100)
         await ask(ground, Once("new", "f"), 1)

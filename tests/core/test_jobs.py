@@ -45,8 +45,8 @@ def clock() -> ManualClock:
 
 
 @pytest.fixture
-async def ground(tmp_path: Path, clock: ManualClock) -> AsyncIterator[Ground]:
-    async with open_ground(tmp_path, clock) as ground:
+async def ground(tmp_path: Path, database_url: str | None, clock: ManualClock) -> AsyncIterator[Ground]:
+    async with open_ground(tmp_path, clock, url=database_url) as ground:
         yield ground
 
 
@@ -197,18 +197,18 @@ async def test_a_clock_that_was_a_day_ahead_does_not_cost_a_day(ground: Ground, 
     ids=["no 02:30 in spring", "two 02:30 in autumn"],
 )
 async def test_half_past_two_comes_once_when_the_clocks_change(
-    tmp_path: Path, day: str, expected: str
+    tmp_path: Path, database_url: str | None, day: str, expected: str
 ) -> None:
     clock = ManualClock(at(day))
-    async with open_ground(tmp_path, clock) as ground:
+    async with open_ground(tmp_path, clock, url=database_url) as ground:
         runs = Runs(clock, Cron("30 2 * * *", "Europe/Berlin"))
         await beats(ground, clock, await scheduler(ground, runs.job), 20 * HOUR, step=60)
     assert runs.times == [expected]
 
 
-async def test_an_hourly_job_runs_in_the_doubled_hour_too(tmp_path: Path) -> None:
+async def test_an_hourly_job_runs_in_the_doubled_hour_too(tmp_path: Path, database_url: str | None) -> None:
     clock = ManualClock(at("2026-10-24T23:10:00"))
-    async with open_ground(tmp_path, clock) as ground:
+    async with open_ground(tmp_path, clock, url=database_url) as ground:
         runs = Runs(clock, Cron("0 * * * *", "Europe/Berlin"))
         await beats(ground, clock, await scheduler(ground, runs.job), 3 * HOUR, step=60)
     assert runs.times == ["25 00:00:00", "25 01:00:00", "25 02:00:00"]

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.core.vandal import damage
 
 from dg.core import ledger
 from dg.core.access.models import SYSTEM
@@ -51,21 +50,15 @@ async def verdict(db: Database, page: int = 3) -> Verdict:
 
 
 @pytest.fixture
-async def ground(tmp_path: Path) -> AsyncIterator[Ground]:
-    async with open_ground(tmp_path) as ground:
+async def ground(tmp_path: Path, database_url: str | None) -> AsyncIterator[Ground]:
+    async with open_ground(tmp_path, url=database_url) as ground:
         for number in range(1, 11):
             await say(ground.db, created(number))
         yield ground
 
 
-def damage(ground: Ground, script: str) -> None:
-    """What somebody with the file in their hands can do."""
-    with closing(sqlite3.connect(ground.home.state)) as other:
-        other.executescript(script)
-
-
-async def test_an_entry_holds_the_whole_fact(tmp_path: Path) -> None:
-    async with open_ground(tmp_path, ManualClock(NOON)) as ground:
+async def test_an_entry_holds_the_whole_fact(tmp_path: Path, database_url: str | None) -> None:
+    async with open_ground(tmp_path, ManualClock(NOON), url=database_url) as ground:
         await say(ground.db, created(1), ServerStarted(version="1"))
         first, second = await ground.db.read(lambda tx: ledger.after(tx, 0, 10))
     assert (first.seq, first.at, first.type) == (1, NOON, "deployment.created")
@@ -77,8 +70,8 @@ async def test_an_entry_holds_the_whole_fact(tmp_path: Path) -> None:
     assert (second.seq, second.prev, second.environment) == (2, first.hash, None)
 
 
-async def test_an_empty_ledger_is_whole(tmp_path: Path) -> None:
-    async with open_ground(tmp_path) as ground:
+async def test_an_empty_ledger_is_whole(tmp_path: Path, database_url: str | None) -> None:
+    async with open_ground(tmp_path, url=database_url) as ground:
         assert await verdict(ground.db) == Verdict(True, 0, "0 entries, chain whole", 0, GENESIS)
 
 
@@ -89,9 +82,9 @@ async def test_a_chain_is_whole_and_its_head_is_the_last_entry(ground: Ground) -
     assert (found.head_seq, found.head_hash) == (10, entries[-1].hash)
 
 
-async def test_a_chain_goes_on_after_a_restart(tmp_path: Path) -> None:
+async def test_a_chain_goes_on_after_a_restart(tmp_path: Path, database_url: str | None) -> None:
     for count in (1, 2, 3):
-        async with open_ground(tmp_path) as ground:
+        async with open_ground(tmp_path, url=database_url) as ground:
             await say(ground.db, ServerStarted(version="1"))
             found = await verdict(ground.db)
             assert (found.ok, found.checked) == (True, count)
@@ -155,9 +148,9 @@ async def test_a_damaged_chain_is_named_by_its_first_bad_entry(ground: Ground, h
     assert str(bad) in found.message or "missing" in found.message
 
 
-async def test_fields_cannot_flow_into_one_another(tmp_path: Path) -> None:
+async def test_fields_cannot_flow_into_one_another(tmp_path: Path, database_url: str | None) -> None:
     """`a` + `bc` and `ab` + `c` are different entries to the hash."""
-    async with open_ground(tmp_path) as ground:
+    async with open_ground(tmp_path, url=database_url) as ground:
         await say(ground.db, AccessDenied(action="x", count=1, environment="staging", service="shop"))
         damage(ground, "UPDATE ledger SET environment = 'stagings', service = 'hop'")
         assert (await verdict(ground.db)).bad_seq == 1

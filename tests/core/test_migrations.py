@@ -8,14 +8,18 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 import sqlalchemy as sa
+from tests.postgresql import TEMPLATE, Cluster
 
 from dg.core import schema
 from dg.core.database import prepare
+from dg.core.database.address import parse_address
+from dg.core.database.session import connect
 from dg.core.errors import Refused
 from dg.core.migrations import upgrade
-from dg.core.migrations.upgrade import migrate
+from dg.core.migrations.upgrade import migrate, migrate_postgresql
 
 KINDS = {"state": (schema.state, schema.STATE_HEAD), "logs": (schema.logs, schema.LOGS_HEAD)}
 
@@ -61,6 +65,68 @@ def test_migrations_make_the_tables_of_the_schema(tmp_path: Path, kind: str) -> 
     found = shape(migrated)
     assert found == shape(tmp_path / "created.db")
     assert {table.name for table in KINDS[kind][0].sorted_tables} <= set(found)
+
+
+_COLUMNS = """
+    SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+        pg_get_expr(d.adbin, d.adrelid)
+    FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid
+    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace AND a.attnum > 0
+"""
+_INDEXES = "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = 'public'"
+
+
+def shape_on_postgresql(url: str) -> set[tuple[object, ...]]:
+    """Columns, keys and indexes as PostgreSQL has them; `alembic_version` apart."""
+    with psycopg.connect(url) as connection:
+        rows = [*connection.execute(_COLUMNS).fetchall(), *connection.execute(_INDEXES).fetchall()]
+    return {row for row in rows if not row[0].startswith("alembic_version")}
+
+
+def make_on_postgresql(url: str, kind: str) -> None:
+    address = parse_address(url)
+    migrate_postgresql(lambda: connect(address), kind, KINDS[kind][1], str(address))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_migrations_make_the_same_tables_on_postgresql(cluster: Cluster, kind: str) -> None:
+    migrated, created = cluster.create(), cluster.create()
+    make_on_postgresql(migrated, kind)
+    address = parse_address(created)
+    engine = sa.create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(address.conninfo),
+        poolclass=sa.pool.NullPool,
+    )
+    KINDS[kind][0].create_all(engine)
+    found = shape_on_postgresql(migrated)
+    assert found == shape_on_postgresql(created)
+    assert {table.name for table in KINDS[kind][0].sorted_tables} == {row[0] for row in found}
+    make_on_postgresql(migrated, kind)
+    assert found == shape_on_postgresql(migrated)
+    for url in (migrated, created):
+        cluster.drop(url)
+
+
+def test_an_old_dg_refuses_a_newer_schema_on_postgresql_too(cluster: Cluster) -> None:
+    url = cluster.create(TEMPLATE)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Refused, match="written by a newer dg") as caught:
+        make_on_postgresql(url, "state")
+    assert caught.value.reason == "newer_schema"
+    cluster.drop(url)
+
+
+def test_a_migration_that_fails_half_way_leaves_nothing_on_postgresql(cluster: Cluster) -> None:
+    url = cluster.create()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE tokens (id text)")
+    with pytest.raises(sa.exc.ProgrammingError, match='"tokens" already exists'):
+        make_on_postgresql(url, "state")
+    assert {row[0] for row in shape_on_postgresql(url)} == {"tokens"}
+    cluster.drop(url)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,6 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 from dg.client.app import Client
 from dg.core.home import Home
 from dg.runner import processes
@@ -56,6 +58,12 @@ SETTINGS = """
 [env.{environment}]
 settings = {{ python = {python}, journal = {journal} }}
 """
+
+
+on_both_databases = pytest.mark.parametrize(
+    "house", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True, scope="module"
+)
+"""Runs a module's tests in a house on each; on PostgreSQL in `bin/test --long` alone."""
 
 
 def until(look: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
@@ -120,14 +128,21 @@ class House:
     """One home, its repository and its server; `close` ends everything that came of them."""
 
     def __init__(
-        self, folder: Path, settings: Mapping[str, str] | None = None, around: Sequence[str] = ()
+        self,
+        folder: Path,
+        settings: Mapping[str, str] | None = None,
+        around: Sequence[str] = (),
+        database: str | None = None,
     ) -> None:
-        """`around` is a command that runs the server as its child, as a container does."""
+        """`around` is a command that runs the server as its child, as a container does; `database` is the URL
+        of the PostgreSQL database with the state, if it is not in the home.
+        """
         self.folder = folder
         self.home = Home(folder / "home")
         self.repository = Repository(folder / "service")
         self.journal = folder / "journal"
-        self.settings = dict(settings or {})
+        self.database = database
+        self.settings = {**(settings or {}), **({"DG_DATABASE__URL": database} if database else {})}
         self._around = tuple(around)
         self.deployments: set[str] = set()
         self._port = free_port()
@@ -146,19 +161,26 @@ class House:
     def start(self) -> float:
         """Start the server; returns the seconds until it was ready."""
         began = time.monotonic()
+        self.launch()
+        until(self._is_ready, "the server to be ready", START_SECONDS)
+        return time.monotonic() - began
+
+    def launch(self) -> None:
+        """Start the server and wait for nothing."""
         dg = (sys.executable, "-P", "-m", "dg", "--json", "serve", "--port", str(self._port))
         command = (*self._around, *dg)
         variables = environ(os.environ) | {"DG_HOME": str(self.home.path)} | self.settings
-        out = self._file("out")
-        with out.open("wb") as output, self._file("err").open("ab") as errors:
+        with self._file("out").open("wb") as output, self._file("err").open("ab") as errors:
             self._server = subprocess.Popen(command, stdout=output, stderr=errors, env=variables)
-        until(lambda: self._is_ready(out), "the server to be ready", START_SECONDS)
-        return time.monotonic() - began
 
-    def _is_ready(self, out: Path) -> bool:
+    def _is_ready(self) -> bool:
         assert self._server is not None
         assert self._server.poll() is None, f"the server ended: {self.errors[-2000:]}"
-        return b'"ready"' in out.read_bytes()
+        return b'"ready"' in self.said()
+
+    def said(self) -> bytes:
+        """What the server that was started last wrote to standard output."""
+        return self._file("out").read_bytes()
 
     def dies(self, seconds: float) -> bool:
         """Wait for the server to be killed by somebody else; False when it lives on."""
@@ -180,8 +202,16 @@ class House:
 
     def leaves(self) -> None:
         """Wait for the server to end by itself, in good order."""
+        assert self.ends() == 0, self.errors[-2000:]
+
+    def ends(self) -> int:
+        """Wait for the server to end by itself; its exit code."""
         assert self._server is not None
-        assert self._server.wait(START_SECONDS) == 0, self.errors[-2000:]
+        return self._server.wait(START_SECONDS)
+
+    def signal(self, number: signal.Signals) -> None:
+        assert self._server is not None
+        self._server.send_signal(number)
 
     def kill(self) -> None:
         """As by the out-of-memory killer."""

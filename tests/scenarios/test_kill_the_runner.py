@@ -9,12 +9,14 @@ import time
 import pytest
 from tests.scenarios import truth
 from tests.scenarios.faults import Call, Interpreter, Stall, needs_strace
-from tests.scenarios.house import House, report, until, usual_steps
+from tests.scenarios.house import House, on_both_databases, report, until, usual_steps
 
 from dg.client.app import Client
 from dg.core.deployments.models import CreateDeployment, Deployment, Reason, Status
 from dg.core.types import Environment
 from dg.runner import lease, processes
+
+pytestmark = on_both_databases
 
 ENVIRONMENTS = tuple(Environment)
 

@@ -8,12 +8,14 @@ import time
 import pytest
 from tests.scenarios import truth
 from tests.scenarios.faults import Call, killed_at, needs_strace
-from tests.scenarios.house import House, report, usual_steps
+from tests.scenarios.house import House, on_both_databases, report, usual_steps
 
 from dg.client.app import Client
 from dg.client.errors import Unreachable
 from dg.core.deployments.models import CreateDeployment, Deployment, Status
 from dg.core.types import Environment
+
+pytestmark = on_both_databases
 
 ENVIRONMENTS = tuple(Environment)
 
@@ -29,6 +31,9 @@ CALLS = (
     # clearing up
     *(Call("unlinkat", 1), Call("rmdir", 1)),
 )
+
+ON_THE_WIRE = {"fdatasync": "sendto", "pwrite64": "sendto"}
+"""What the server does on PostgreSQL where it writes to the disk on SQLite."""
 
 OFFSETS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Seconds after the last of three deployments was acknowledged. They share two cores and take about two."""
@@ -89,8 +94,11 @@ async def test_server_killed_at_a_system_call(served: House, call: Call) -> None
     """Between any effect and its record there is a call; the kill comes before it is made."""
     environment = Environment.DEVELOPMENT
     commit = served.repository.commit(str(call))
+    key = str(call)
+    if served.database:
+        call = Call(ON_THE_WIRE.get(call.name, call.name), call.nth)
     with killed_at(call, served.pid):
-        asking = asyncio.create_task(_once_created(served, str(call), commit, environment))
+        asking = asyncio.create_task(_once_created(served, key, commit, environment))
         gone = await asyncio.to_thread(served.dies, 20.0)
     assert gone, f"no thread came to {call}"
     restart = await asyncio.to_thread(served.start)

@@ -105,6 +105,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     # A server raises its own limit as far as it may.
     yield files(resource.getrlimit(resource.RLIMIT_NOFILE)[1], settings.server.max_connections)
     yield from home(settings.home)
+    yield from surroundings.database(settings)
     yield from surroundings.clock(settings.home, SystemClock().micros())
     yield from surroundings.service(settings)
     yield from confinement(settings.runner)

@@ -79,7 +79,7 @@ def verify(invocation: Invocation) -> Verdict:
     from dg.core.home import Home
 
     settings = invocation.settings().settings
-    if not Home(settings.home).state.exists():
+    if settings.database.in_home and not Home(settings.home).state.exists():
         raise NotFound(f"{settings.home} holds no record of anything; choose another home with --home")
     verdict = with_core(invocation, lambda core: core.feed.verify(owner()))
     return Verdict.model_validate(asdict(verdict))

@@ -53,6 +53,7 @@ COMMANDS = {
         "serve": "dg.cli.serve:serve",
         "backup": "dg.cli.backup:backup",
         "restore": "dg.cli.backup:restore",
+        "migrate-to": "dg.cli.moving:migrate_to",
         "token": "dg.cli.tokens:token",
         "config": "dg.cli.config:config",
         "doctor": "dg.cli.doctor:doctor",

@@ -24,7 +24,9 @@ from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 
 if TYPE_CHECKING:
+    from dg.cli.standby import Waiting
     from dg.core.app import Core
+    from dg.core.tasks import Tasks
     from dg.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -64,22 +66,52 @@ def hide() -> None:
 
 
 async def run(settings: Settings, output: Output) -> None:
-    """Serve until SIGTERM or SIGINT; a second one ends the process at once. Raises Refused."""
+    """Serve until SIGTERM or SIGINT; a second one ends the process at once.
+
+    Raises Refused, also when another server took the database over from this one.
+    """
+    from dg.cli.standby import Waiting
+    from dg.core.tasks import open_tasks
+
+    stop = stop_signal()
+    async with open_tasks() as tasks:
+        waiting = Waiting(settings, output, stop, tasks)
+        try:
+            await serve_until(stop, settings, output, waiting, tasks)
+        except asyncio.CancelledError:
+            if waiting.problem:
+                raise waiting.problem from None
+            if not stop.is_set():
+                raise
+
+
+async def serve_until(
+    stop: asyncio.Event, settings: Settings, output: Output, waiting: Waiting, tasks: Tasks
+) -> None:
+    """Open the core, as soon as it may be, and the API over it. Raises Refused."""
     from dg.api.app import create_app
     from dg.api.server import listen
     from dg.core.app import open_core
+    from dg.core.errors import Refused
 
-    stop = stop_signal()
-    async with open_core(settings) as core:
+    async with open_core(settings, waits=waiting.begin) as core:
+        await waiting.end()
         app = create_app(core, settings)
-        async with listen(app, settings.server) as listening:
+        async with listen(app, waiting.server) as listening:
             with announced(settings, listening.url):
                 gc.freeze()
                 gc.enable()
                 await say_ready(core, settings, listening.url, output)
-                await stop.wait()
-                await drain(core, settings.server.drain)
+                ends = [tasks.spawn("end", event.wait()) for event in (stop, core.superseded)]
+                await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+                if stop.is_set():
+                    await drain(core, settings.server.drain)
             app.stop()
+        if core.superseded.is_set():
+            raise Refused(
+                "another server took the database over: this one acts no more; start it again to stand by",
+                reason="superseded",
+            )
 
 
 async def drain(core: Core, seconds: float | None) -> None:

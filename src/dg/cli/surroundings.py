@@ -17,6 +17,7 @@ from dg.core.clock import to_datetime
 from dg.core.home import Home
 
 if TYPE_CHECKING:
+    from dg.core.probe import Look
     from dg.settings import Settings
 
 TIMEX_BYTES = 256
@@ -33,6 +34,44 @@ QUIET_PROXY = 60.0
 UNIT = "dg.service"
 PROPERTIES = ("LoadState", "KillMode", "OOMPolicy", "PrivateTmp", "ProtectProc", "TimeoutStopUSec")
 CONTAINER_MARKS = (Path("/run/.containerenv"), Path("/.dockerenv"))
+
+
+SLOW_DATABASE = 0.02
+"""Seconds for one question to the database from which every page feels slow: a change asks it a dozen."""
+
+
+def database(settings: Settings) -> Iterator[Finding]:
+    """PostgreSQL, where the settings name one: whether it answers, how fast, and what it may lose."""
+    if settings.database.in_home:
+        return
+    from dg.core.clock import SystemClock
+    from dg.core.errors import Problem
+    from dg.core.probe import look
+
+    try:
+        found = look(settings, SystemClock())
+    except Problem as problem:
+        yield Finding("database", "fail", problem.message, "correct what is named; no server starts before")
+        return
+    if found is not None:
+        yield from judged(found)
+
+
+def judged(found: Look) -> Iterator[Finding]:
+    """Each thing that is not as it should be, or one line that all is well."""
+    name = f"{found.database} (version {found.version})"
+    about = f"{name} answers in {found.latency * 1000:.1f} ms"
+    if found.active:
+        about += f"; active last: {found.active}"
+    slow = found.latency > SLOW_DATABASE
+    remedy = "bring the server and its database closer together" if slow else ""
+    yield Finding("database", "warn" if slow else "ok", about, remedy)
+    if not found.encrypted:
+        message = f"everything goes to the {found.database} in the clear"
+        yield Finding("database", "warn", message, "end database.url with ?sslmode=verify-full")
+    if not found.durable:
+        message = f"the {found.database} runs with fsync = off: a power cut destroys it"
+        yield Finding("database", "fail", message, "set fsync = on in postgresql.conf")
 
 
 def clock(home: Path, now: int) -> Iterator[Finding]:

@@ -2,43 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 from dg import __version__
-from dg.core import schema
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.service import Access, open_access
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
-from dg.core.database import Database, SqliteFile, open_database, prepare
+from dg.core.database.address import address_of
+from dg.core.database.opening import open_databases
+from dg.core.database.transactions import Waits
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
 from dg.core.deployments.gates.demands import Demands, read
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
+from dg.core.deployments.receipt import fingerprint
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
 from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines
 from dg.core.deployments.sources import Sources, hidden_variables
-from dg.core.errors import Invalid
+from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
 from dg.core.home import Home, write_private
 from dg.core.jobs import Every, Job, open_scheduler
 from dg.core.ledger import Ledger
-from dg.core.migrations.upgrade import migrate
 from dg.core.system import LoopLag, System
-from dg.core.tasks import Tasks, open_tasks
+from dg.core.tasks import open_tasks
 from dg.core.types import Environment
 from dg.runner import cgroups
 from dg.settings import Settings
+
+log = logging.getLogger(__name__)
 
 _MINUTE = 60.0
 
@@ -59,6 +64,8 @@ class Core:
     clock: Clock
     drain: Callable[[], Awaitable[None]]
     """Starts no deployment any more but rollbacks, and returns when none runs."""
+    superseded: asyncio.Event
+    """Set when another server took the database over: this one must end."""
 
 
 @dataclass(frozen=True)
@@ -95,30 +102,45 @@ async def open_core(
     drivers: Drivers | None = None,
     environ: Mapping[str, str] | None = None,
     passive: bool = False,
+    waits: Waits | None = None,
 ) -> AsyncIterator[Core]:
     """Open the home of `settings` and everything in it; closing leaves running deployments alone.
 
-    `passive` starts no dispatcher and no jobs: for commands that work on a home whose server is down.
-    Raises Refused when another server holds the home or its schema is newer, Invalid for a database that this
-    dg does not speak.
+    `passive` starts no dispatcher and no jobs: for commands that work on a home whose server is down. `waits`
+    is told when another server is active on the database, whose end is then waited for. Raises Refused when
+    another server holds the home, or the database where nobody waits, or when the schema is newer; Invalid
+    for a database that this dg does not speak.
     """
     clock = clock or SystemClock()
     drivers = drivers or Drivers()
     environ = os.environ if environ is None else environ
     home = Home(settings.home)
-    if settings.database.url is not None:
-        raise Invalid("database.url: only SQLite in the home is spoken so far; leave the setting out")
+    address = address_of(settings.database)
     async with AsyncExitStack() as stack:
         stack.enter_context(home.lock())
+        signing = receipt_key(home.keys)
         tasks = await stack.enter_async_context(open_tasks())
         bus = Bus()
-        state, logs = await _open_databases(stack, home, settings, clock, tasks, bus)
+        databases = await stack.enter_async_context(
+            open_databases(
+                home,
+                settings.database,
+                address,
+                clock=clock,
+                tasks=tasks,
+                seal=Ledger(clock).seal,
+                publish=bus.publish,
+                keys=fingerprint(signing.public_key()),
+                waits=waits,
+            )
+        )
+        state, logs = databases.state, databases.logs
         ids = Ids(clock)
         access = await open_access(
             state, bus=bus, clock=clock, ids=ids, tasks=tasks, home=home, settings=settings.access
         )
-        stack.push_async_callback(access.flush)
         anchors = Anchors(settings.ledger.anchor_file, settings.ledger.anchor_command, environ=environ)
+        stack.push_async_callback(_flush, access)
         feed = await open_feed(
             state,
             access=access,
@@ -148,7 +170,8 @@ async def open_core(
             protection=drivers.protection or SettingsProtection(settings),
             machine=runners,
             environ={name: value for name, value in environ.items() if name not in hidden},
-            receipt_key=receipt_key(home.keys),
+            receipt_key=signing,
+            place=home.place(),
         )
         bus.subscribe(parts.followers.observe)
         # Ends before the databases close: what follows runs writes until its last moment.
@@ -187,6 +210,7 @@ async def open_core(
             system=system,
             clock=clock,
             drain=dispatcher.drain,
+            superseded=databases.superseded,
         )
 
 
@@ -198,35 +222,6 @@ def _cgroup(settings: Settings, *, prepare: bool) -> str | None:
     return folder
 
 
-async def _open_databases(
-    stack: AsyncExitStack, home: Home, settings: Settings, clock: Clock, tasks: Tasks, bus: Bus
-) -> tuple[Database, Database]:
-    for path, kind, head in (
-        (home.state, "state", schema.STATE_HEAD),
-        (home.logs, "logs", schema.LOGS_HEAD),
-    ):
-        prepare(path)
-        migrate(path, kind, head)
-    busy_timeout, readers = settings.database.busy_timeout, settings.database.readers
-    state = await stack.enter_async_context(
-        open_database(
-            SqliteFile(home.state, attach={"logs": home.logs}, busy_timeout=busy_timeout, readers=readers),
-            clock=clock,
-            tasks=tasks,
-            seal=Ledger(clock).seal,
-            publish=bus.publish,
-        )
-    )
-    logs = await stack.enter_async_context(
-        open_database(
-            SqliteFile(home.logs, durable=False, busy_timeout=busy_timeout, readers=1),
-            clock=clock,
-            tasks=tasks,
-        )
-    )
-    return state, logs
-
-
 def _mirrors(home: Home, settings: Settings, clock: Clock, environ: Mapping[str, str]) -> Mirrors:
     return Mirrors(
         home.mirrors,
@@ -236,6 +231,13 @@ def _mirrors(home: Home, settings: Settings, clock: Clock, environ: Mapping[str,
         ssh_command=settings.git.ssh_command or "ssh",
         sources=Sources(settings.git.sources, home.path, environ),
     )
+
+
+async def _flush(access: Access) -> None:
+    try:
+        await access.flush()
+    except Unavailable as problem:
+        log.warning("the last uses of tokens could not be noted: %s", problem)
 
 
 def _house_jobs(settings: Settings, access: Access, feed: Feed) -> tuple[Job, ...]:

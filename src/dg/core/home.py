@@ -5,12 +5,26 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import secrets
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from dg.core.errors import Refused
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a server runs: the machine's name, and the home's path and identity on it."""
+
+    host: str
+    path: str
+    home: str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.path}"
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,15 @@ class Home:
     def owner_token(self) -> Path:
         """The token of the machine's owner, for the commands on this machine."""
         return self.path / "local.token"
+
+    def place(self) -> Place:
+        """Where this home is. Its identity is made at the first call; a copy of a home on another path or
+        machine is another place all the same.
+        """
+        file = self.path / "home.id"
+        if not file.exists():
+            write_private(file, secrets.token_hex(16))
+        return Place(socket.gethostname(), str(self.path.resolve()), file.read_text().strip())
 
     def make(self) -> None:
         """Create what is missing. Raises Refused where that cannot be done, or others could write too."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0003"
+STATE_HEAD = "0004"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -176,6 +176,16 @@ sa.Index(
     sqlite_where=_standing,
     postgresql_where=_standing,
 )
+
+runs = sa.Table(
+    "runs",
+    state,
+    sa.Column("deployment_id", sa.Text, primary_key=True),
+    _text("host"),
+    _text("path"),
+    _text("home"),
+)
+"""Where each run was begun or taken over: its folder is there and nowhere else."""
 
 snapshots = sa.Table("snapshots", state, sa.Column("sha256", sa.Text, primary_key=True), _text("text"))
 

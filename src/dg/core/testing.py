@@ -18,12 +18,15 @@ from dg.core import schema
 from dg.core.access.models import Grant, Principal, Role
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
-from dg.core.database import Database, SqliteFile, open_database, prepare
+from dg.core.database import Database, prepare
+from dg.core.database.address import parse_address
+from dg.core.database.opening import open_databases
 from dg.core.home import Home
 from dg.core.ledger import Ledger
 from dg.core.migrations.upgrade import migrate
 from dg.core.tasks import Tasks, open_tasks
 from dg.core.types import Environment
+from dg.settings.tree import Database as Settings
 
 NOON = 1_790_000_000_000_000
 """An arbitrary moment of 2026 in microseconds, where a manual clock begins."""
@@ -158,25 +161,44 @@ class Ground:
     bus: Bus
     ledger: Ledger
     db: Database
+    logs: Database
+    url: str | None = None
+    """of its PostgreSQL database"""
 
 
 @asynccontextmanager
-async def open_ground(path: Path, clock: Clock | None = None) -> AsyncIterator[Ground]:
-    """Open a home at `path`, made if it is not there; `clock` stands still unless another is given."""
+async def open_ground(
+    path: Path, clock: Clock | None = None, *, url: str | None = None
+) -> AsyncIterator[Ground]:
+    """Open a home at `path`, made if it is not there; its state is in it, or in PostgreSQL at `url`.
+
+    `clock` stands still unless another is given.
+    """
     home = Home(path) if Home(path).state.exists() else make_home(path)
     clock = clock or ManualClock()
     bus, ledger = Bus(), Ledger(clock)
-    file = SqliteFile(home.state, attach={"logs": home.logs})
     async with (
         open_tasks() as tasks,
-        open_database(file, clock=clock, tasks=tasks, seal=ledger.seal, publish=bus.publish) as db,
+        open_databases(
+            home,
+            Settings(),
+            parse_address(url) if url else None,
+            clock=clock,
+            tasks=tasks,
+            seal=ledger.seal,
+            publish=bus.publish,
+        ) as databases,
     ):
-        yield Ground(home, clock, Ids(clock, entropy()), tasks, bus, ledger, db)
+        yield Ground(
+            home, clock, Ids(clock, entropy()), tasks, bus, ledger, databases.state, databases.logs, url
+        )
         bus.close()
 
 
 @asynccontextmanager
-async def open_test_database(path: Path, clock: Clock | None = None) -> AsyncIterator[Database]:
+async def open_test_database(
+    path: Path, clock: Clock | None = None, *, url: str | None = None
+) -> AsyncIterator[Database]:
     """Only the database of `open_ground`."""
-    async with open_ground(path, clock) as ground:
+    async with open_ground(path, clock, url=url) as ground:
         yield ground.db

@@ -90,11 +90,20 @@ class Database(Section):
     """Where the state is kept."""
 
     url: SecretStr | None = None
-    """A database URL; without one, dg keeps its state in an SQLite file in the home."""
+    """A PostgreSQL database as `postgresql://USER@HOST/NAME`; without one, SQLite files in the home."""
+    url_file: FilePath | None = None
+    """A file, mode 0600, whose only line is that URL: for one with a password in it."""
     busy_timeout: Duration = 5.0
     """How long a statement waits for another process's lock on the SQLite file."""
+    timeout: Duration = 5.0
+    """How long PostgreSQL may take for one statement, and a request waits for it."""
     readers: int = Field(2, ge=1, le=16)
     """Reading connections beside the one that writes."""
+
+    @property
+    def in_home(self) -> bool:
+        """Whether the state is kept in SQLite files in the home."""
+        return self.url is None and self.url_file is None
 
 
 class Runner(Section):

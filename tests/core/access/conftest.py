@@ -13,7 +13,7 @@ from dg.settings.tree import Access as AccessSettings
 
 
 @pytest.fixture
-async def room(tmp_path: Path) -> AsyncIterator[Room]:
+async def room(tmp_path: Path, database_url: str | None) -> AsyncIterator[Room]:
     clock = ManualClock()
-    async with open_ground(tmp_path, clock) as ground:
+    async with open_ground(tmp_path, clock, url=database_url) as ground:
         yield await enter(ground, clock, AccessSettings())

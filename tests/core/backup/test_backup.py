@@ -24,13 +24,14 @@ from dg.core.access.models import SYSTEM
 from dg.core.backup import archive, databases
 from dg.core.backup.models import Restored, Taken
 from dg.core.clock import SystemClock
-from dg.core.database import prepare
+from dg.core.database import SqliteFile, open_database, prepare
 from dg.core.deployments.models import Reason, Status
 from dg.core.errors import Invalid, NotFound, Refused, Unavailable
 from dg.core.events import HomeRestored, ServerStarted
 from dg.core.home import Home
+from dg.core.ledger import Ledger
 from dg.core.migrations.upgrade import migrate
-from dg.core.testing import open_ground
+from dg.core.tasks import open_tasks
 from dg.settings import Settings
 
 CLOCK = SystemClock()
@@ -351,8 +352,12 @@ async def test_a_backup_of_an_older_dg_is_migrated(tmp_path: Path, monkeypatch: 
         for path, kind in ((old.state, "state"), (old.logs, "logs")):
             prepare(path)
             migrate(path, kind, "head")
-    async with open_ground(old.path) as ground:
-        await ground.db.write(lambda tx: tx.append(ServerStarted(version="0.0.1"), by=SYSTEM))
+    clock = SystemClock()
+    async with (
+        open_tasks() as tasks,
+        open_database(SqliteFile(old.state), clock=clock, tasks=tasks, seal=Ledger(clock).seal) as db,
+    ):
+        await db.write(lambda tx: tx.append(ServerStarted(version="0.0.1"), by=SYSTEM))
     made = await taken(old.path, tmp_path / "backup")
     assert made.manifest.schema_["state"] == "0001"
     found = await restored(made.path, tmp_path / "restored")

@@ -230,14 +230,16 @@ async def test_cancel_then_rollback_puts_the_last_good_one_back(world: World) ->
 # --- the server goes away
 
 
-async def test_a_run_goes_on_without_its_server_and_is_adopted_by_the_next(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+async def test_a_run_goes_on_without_its_server_and_is_adopted_by_the_next(
+    tmp_path: Path, either_url: str | None
+) -> None:
+    async with open_world(tmp_path, url=either_url) as world:
         await world.register(WAITS)
         running = await world.create()
         await world.reached(running, rolling)
         pid = runner_of(world, running)
     assert processes.alive(pid, "")
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, url=either_url) as world:
         await eventually(lambda: world.entries("deployment.adopted"))
         let_go(world)
         ended = await world.ended(running)
@@ -247,27 +249,31 @@ async def test_a_run_goes_on_without_its_server_and_is_adopted_by_the_next(tmp_p
         assert len(await world.entries("step.started")) == 1
 
 
-async def test_a_run_that_ended_without_its_server_is_finished_as_it_ended(tmp_path: Path) -> None:
-    async with open_world(tmp_path) as world:
+async def test_a_run_that_ended_without_its_server_is_finished_as_it_ended(
+    tmp_path: Path, either_url: str | None
+) -> None:
+    async with open_world(tmp_path, url=either_url) as world:
         await world.register(WAITS)
         running = await world.create()
         await world.reached(running, rolling)
         pid = runner_of(world, running)
     let_go(world)
     await gone(pid)
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, url=either_url) as world:
         ended = await world.ended(running)
         assert ended.status is Status.SUCCESS
         assert await world.lines(ended) == ["first", "last"]
 
 
-async def test_a_start_that_the_server_did_not_survive_is_made_again_and_once(tmp_path: Path) -> None:
-    async with open_world(tmp_path, passive=True) as world:
+async def test_a_start_that_the_server_did_not_survive_is_made_again_and_once(
+    tmp_path: Path, either_url: str | None
+) -> None:
+    async with open_world(tmp_path, url=either_url, passive=True) as world:
         await world.register(step("rollout", "deploy", 'echo "$DG_ID" >>"$JOURNAL"'))
         made = await world.create()
         now = world.core.clock.micros()
         await world.db.write(lambda tx: lifecycle.start_next(tx, *made.lane, now, 20))
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, url=either_url) as world:
         ended = await world.ended(made)
         assert (ended.status, ended.epoch) == (Status.SUCCESS, 2)
         assert world.written() == [made.id]
@@ -351,14 +357,16 @@ async def test_files_of_steps_that_a_dead_server_left_go_at_the_next_start(tmp_p
     assert spool.read_end(str(run), 1) is not None
 
 
-async def test_when_both_die_the_next_server_clears_up_and_keeps_the_last_lines(tmp_path: Path) -> None:
+async def test_when_both_die_the_next_server_clears_up_and_keeps_the_last_lines(
+    tmp_path: Path, either_url: str | None
+) -> None:
     after = step(
         "rollout",
         "deploy",
         'echo first; until [ -e "$JOURNAL.go" ]; do sleep 0.02; done; '
         'setsid sleep 300 & echo $! >>"$JOURNAL"; echo said to nobody; sleep 300',
     )
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, url=either_url) as world:
         await world.register(after)
         running = await world.create()
         await world.reached(running, rolling)
@@ -367,7 +375,7 @@ async def test_when_both_die_the_next_server_clears_up_and_keeps_the_last_lines(
     folder = str(world.home.runs / running.id)
     await eventually(lambda: any(b"nobody" in c.body for c in spool.read_log(folder, 0, 1 << 20)))
     kill(pid)
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, url=either_url) as world:
         ended = await world.ended(running)
         assert (ended.status, ended.reason) == (Status.FAILED, Reason.INTERRUPTED)
         assert await world.lines(ended) == ["first", "said to nobody"]

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg.core.database import Database, SqliteFile, open_database
+from dg.core.database import Database
 from dg.core.deployments import logs
 from dg.core.deployments.logs import Writer, open_writer
 from dg.core.deployments.models import Chunk, LogPage
-from dg.core.testing import NOON, ManualClock, open_ground
+from dg.core.testing import NOON, open_ground
 
 PLENTY = 1 << 30
 
@@ -37,11 +37,9 @@ class Shelf:
 
 
 @pytest.fixture
-async def shelf(tmp_path: Path) -> AsyncIterator[Shelf]:
-    async with open_ground(tmp_path) as ground:
-        file = SqliteFile(ground.home.logs, durable=False)
-        async with open_database(file, clock=ManualClock(), tasks=ground.tasks) as own:
-            yield Shelf(own, ground.db)
+async def shelf(tmp_path: Path, database_url: str | None) -> AsyncIterator[Shelf]:
+    async with open_ground(tmp_path, url=database_url) as ground:
+        yield Shelf(ground.logs, ground.db)
 
 
 def chunk(first: int, *lines: bytes | str, step: int = 0) -> Chunk:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sqlite3
-
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 from tests.core.deployments.desk import Desk, Notebook, at_once, commit_of
+from tests.core.vandal import INTEGRITY
 
 from dg.core.deployments import lanes, lifecycle, pipeline, store
 from dg.core.deployments.models import (
@@ -199,7 +198,7 @@ TestQueue.settings = settings(max_examples=25, stateful_step_count=40, deadline=
 async def test_the_database_itself_refuses_a_second_one_in_a_lane(desk: Desk) -> None:
     first, second = await desk.ask("v1"), await desk.ask("v2")
     await desk.write(lambda tx: store.move(tx, first, Status.DEPLOYING))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(INTEGRITY):
         await desk.write(lambda tx: store.move(tx, second, Status.BUILDING))
     assert (await desk.read(second)).status is Status.PENDING
 

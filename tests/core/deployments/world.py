@@ -191,17 +191,21 @@ async def open_world(
     clock: Clock | None = None,
     drivers: Drivers | None = None,
     environ: Mapping[str, str] | None = None,
+    url: str | None = None,
     **sections: Any,
 ) -> AsyncIterator[World]:
-    """Open the core of the home below `path`, made if it is not there. `passive` runs nothing; `environ` adds
-    to the server's environment."""
+    """Open the core of the home below `path`, made if it is not there.
+
+    `passive` runs nothing; `environ` adds to the server's environment; the state is in the home, or in the
+    PostgreSQL database `url`.
+    """
     home = Home(path / "home")
     if not home.state.exists():
         make_home(home.path)
         write_private(home.keys / "issuer.pem", signing_key())
     upstream = path / "upstream"
     repository = Repository(upstream) if upstream.exists() else Repository.copy(upstream)
-    settings = make_settings(home.path, **sections)
+    settings = make_settings(home.path, database={"url": url}, **sections)
     variables = {"PATH": os.environ.get("PATH", _PATH), "JOURNAL": str(path / "journal"), **(environ or {})}
     async with open_core(settings, clock=clock, drivers=drivers, environ=variables, passive=passive) as core:
         yield World(home, repository, settings, core)

@@ -27,7 +27,7 @@ from dg.settings import Settings
 from dg.settings.loader import FILE
 from dg.settings.tree import leaves
 
-_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "lanes"})
+_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes"})
 """What a home holds for the server that runs in it, and what the next one makes anew."""
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
 _FOLDERS = frozenset({"keys", "runs", "git"})
@@ -76,9 +76,10 @@ async def take(
 
 
 def _check(settings: Settings, home: Home, target: Path) -> None:
-    if settings.database.url is not None:
+    if not settings.database.in_home:
         raise Refused(
-            "the state of this server is kept in the database of `database.url`: back that up with pg_dump",
+            "the state of this server is kept in PostgreSQL: back that database up with pg_dump, "
+            "and copy the home's keys and secrets",
             reason="not_in_home",
         )
     if not home.state.exists():

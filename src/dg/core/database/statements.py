@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,17 +15,17 @@ from dg.core.remember import Remembered
 Row = dict[str, Any]
 
 
-def _postgresql() -> sa.Dialect:
+@functools.cache
+def _dialect(name: str) -> sa.Dialect:
+    if name == "sqlite":
+        return sqlite.dialect(paramstyle="named")
     # Imported where it is spoken: it brings half a dozen drivers along, which every start would pay for.
     from sqlalchemy.dialects import postgresql
 
-    return cast(sa.Dialect, postgresql.dialect(paramstyle="pyformat"))  # type: ignore[no-untyped-call]
-
-
-_DIALECTS: Mapping[str, Callable[[], sa.Dialect]] = {
-    "sqlite": functools.partial(sqlite.dialect, paramstyle="named"),
-    "postgresql": _postgresql,
-}
+    dialect = cast(sa.Dialect, postgresql.dialect(paramstyle="pyformat"))  # type: ignore[no-untyped-call]
+    # SQLite reads the logs from a file that is attached under a name of its own; here they stand beside.
+    dialect.identifier_preparer.schema_for_object = lambda _: ""
+    return dialect
 
 
 @dataclass(slots=True)
@@ -52,9 +52,7 @@ class Statement:
     def compiled(self, dialect: str) -> Compiled:
         found = self._compiled.get(dialect)
         if found is None:
-            raw = self._clause.compile(
-                dialect=_DIALECTS[dialect](), compile_kwargs={"render_postcompile": True}
-            )
+            raw = self._clause.compile(dialect=_dialect(dialect), compile_kwargs={"render_postcompile": True})
             constants = {key: value for key, value in raw.params.items() if value is not None}
             found = self._compiled[dialect] = Compiled(str(raw), constants)
         return found

@@ -92,3 +92,5 @@ Seal = Callable[[Tx], Sequence[Any]]
 """Turns the facts of a transaction into ledger entries, inside it."""
 Publish = Callable[[Sequence[Any]], None]
 """Hands the entries of a commit on, after it, in order."""
+Waits = Callable[[Mapping[str, str]], None]
+"""Told once that another server is active, with its `host`, `path` and `home` where they are known."""

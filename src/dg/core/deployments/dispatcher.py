@@ -21,6 +21,7 @@ from dg.core.deployments.models import ACTIVE, Deployment, Kind, News, Reason, R
 from dg.core.deployments.parts import Parts, Run, Runners
 from dg.core.deployments.receipts import log_of
 from dg.core.errors import Problem, Unavailable
+from dg.core.home import Place
 from dg.core.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -82,7 +83,7 @@ class Dispatcher:
     async def run(self) -> None:
         """Take over what runs, then give lanes away until cancelled."""
         await self._renew_demands()
-        unfinished = await self._parts.db.read(store.unfinished)
+        unfinished = await self._unfinished()
         left = await self._runners.with_work() - {deployment.id for deployment in unfinished}
         self._tasks.spawn("clear up", self._clear_up(left))
         for deployment in unfinished:
@@ -114,6 +115,14 @@ class Dispatcher:
             else:
                 return
 
+    async def _unfinished(self) -> list[Deployment]:
+        while True:
+            try:
+                return await self._parts.db.read(store.unfinished)
+            except Unavailable as error:
+                log.warning("what runs cannot be looked up; trying again: %s", error)
+                await self._parts.clock.sleep(_AGAIN)
+
     async def _clear_up(self, deployment_ids: Iterable[str]) -> None:
         """Remove what a server that died left of ended runs: among files that steps wrote may be secrets."""
         for deployment_id in deployment_ids:
@@ -133,10 +142,15 @@ class Dispatcher:
         """Start whoever is next in one lane; False when that could not be found out."""
         parts = self._parts
         samples = parts.settings.deployments.eta_samples
+
+        def start(tx: Tx) -> Deployment | None:
+            started = lifecycle.start_next(tx, service, environment, parts.clock.micros(), samples)
+            if started:
+                store.set_place(tx, started.id, parts.place)
+            return started
+
         try:
-            started = await parts.db.write(
-                lambda tx: lifecycle.start_next(tx, service, environment, parts.clock.micros(), samples)
-            )
+            started = await parts.db.write(start)
         except Unavailable:
             raise
         except Exception:
@@ -255,6 +269,11 @@ class Dispatcher:
 
     async def _take_over(self, deployment: Deployment) -> Run | None:
         """Adopt the live run of a server that died, or end what it left behind."""
+        place = await self._parts.db.read(lambda tx: store.place(tx, deployment.id))
+        elsewhere = None if place == self._parts.place else place
+        if elsewhere is not None and not self._runners.folder(deployment.id).is_dir():
+            await self._conclude(deployment, _out_of_reach(elsewhere))
+            return None
         while True:
             run = await self._runners.find(deployment.id, deployment.lane)
             if run is not None:
@@ -263,13 +282,17 @@ class Dispatcher:
             if remains is not None:
                 left = self._runners.left(deployment.id, deployment.lane)
                 await self._take_rest(deployment, await self._writer(deployment), left)
-                await self._bury(deployment, remains)
+                await self._bury(deployment, remains, elsewhere)
                 return None
         self._runs[deployment.id] = run
-        adopted = await self._write(deployment, lifecycle.adopt)
+        adopted = await self._write(deployment, self._adopt)
         if adopted.cancel_requested_at is not None:
             await run.cancel()
         return run
+
+    def _adopt(self, tx: Tx, deployment: Deployment) -> Deployment:
+        store.set_place(tx, deployment.id, self._parts.place)
+        return lifecycle.adopt(tx, deployment)
 
     async def _watch(self, deployment: Deployment, run: Run) -> None:
         """Follow a run until it ended: lines, events, end, in this order."""
@@ -314,8 +337,11 @@ class Dispatcher:
         while (news := await run.news(deployment.spool_seq, writer.next_seq)).chunks or news.events:
             deployment = await self._take_in(deployment, writer, news)
 
-    async def _bury(self, deployment: Deployment, remains: Remains) -> None:
-        """End the row of a run whose runner is gone: as its end says, back to the queue, or interrupted."""
+    async def _bury(self, deployment: Deployment, remains: Remains, elsewhere: Place | None = None) -> None:
+        """End the row of a run whose runner is gone: as its end says, back to the queue, or interrupted.
+
+        Where it was begun `elsewhere`, an empty folder does not prove that no step ran.
+        """
         deployment = await self._write(
             deployment, lambda tx, current: lifecycle.advance(tx, current, remains.events)
         )
@@ -323,7 +349,9 @@ class Dispatcher:
             await self._conclude(deployment, ending_of(remains.end))
             return
         starts = self._starts[deployment.id] = self._starts.get(deployment.id, 0) + 1
-        if not remains.began and deployment.cancel_requested_at is not None:
+        if elsewhere is not None and not remains.began:
+            await self._conclude(deployment, _out_of_reach(elsewhere))
+        elif not remains.began and deployment.cancel_requested_at is not None:
             await self._conclude(deployment, Ending("cancelled", Reason.CANCELLED, "it was cancelled"))
         elif not remains.began and starts < _STARTS:
             await self._write(deployment, lifecycle.requeue)
@@ -393,6 +421,14 @@ def ending_of(end: Mapping[str, Any]) -> Ending:
         at=end["t"],
         log=log_of(end),
     )
+
+
+def _out_of_reach(place: Place) -> Ending:
+    """Of a run whose folder is on a machine that does not serve any more: its steps may go on there."""
+    sentence = (
+        f"it ran on {place}, and another server took over: what it did there, or still does, is not known"
+    )
+    return Ending("failed", Reason.INTERRUPTED, sentence, touched=True, place=str(place))
 
 
 def _interrupted(deployment: Deployment, remains: Remains) -> Ending:

@@ -32,6 +32,8 @@ class Ending:
     at: int | None = None
     """when it ended (microseconds); None: just now"""
     log: receipts.Log | None = None
+    place: str | None = None
+    """where its steps may still run, out of this server's reach"""
 
 
 def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_id: str) -> Deployment:
@@ -45,7 +47,7 @@ def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_
             return ended
     else:
         ended = _fail(tx, deployment, ending, now)
-    _after_failure(tx, ended, now, rollback_id)
+    _after_failure(tx, ended, ending, now, rollback_id)
     return ended
 
 
@@ -145,16 +147,19 @@ def _close_steps(tx: Tx, deployment: Deployment, now: int) -> None:
             store.set_step(tx, deployment.id, step.index, status=StepStatus.SKIPPED)
 
 
-def _after_failure(tx: Tx, failed: Deployment, now: int, rollback_id: str) -> None:
+def _after_failure(tx: Tx, failed: Deployment, ending: Ending, now: int, rollback_id: str) -> None:
     """Decide what follows in the transaction that fails the deployment, so that nobody slips in between."""
     if failed.kind is Kind.ROLLBACK:
         quarantine.rollback_failed(tx, failed, now)
         return
     if failed.status is Status.FAILED and not failed.touched:
         return
-    if not _rolls_back(tx, failed):
+    if ending.place is not None or not _rolls_back(tx, failed):
         if failed.reason is Reason.INTERRUPTED:
-            why = f"{failed.version} was interrupted midway; look before you deploy"
+            where = f" on {ending.place}" if ending.place else ""
+            why = (
+                f"{failed.version} was interrupted midway{where}; look{where and ' there'} before you deploy"
+            )
             quarantine.lock(tx, failed, why, now, None)
         return
     why = failed.message or "it was cancelled"

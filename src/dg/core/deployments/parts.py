@@ -21,6 +21,7 @@ from dg.core.deployments.git import Resolved
 from dg.core.deployments.models import Changes, FileChanges, News, Remains
 from dg.core.deployments.secrets import Secrets
 from dg.core.deployments.sources import Use
+from dg.core.home import Place
 from dg.core.ledger import Entry
 from dg.core.types import Environment
 from dg.runner.abilities import Abilities
@@ -152,4 +153,5 @@ class Parts:
     machine: Machine
     environ: Mapping[str, str]
     receipt_key: Ed25519PrivateKey
+    place: Place
     followers: Followers = field(default_factory=Followers)

@@ -29,6 +29,7 @@ from dg.core.deployments.models import (
 )
 from dg.core.errors import Refused
 from dg.core.filters import Condition
+from dg.core.home import Place
 
 _d = schema.deployments
 _p = schema.principals
@@ -265,6 +266,26 @@ def _deployment(row: Row) -> Deployment:
 @lru_cache(maxsize=64)
 def _guard(text: str) -> Guard:
     return Guard.model_validate_json(text)
+
+
+# --- where runs are ------------------------------------------------------------------------------
+
+_r = schema.runs
+_PLACE = Statement(sa.select(_r).where(_r.c.deployment_id == bindparam("of")))
+_DELETE_PLACE = Statement(_r.delete().where(_r.c.deployment_id == bindparam("of")))
+_INSERT_PLACE = Statement(_r.insert())
+
+
+def place(tx: Tx, deployment_id: str) -> Place | None:
+    """Where its run was begun, or taken over last; None for one that never ran."""
+    row = tx.one(_PLACE, of=deployment_id)
+    return Place(row["host"], row["path"], row["home"]) if row else None
+
+
+def set_place(tx: Tx, deployment_id: str, place: Place) -> None:
+    """Keep where a run is from now on."""
+    tx.run(_DELETE_PLACE, of=deployment_id)
+    tx.run(_INSERT_PLACE, deployment_id=deployment_id, host=place.host, path=place.path, home=place.home)
 
 
 # --- steps ---------------------------------------------------------------------------------------

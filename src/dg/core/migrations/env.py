@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-context.configure(connection=connection, transactional_ddl=True, render_as_batch=True)
+attributes = context.config.attributes
+context.configure(
+    connection=attributes["connection"],
+    version_table=attributes["version_table"],
+    transactional_ddl=True,
+    render_as_batch=True,
+)
 with context.begin_transaction():
     context.run_migrations()

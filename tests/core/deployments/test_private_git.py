@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests.core.deployments.githttps import GitHttps, make_certificate, serving
 from tests.core.deployments.world import ADMIN, Repository, World, open_world, step
+from tests.processes import seen_in_processes
 from tests.scenarios.house import until
 from tests.sshd import Sshd, make_key, needs_sshd, sshd
 
@@ -44,21 +45,6 @@ def private(path: Path, text: str) -> Path:
     path.write_text(text)
     path.chmod(0o600)
     return path
-
-
-def seen_in_processes(*texts: str) -> set[str]:
-    """Where one of the texts stands in the arguments or the environment of any process."""
-    found = set()
-    for process in Path("/proc").iterdir():
-        if process.name.isdecimal():
-            for part in ("cmdline", "environ"):
-                try:
-                    text = (process / part).read_bytes()
-                except (OSError, ValueError):
-                    continue
-                if any(one.encode() in text for one in texts):
-                    found.add(f"{part} of {(process / 'comm').read_text().strip()}")
-    return found
 
 
 def files_with(folder: Path, secret: str) -> set[str]:

@@ -10,6 +10,9 @@ from typing import Any
 
 from tests.scenarios.house import House
 
+DEPLOY_SECONDS = 120.0
+"""Longest wait for a deployment's end: images are built and hosts logged in to beside other tests."""
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
@@ -39,7 +42,7 @@ def adopt(house: House, example: str, **values: str) -> None:
 
 def deploy(house: House, ref: str = "main", service: str = "web") -> dict[str, Any]:
     """`dg deploy --wait` to production: the deployment as it ended, `exit` the command's code."""
-    done = house.dg("deploy", service, ref, "--env", "production", "--wait", "--json")
+    done = house.dg("deploy", service, ref, "--env", "production", "--wait", "--json", seconds=DEPLOY_SECONDS)
     assert done.stdout, done.stderr.decode()
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     house.deployments.add(found["id"])

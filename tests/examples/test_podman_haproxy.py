@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from tests.examples.example import EXAMPLES, adopt, deploy, logs
+from tests.examples.example import DEPLOY_SECONDS, EXAMPLES, adopt, deploy, logs
 from tests.scenarios.house import House, free_port, report, until
 
 pytestmark = pytest.mark.long
@@ -185,7 +185,6 @@ def place(tmp_path: Path, short_path: Path) -> Iterator[Place]:
     finally:
         house.close()
         podman("rm", "--force", "--all", "--time", "0", check=False)
-        podman("system", "reset", "--force", check=False)
 
 
 @dataclass
@@ -248,7 +247,7 @@ def test_no_request_is_lost_while_versions_change_over_and_back(place: Place) ->
         deployed = deploy(house)
         assert deployed["status"] == "success", logs(house, deployed["id"])
         assert place.podman.commits() == {"web-green": second}
-        done = house.dg("rollback", "web", "--env", "production", "--yes", "--wait")
+        done = house.dg("rollback", "web", "--env", "production", "--yes", "--wait", seconds=DEPLOY_SECONDS)
         assert done.returncode == 0, done.stderr.decode()
         assert place.podman.commits() == {"web-blue": first}
         seen = len(users.versions)

@@ -232,11 +232,13 @@ class House:
         """Open with `async with`; the owner's."""
         return Client(self.url, self.token)
 
-    def dg(self, *arguments: str, token: str | None = None) -> subprocess.CompletedProcess[bytes]:
+    def dg(
+        self, *arguments: str, token: str | None = None, seconds: float = START_SECONDS
+    ) -> subprocess.CompletedProcess[bytes]:
         """Run the command line against this server, as a pipeline does; the owner's without a `token`."""
         variables = environ(os.environ) | {"DG_URL": self.url, "DG_TOKEN": token or self.token}
         command = (sys.executable, "-P", "-m", "dg", *arguments)
-        return subprocess.run(command, capture_output=True, env=variables, timeout=START_SECONDS)
+        return subprocess.run(command, capture_output=True, env=variables, timeout=seconds)
 
     def pipeline(self, steps: str, service: str = SERVICE, lock: str = "0") -> str:
         """A `dg.toml` of this repository."""

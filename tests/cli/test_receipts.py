@@ -54,6 +54,23 @@ def test_it_verifies_without_a_server_and_says_what_is_not_proved(
     assert not (tmp_path / "none").exists()
 
 
+def test_it_says_who_agreed_and_who_passed_what_as_far_as_it_counted(
+    tmp_path: Path, capsys: Captured
+) -> None:
+    decided = [
+        {"by": "ben", "verdict": "approved", "content": "0" * 64, "voided_at": "2026-11-26T11:00:00Z"},
+        {"by": "cy", "verdict": "approved", "content": "1" * 64},
+        {"by": "dan", "verdict": "overridden", "gate": "window", "content": "1" * 64},
+    ]
+    file = tmp_path / "receipt.json"
+    file.write_bytes(receipt.sign({**FIRST, "approvals": decided}, KEY))
+    assert run(["receipt", "verify", str(file)]) == ExitCode.OK
+    said = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["approved", "cy"] in said
+    assert ["passed", "dan:", "window"] in said
+    assert not any("ben" in line for line in said)
+
+
 def test_a_chain_under_a_trusted_key(files: tuple[Path, Path], tmp_path: Path, capsys: Captured) -> None:
     key = public(KEY, tmp_path / "key.pem")
     assert run(["receipt", "verify", *map(str, files), "--key", str(key)]) == ExitCode.OK

@@ -103,6 +103,7 @@ def test_stranger_watches_two_good_releases_and_a_bad_one(tmp_path: Path) -> Non
         sandbox.until("kept")
         assert_outline(sandbox)
         assert_words(sandbox)
+        assert_commands(sandbox)
         assert_printed_commands_work(sandbox)
         assert_refused(dg("sandbox", "--home", str(sandbox.home)), 3, "another sandbox uses")
         port = sandbox.facts("kept")[0]["url"].rpartition(":")[2]
@@ -113,22 +114,37 @@ def test_stranger_watches_two_good_releases_and_a_bad_one(tmp_path: Path) -> Non
 
 
 def assert_outline(sandbox: Sandbox) -> None:
-    names = ("deployed", "failed", "rolled_back", "answers", "locked", "refused", "end")
+    names = (
+        *("waits", "denied", "approved", "closed", "overridden", "deployed", "failed", "rolled_back"),
+        *("answers", "locked", "refused", "receipt", "forged", "end"),
+    )
     told = [
         (said["fact"], said["where"], said.get("version")) for said in sandbox.said if said["fact"] in names
     ]
     assert told == [
         ("deployed", "development", "v1.0.0"),
         ("deployed", "staging", "v1.0.0"),
+        ("waits", "production", "v1.0.0"),
+        ("denied", "production", None),
+        ("approved", "production", "v1.0.0"),
         ("deployed", "production", "v1.0.0"),
         ("deployed", "staging", "v1.1.0"),
+        ("closed", "production", None),
+        ("waits", "production", "v1.1.0"),
+        ("approved", "production", "v1.1.0"),
+        ("waits", "production", "v1.1.0"),
+        ("overridden", "production", "v1.1.0"),
         ("deployed", "production", "v1.1.0"),
         ("deployed", "staging", "v1.2.0"),
+        ("approved", "production", "v1.2.0"),
+        ("overridden", "production", "v1.2.0"),
         ("failed", "production", "v1.2.0"),
         ("rolled_back", "production", "v1.1.0"),
         ("answers", "production", "v1.1.0"),
         ("locked", "production", None),
         ("refused", "production", None),
+        ("receipt", "production", "v1.1.0"),
+        ("forged", "production", None),
         ("end", "", None),
     ]
 
@@ -146,6 +162,24 @@ def assert_words(sandbox: Sandbox) -> None:
     sentence = sandbox.facts("locked")[0]["text"]
     assert "shop/production is locked until" in sentence
     assert "dg lane unlock shop production" in sentence
+    approval, _, window = (said["text"] for said in sandbox.facts("waits"))
+    assert "An approver or an admin can approve it" in approval
+    assert "production takes no deployments until" in window
+    assert "stocktaking" in window
+
+
+def assert_commands(sandbox: Sandbox) -> None:
+    """What the people of the story read: a plan with its gates, the way back, and a receipt that holds."""
+    told = [(said["text"].split()[1], said["exit"]) for said in sandbox.facts("command")]
+    assert told == [("plan", 0), ("rollback", 0), ("receipt", 0), ("receipt", 2)]
+    said = "\n".join(said["text"] for said in sandbox.facts("output"))
+    for words in (
+        "window     ○ closed",
+        "v1.0.0 comes back as it was",
+        "Nothing was changed since",
+        "proves nothing",
+    ):
+        assert words in said
 
 
 def assert_printed_commands_work(sandbox: Sandbox) -> None:

@@ -8,8 +8,8 @@ import json
 import pytest
 
 from dg.cli.output import Output
-from dg.cli.sandbox import Lines, Records, rows
-from dg.sandbox.story import Fact
+from dg.cli.sandbox import Lines, Records, hung, rows
+from dg.sandbox.scene import Fact
 
 
 class Terminal(io.StringIO):
@@ -39,14 +39,33 @@ def test_aside_gives_way_in_a_narrow_terminal() -> None:
     assert lines(DEPLOYED, 60) == ["   1.3 s  ✓ staging      v1.0.0 runs                   1.2 s"]
 
 
+def test_sentence_of_a_commands_table_is_wrapped_under_its_column() -> None:
+    assert hung("window  closed  " + "until the stock is counted " * 3, 60) == [
+        "window  closed  until the stock is counted until the stock",
+        "                is counted until the stock is counted",
+    ]
+
+
+def test_narrow_column_of_a_commands_table_is_cut() -> None:
+    assert hung("verify  smoke     about 0.3 s  python3 ops/smoke.py", 40) == [
+        "verify  smoke     about 0.3 s  python3 …"
+    ]
+
+
 @pytest.mark.parametrize("columns", [60, 80, 120])
-@pytest.mark.parametrize("fact", [LONG, DEPLOYED, Fact("check", 1, "x" * 500), Fact("log", 1, "word " * 90)])
+@pytest.mark.parametrize(
+    "fact",
+    [
+        *(LONG, DEPLOYED, Fact("check", 1, "x" * 500), Fact("log", 1, "word " * 90)),
+        *(Fact("output", 1, "gate  " + "x" * 500), Fact("output", 1, "word " * 90)),
+    ],
+)
 def test_no_line_is_wider_than_the_terminal(fact: Fact, columns: int) -> None:
     assert all(len(line) <= columns for line in lines(fact, columns))
 
 
 def test_text_from_outside_cannot_act_on_the_terminal() -> None:
-    for name in ("log", "check", "commit", "deployed", "locked"):
+    for name in ("log", "check", "commit", "command", "output", "deployed", "locked"):
         (line,) = lines(Fact(name, 1, "\x1b[2Jevil\r", "staging", "\x1b]0;x\x07"), 120)
         assert line.isprintable()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,6 +16,9 @@ from dg.cli.output import Meaning
 if TYPE_CHECKING:
     from dg.cli.output import Output
     from dg.core.deployments.receipt import Proof
+
+WORDS = {"overridden": "passed"}
+"""A decision where it is called otherwise than in the receipt."""
 
 FILE = click.Path(path_type=Path, dir_okay=False, exists=True)
 
@@ -120,12 +124,21 @@ def _print(proof: Proof, output: Output) -> None:
         ("pipeline", proof.body.get("pipeline", {}).get("sha256")),
         ("log", proof.body.get("log", {}).get("sha256")),
         ("asked by", deployment.get("created_by")),
+        *_decisions(proof.body.get("approvals", ())),
         ("ended", deployment.get("completed_at")),
         ("receipt", proof.sha256),
         ("previous", proof.previous or "none: the first of its lane"),
         ("key", proof.fingerprint),
     ]
     output.table([[(f"  {name}", Meaning.DIM), str(value)] for name, value in rows if value])
+
+
+def _decisions(approvals: Sequence[Mapping[str, str]]) -> Iterator[tuple[str, str]]:
+    """Who agreed and who passed which gate, by reference, where it counted until the end."""
+    for each in approvals:
+        if "voided_at" not in each:
+            gate = f": {each['gate']}" if "gate" in each else ""
+            yield WORDS.get(each["verdict"], each["verdict"]), f"{each['by']}{gate}"
 
 
 def _say_what_is_proved(output: Output, *, chain: bool, trusted: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -20,7 +21,7 @@ from dg.core.text import plain
 
 if TYPE_CHECKING:
     from dg.sandbox.home import SandboxHome
-    from dg.sandbox.story import Fact, Scene
+    from dg.sandbox.scene import Fact, Scene
 
 WIDEST = 104
 INDENT = 25
@@ -29,6 +30,12 @@ INDENT = 25
 INNER = 12
 """Columns before what belongs to a fact: a commit, a log's line."""
 
+SHELL = 2
+"""Columns before a command and its output, which need room."""
+
+NARROW = 40
+"""Cells of a table's last column below which it is cut and not wrapped."""
+
 STATUS = {
     "deployed": "success",
     "answers": "success",
@@ -36,6 +43,11 @@ STATUS = {
     "rolled_back": "rolled_back",
     "locked": "warn",
     "refused": "warn",
+    "waits": "needs_approval",
+    "closed": "warn",
+    "denied": "warn",
+    "overridden": "warn",
+    "forged": "warn",
 }
 """The status whose glyph and colour a fact has; the others are `ok`."""
 
@@ -49,9 +61,9 @@ STATUS = {
 def sandbox(invocation: Invocation, port: int, keep: bool) -> int:
     """Watch real deployments run, fail and roll back.
 
-    Makes a small web shop with its git repository, three hosts and a dg server, all on this machine, and
-    deploys two good releases and a bad one. Everything is real and in one folder, which is removed at the end
-    unless --keep or --home is given.
+    Makes a small web shop with its git repository, three hosts and a dg server, all on this machine. One
+    person deploys two good releases and a bad one, a second one approves them. Everything is real and in one
+    folder, which is removed at the end unless --keep or --home is given.
 
     \b
     dg sandbox
@@ -122,9 +134,10 @@ class Lines:
     def begin(self, home: SandboxHome) -> None:
         self._home = home
         end = "removed at the end" if home.passing else "which stays"
+        about = f"Every step, check, answer and log line is real. All is in {home.path}, {end}."
         self._print(
-            [("A web shop, three hosts, a dg server and one bad release.", Meaning.STRONG)],
-            [(f"Every step, check and log line is real; all is in {home.path}, {end}.", Meaning.DIM)],
+            [("A web shop, two people, three hosts, a dg server and one bad release.", Meaning.STRONG)],
+            *([(line, Meaning.DIM)] for line in textwrap.wrap(about, self._columns, break_on_hyphens=False)),
             [],
         )
 
@@ -180,11 +193,15 @@ def rows(fact: Fact, output: Output, columns: int) -> Iterator[list[Text]]:
             yield [(fact.text, Meaning.STRONG)]
         case "commit":
             yield [" " * (INNER - 1), ("+ " + fact.aside, Meaning.DIM), fact.text]
+        case "command":
+            yield [" " * (SHELL - 1), ("$ " + fact.text, Meaning.STRONG)]
         case "check" | "log":
             colour = Meaning.ERR if fact.name == "check" else Meaning.DIM
-            bar = "│" if output.encodes("│") else "|"
             for line in _fold(fact, columns - INNER - 2):
-                yield [" " * (INNER - 1), (f"{bar} {line}", colour)]
+                yield [" " * (INNER - 1), (f"{_bar(output)} {line}", colour)]
+        case "output":
+            for line in hung(plain(fact.text), columns - SHELL - 2):
+                yield [" " * (SHELL - 1), (_bar(output), Meaning.DIM), *filter(None, [line])]
         case "end":
             yield []
             yield [(f"{glyph} {fact.text}", meaning)]
@@ -199,9 +216,25 @@ def _fold(fact: Fact, room: int) -> list[str]:
     return [fitted(text, room)] if fact.name == "log" else textwrap.wrap(text, room) or [""]
 
 
+def hung(line: str, room: int) -> list[str]:
+    """A line of a command's output: what is too wide is wrapped under the column that it stands in."""
+    columns = list(re.finditer(r"  (?=\S)", line))
+    start = columns[-1].end() if columns else 0
+    if width(line) <= room or room - start < NARROW:
+        return [fitted(line, room)]
+    wrapper = textwrap.TextWrapper(
+        room, line[:start], " " * start, break_long_words=False, break_on_hyphens=False
+    )
+    return [fitted(part, room) for part in wrapper.wrap(line[start:])]
+
+
+def _bar(output: Output) -> str:
+    return "│" if output.encodes("│") else "|"
+
+
 def _row(fact: Fact, mark: tuple[str, Meaning], columns: int) -> Iterator[list[Text]]:
     took = "" if fact.seconds is None else f"{fact.seconds:.1f} s"
-    room = columns - INDENT - 8
+    room = columns - INDENT - (8 if took or fact.aside else 0)
     first, *more = textwrap.wrap(plain(fact.text), room) or [""]
     left = room - width(first) - 2
     aside = fact.aside if not more and width(fact.aside) <= left else ""
@@ -221,6 +254,7 @@ def invitation(scene: Scene, name: str, columns: int) -> list[list[Text]]:
         (f"{name} status {home}", "what runs where"),
         (f"{name} show latest {home}", "the last deployment"),
         (f"{name} logs latest {home}", "what its steps said"),
+        (f"{name} why shop --env production {home}", "what closes it"),
         (f"{name} events {home}", "all that happened"),
         (f"{name} lane unlock shop production {home}", "open the lane"),
         (f"{name} deploy shop v1.1.0 --env staging --wait {home}", "deploy"),

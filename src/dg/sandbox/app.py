@@ -15,9 +15,11 @@ from dg.core.clock import Clock
 from dg.core.home import write_private
 from dg.sandbox.home import SandboxHome, open_home
 from dg.sandbox.hosts import open_hosts, placeholders, secrets_toml
+from dg.sandbox.people import open_people
 from dg.sandbox.repository import make_repository
+from dg.sandbox.scene import Differs, Fact, Scene, Teller
 from dg.sandbox.server import open_server
-from dg.sandbox.story import Differs, Fact, Scene, Teller, tell_story
+from dg.sandbox.story import tell_story
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
             parts.end(ports, pids=[address.pid for address in hosts.values()])
             parts.begin("repository")
             repository = await asyncio.to_thread(make_repository, home.repository, placeholders(hosts, home))
-            text = f"{repository.commits} commits of a small web shop: {', '.join(repository.tags)}"
+            text = f"{repository.commits} commits of a web shop: {', '.join(repository.tags)}"
             parts.end(text, path=str(repository.path))
             parts.begin("server")
             write_private(home.path / "secrets.toml", secrets_toml(hosts))
@@ -93,7 +95,12 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
                 parts.begin("pipeline")
                 pipeline = await server.client.pipelines.register(repository.pipeline)
                 parts.end("the shop's own dg.toml, registered", sha256=pipeline.sha256)
-                yield Scene(home, hosts, repository, server.client, clock, narrator, parts.started)
+                parts.begin("people")
+                async with open_people(home, server.client, clock) as people:
+                    parts.end("ana deploys, ben approves: a token for each")
+                    yield Scene(
+                        home, hosts, repository, server.client, people, clock, narrator, parts.started
+                    )
 
 
 class Preparation:

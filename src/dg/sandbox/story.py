@@ -3,96 +3,72 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Protocol
-from urllib.parse import urlsplit
 
-from dg.client.app import Client
-from dg.core.clock import Clock
-from dg.core.deployments.models import CreateDeployment, Deployment, Kind, LaneState, Reason, Status, Step
-from dg.core.errors import Refused
-from dg.core.text import plain
+from dg.core.clock import to_datetime
+from dg.core.deployments import receipt
+from dg.core.deployments.models import (
+    Approve,
+    CreateDeployment,
+    Deployment,
+    Kind,
+    LaneState,
+    Override,
+    Reason,
+    RequestRollback,
+    Status,
+    Step,
+)
+from dg.core.deployments.previews import PreviewVerdict, RollbackVerdict
+from dg.core.errors import Forbidden, Refused
 from dg.core.types import Environment
-from dg.sandbox.home import SandboxHome
-from dg.sandbox.hosts import Hosts
-from dg.sandbox.repository import Repository
+from dg.sandbox import shell
+from dg.sandbox.scene import Differs, Fact, Scene, expect
+from dg.sandbox.sites import LOG_LINES, last_lines, visit
 
 SERVICE = "shop"
 WATCH_SECONDS = 0.1
-LOG_LINES = 4
-VISIT_SECONDS = 10
-
-
-@dataclass(frozen=True)
-class Fact:
-    """One thing that happened: `at` seconds after the start, `where` an environment or a part of the sandbox.
-
-    `name` is a stable word, `seconds` how long it took, `aside` what may be left out where there is no room.
-    """
-
-    name: str
-    at: float
-    text: str
-    where: str = ""
-    aside: str = ""
-    seconds: float | None = None
-    details: Mapping[str, object] = field(default_factory=dict)
-
-
-class Teller(Protocol):
-    """Who shows the story."""
-
-    def tell(self, fact: Fact) -> None: ...
-
-    def busy(self, where: str, text: str, at: float) -> None:
-        """What goes on while nothing is told; called several times a second."""
-        ...
-
-
-class Differs(Exception):
-    """Something was not as the story has it; the message says what, and perhaps ends with a log."""
-
-
-@dataclass(frozen=True)
-class Scene:
-    """Everything the story is played with. `started` is the clock's monotonic time at the beginning."""
-
-    home: SandboxHome
-    hosts: Hosts
-    repository: Repository
-    client: Client
-    clock: Clock
-    teller: Teller
-    started: float
-
-
-@dataclass(frozen=True)
-class Visit:
-    """What a visitor got from a site."""
-
-    status: int
-    body: object
+STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION
+APPROVALS, WINDOW = "approvals", "window"
+RECEIPT = "receipt.json"
 
 
 async def tell_story(scene: Scene) -> None:
-    """Play it from the first release to the closed lane. Raises Differs."""
+    """Play it from the first release to the receipt that proves one. Raises Differs."""
     first, good, bad = scene.repository.tags
     story = Story(scene)
-    story.chapter(f"{first} is the first release.")
-    for environment in Environment:
-        await story.deploy(first, environment)
-    story.chapter(f"{good} is a good one.")
-    for environment in (Environment.STAGING, Environment.PRODUCTION):
-        await story.deploy(good, environment)
+    story.chapter(f"{first} is the first release. Production takes what a second person agreed to.")
+    await story.deploy(first, Environment.DEVELOPMENT)
+    await story.deploy(first, STAGING)
+    asked = await story.wait(first, PRODUCTION, APPROVALS)
+    await story.refuse_own_approval(asked)
+    await story.approve(asked)
+    await story.finish(asked)
+
+    story.chapter(f"{good} is a good one, but production has just been closed for stocktaking.")
+    await story.deploy(good, STAGING)
+    await story.close_production()
+    await story.plan(good)
+    asked = await story.wait(good, PRODUCTION, APPROVALS, WINDOW)
+    await story.approve(asked)
+    await story.keep_waiting(asked, WINDOW)
+    await story.override(asked, "no stock depends on this release")
+    shipped = await story.finish(asked)
+    await story.plan_rollback(first)
+
     story.chapter(f"{bad} has a bug that only production's settings bring out.")
-    await story.deploy(bad, Environment.STAGING)
-    failed = await story.fail(bad, Environment.PRODUCTION)
+    await story.deploy(bad, STAGING)
+    asked = await story.ask(bad, PRODUCTION)
+    await story.approve(asked)
+    await story.override(asked, "customers wait for the teapot")
+    failed = await story.fail(asked)
     await story.roll_back(failed, good)
-    await story.find_closed(bad, Environment.PRODUCTION)
+    await story.find_closed(bad, PRODUCTION)
+
+    story.chapter(f"The receipt of {good} needs no server to be believed.")
+    await story.keep_receipt(shipped)
+    await story.verify_receipt()
+    await story.find_forged(good, bad)
     await story.close()
 
 
@@ -101,31 +77,122 @@ class Story:
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
-        self._client = scene.client
+        self._ana, self._ben = scene.people.ana, scene.people.ben
+        self._client = self._ana.client
         self._gone_out: set[str] = set()
 
     def chapter(self, text: str) -> None:
         self._tell("chapter", text)
 
     async def deploy(self, version: str, environment: Environment) -> None:
-        """A deployment that goes well."""
-        asked = await self._ask(version, environment)
+        """A deployment that waits for nobody and goes well."""
+        await self.finish(await self.ask(version, environment))
+
+    async def ask(self, version: str, environment: Environment) -> Deployment:
+        """Ana asks for it."""
+        request = CreateDeployment(service=SERVICE, environment=environment, ref=version, version=version)
+        deployment = await self._client.deployments.create(request)
+        await self._tell_commits(deployment)
+        return deployment
+
+    async def wait(self, version: str, environment: Environment, *gates: str) -> Deployment:
+        """What ana asks for waits for exactly these gates; the first one's sentence is told."""
+        asked = await self.ask(version, environment)
+        await self.keep_waiting(asked, *gates)
+        return asked
+
+    async def keep_waiting(self, asked: Deployment, *gates: str) -> None:
+        """These gates are closed and no others; what holds it is told in the server's words."""
+        seen = await self._client.deployments.get(asked.id)
+        closed = [gate for gate in seen.gates or () if not gate.open]
+        expect(f"the status of {seen.version}", seen.status, Status.PENDING)
+        expect(f"what {seen.version} waits for", [gate.name for gate in closed], list(gates))
+        expect(f"what holds {seen.version}", seen.hold, closed[0].sentence)
+        details = {**reference(seen), "gates": gates}
+        self._tell("waits", closed[0].sentence, seen.environment, details=details)
+
+    async def refuse_own_approval(self, deployment: Deployment) -> None:
+        """Whoever asked may not agree."""
+        try:
+            await self._client.deployments.approve(deployment.id, Approve())
+        except Forbidden as refusal:
+            expect("why ana may not approve", refusal.reason, "own_deployment")
+            text = f"ana tries it herself: {refusal.message}"
+            self._tell("denied", text, deployment.environment, details={"reason": refusal.reason})
+        else:
+            raise Differs("ana should not be able to approve what she asked for, but was")
+
+    async def approve(self, deployment: Deployment) -> None:
+        """Ben looks, and agrees to the content that he saw."""
+        api = self._ben.client.deployments
+        seen = await api.get(deployment.id)
+        brings = len((await api.changes(deployment.id)).commits)
+        approved = await api.approve(deployment.id, Approve(content=seen.content))
+        expect("who approved", [given.by for given in approved.approvals or ()], [self._ben.id])
+        self._tell(
+            "approved",
+            f"ben approves: {brings} commits, content {(seen.content or '')[:12]}",
+            deployment.environment,
+            details={**reference(deployment), "content": seen.content},
+        )
+
+    async def override(self, deployment: Deployment, reason: str) -> None:
+        """Ben passes the window, and says why."""
+        asked = Override(gates=(WINDOW,), reason=reason)
+        passed = await self._ben.client.deployments.override(deployment.id, asked)
+        window = next(gate for gate in passed.gates or () if gate.name == WINDOW)
+        expect("who passed the window", window.overridden_by, self._ben.id)
+        self._tell(
+            "overridden",
+            f"ben passes the window: {reason}",
+            deployment.environment,
+            details={**reference(deployment), "gate": WINDOW, "reason": reason},
+        )
+
+    async def finish(self, asked: Deployment) -> Deployment:
+        """It goes well, and its site runs it."""
         ended, steps = await self._watch(asked)
         if ended.status is not Status.SUCCESS:
             raise Differs(await self._account(ended, Status.SUCCESS))
-        products = await self._expect_running(version, environment)
+        products = await self._expect_running(asked.version, asked.environment)
         self._tell(
             "deployed",
-            f"{version} runs",
+            f"{asked.version} runs",
             ended.environment,
             aside=phases(steps),
             seconds=lasted(ended),
             details={**reference(ended), "products": products},
         )
+        return ended
 
-    async def fail(self, version: str, environment: Environment) -> Deployment:
+    async def close_production(self) -> None:
+        """A window that closes production from this minute on, registered with the pipeline."""
+        now = to_datetime(self._scene.clock.micros())
+        window = (
+            f'{{ deny = "{now.minute} {now.hour} * * *", for = "2h", tz = "UTC", '
+            'override = "role:approver", reason = "stocktaking" }'
+        )
+        await self._scene.client.pipelines.register(
+            f"{self._scene.repository.pipeline}windows = [{window}]\n"
+        )
+        self._tell("closed", f"closed from {now:%H:%M} UTC for 2 hours: a window in dg.toml", PRODUCTION)
+
+    async def plan(self, version: str) -> None:
+        """What ana reads before she asks."""
+        request = CreateDeployment(service=SERVICE, environment=PRODUCTION, ref=version, version=version)
+        preview = await self._client.deployments.preview(request)
+        expect(f"the verdict on {version}", preview.verdict, PreviewVerdict.WAITS)
+        await self._show("plan", SERVICE, version, "--version", version, "--env", PRODUCTION.value)
+
+    async def plan_rollback(self, version: str) -> None:
+        """The way back is known and safe before anybody needs it."""
+        preview = await self._client.lanes.preview_rollback(SERVICE, PRODUCTION, RequestRollback())
+        expect("the verdict on going back", preview.verdict, RollbackVerdict.SAFE)
+        expect("where it would go back to", preview.target and preview.target.version, version)
+        await self._show("rollback", SERVICE, "--env", PRODUCTION.value, "--plan")
+
+    async def fail(self, asked: Deployment) -> Deployment:
         """A deployment whose verify step fails; returned as it was then."""
-        asked = await self._ask(version, environment)
         ended, steps = await self._watch(asked)
         if (
             ended.status not in (Status.FAILED, Status.ROLLED_BACK)
@@ -135,13 +202,13 @@ class Story:
         step = next(step for step in steps if step.reason is not None)
         self._tell(
             "failed",
-            f"{version} fails its check `{step.name}`",
+            f"{ended.version} fails its check `{step.name}`",
             ended.environment,
             seconds=lasted(ended),
             details={**reference(ended), "step": step.name, "reason": ended.reason},
         )
         self._tell("check", step.detail or "", details={"step": step.name})
-        for line in last_lines(self._scene.home.host(environment) / f"{version}.log"):
+        for line in last_lines(self._scene.home.host(ended.environment) / f"{ended.version}.log"):
             self._tell("log", line)
         return ended
 
@@ -180,7 +247,7 @@ class Story:
         expect("whether dg locked it", bool(lane.lock and lane.lock.automatic), True)
         self._tell("locked", lane.sentence, environment)
         try:
-            again = await self._ask(version, environment)
+            again = await self.ask(version, environment)
         except Refused as refusal:
             self._tell(
                 "refused",
@@ -190,6 +257,46 @@ class Story:
             )
         else:
             raise Differs(f"{version} should be refused now, but deployment #{again.number} was accepted")
+
+    async def keep_receipt(self, deployment: Deployment) -> None:
+        """The signed receipt in a file, which names who asked, who agreed to what, and who passed what."""
+        document = await self._client.deployments.receipt(deployment.id)
+        body = receipt.verify(document).body
+        decided = [(said["by"], said["verdict"], said.get("gate")) for said in body["approvals"]]
+        expect("who asked, by the receipt", body["deployment"]["created_by"], self._ana.id)
+        expect(
+            "who decided what, by the receipt",
+            decided,
+            [(self._ben.id, "approved", None), (self._ben.id, "overridden", WINDOW)],
+        )
+        path = self._ana.folder / RECEIPT
+        path.write_bytes(document)
+        self._tell(
+            "receipt",
+            f"{len(document)} signed bytes: who asked, agreed and passed what, and what was run",
+            deployment.environment,
+            details={**reference(deployment), "path": str(path)},
+        )
+
+    async def verify_receipt(self) -> None:
+        """Where no server is known, the receipt still proves itself."""
+        answer = await self._verify()
+        expect("the exit code of `dg receipt verify`", answer.code, 0)
+
+    async def find_forged(self, version: str, another: str) -> None:
+        """The same receipt, made to speak of another version."""
+        path = self._ana.folder / RECEIPT
+        path.write_bytes(path.read_bytes().replace(version.encode(), another.encode()))
+        self._tell("forged", f"once {another} is written over {version} in it:", PRODUCTION)
+        answer = await self._verify()
+        if answer.code == 0 or not any("it was changed" in line for line in answer.lines):
+            raise Differs("a receipt that was changed should be refused, but was not")
+
+    async def _verify(self) -> shell.Answer:
+        command = ("receipt", "verify", RECEIPT)
+        answer = await shell.dg_alone(self._ana.folder, *command)
+        self._tell_command(command, answer)
+        return answer
 
     async def close(self) -> None:
         """The server's own account of it all."""
@@ -218,14 +325,19 @@ class Story:
     ) -> None:
         self._scene.teller.tell(Fact(name, self._now(), text, where, aside, seconds, details or {}))
 
+    def _tell_command(self, arguments: Sequence[str], answer: shell.Answer) -> None:
+        self._tell("command", " ".join(("dg", *arguments)), details={"exit": answer.code})
+        for line in answer.lines:
+            self._tell("output", line)
+
     def _now(self) -> float:
         return self._scene.clock.monotonic() - self._scene.started
 
-    async def _ask(self, version: str, environment: Environment) -> Deployment:
-        request = CreateDeployment(service=SERVICE, environment=environment, ref=version, version=version)
-        deployment = await self._client.deployments.create(request)
-        await self._tell_commits(deployment)
-        return deployment
+    async def _show(self, *arguments: str) -> None:
+        """A command of ana's, with what it prints."""
+        answer = await shell.dg(self._ana, *arguments)
+        self._tell_command(arguments, answer)
+        expect(f"the exit code of `dg {arguments[0]}`", answer.code, 0)
 
     async def _watch(self, deployment: Deployment) -> tuple[Deployment, Sequence[Step]]:
         """The deployment when it has ended, and its steps."""
@@ -270,12 +382,6 @@ class Story:
         return "\n".join((sentence, *(line.text for line in page.items[-3 * LOG_LINES :])))
 
 
-def expect(what: str, found: object, wanted: object) -> None:
-    """Raises Differs unless both are the same."""
-    if found != wanted:
-        raise Differs(f"{what} should be {wanted}, but is {found}")
-
-
 def reference(deployment: Deployment) -> dict[str, object]:
     """What names a deployment to programs."""
     return {
@@ -300,26 +406,3 @@ def phases(steps: Sequence[Step]) -> str:
         if step.seconds is not None:
             sums[step.phase] = sums.get(step.phase, 0.0) + step.seconds
     return ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in sums.items())
-
-
-def last_lines(log: Path) -> Sequence[str]:
-    """The end of a release's own log, safe to show."""
-    return [plain(line) for line in log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:]]
-
-
-def visit(url: str) -> Visit:
-    """One GET with no proxy between."""
-    parts = urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=VISIT_SECONDS)
-    try:
-        connection.request("GET", parts.path)
-        response = connection.getresponse()
-        content = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise Differs(f"{url} should answer, but does not: {error}") from None
-    finally:
-        connection.close()
-    try:
-        return Visit(response.status, json.loads(content))
-    except ValueError:
-        return Visit(response.status, content.decode("utf-8", "replace"))

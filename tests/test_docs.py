@@ -30,3 +30,15 @@ def test_paths_named_in_a_page_exist(page: Path) -> None:
         r"`((?:src|tests|docs|bin|benchmarks|examples|\.ci)/[\w./-]*[\w/])`", page.read_text("utf-8")
     )
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_page_is_found_from_the_readme() -> None:
+    found, ahead = set(), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        if page in found:
+            continue
+        found.add(page)
+        links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+\.md)", page.read_text("utf-8"))
+        ahead += [(page.parent / link).resolve() for link in links]
+    assert {page.resolve() for page in PAGES} - found - {ROOT / "CHANGELOG.md"} == set()

@@ -221,6 +221,27 @@ async def test_a_lane_is_rolled_back_to_what_ran_before(api: Api) -> None:
         assert lane["current_sha"] == old
 
 
+async def test_a_failed_deployment_is_retried_from_the_step_that_failed(api: Api) -> None:
+    await registered(api, f"test -e {api.repository}/mended")
+    async with api.caller("operator") as operator, api.caller("approver") as approver:
+        failed = await made(operator)
+        await reached(operator, failed, "failed")
+        path = f"{PATH}/{failed['id']}/retry"
+        assert (await approver.post(path)).status_code == 403
+        unknown = await operator.post(path, json={"from_step": "ship"})
+        (wrong,) = unknown.json()["error"]["details"]["errors"]
+        assert (unknown.status_code, wrong["field"]) == (400, "from_step")
+        await asyncio.to_thread((api.repository / "mended").touch)
+        answer = await operator.post(path, json={"note": "the disk was full"})
+        assert answer.status_code == 201
+        retry = answer.json()
+        assert answer.headers["location"] == f"{PATH}/{retry['id']}"
+        assert (retry["retry_of"], retry["from_step"], retry["kind"]) == (failed["id"], "release", "deploy")
+        await reached(operator, retry, "success")
+        again = await operator.post(path)
+        assert (again.status_code, again.json()["error"]["details"]["reason"]) == (409, "not_newest")
+
+
 async def test_a_preview_is_what_the_same_body_would_do(api: Api) -> None:
     await registered(api, "make release")
     async with api.caller("operator") as operator:

@@ -10,7 +10,7 @@ from tests.client import samples
 from tests.client.conftest import Connect, InstantClock
 
 from dg.client.errors import Unintelligible, Unreachable
-from dg.core.deployments.models import CreateDeployment, RequestRollback
+from dg.core.deployments.models import CreateDeployment, RequestRetry, RequestRollback
 from dg.core.errors import (
     Forbidden,
     Invalid,
@@ -202,11 +202,13 @@ async def test_every_operation_asks_for_its_own_route(connect: Connect) -> None:
     client = connect(script)
     await client.deployments.cancel(samples.ID, then_rollback=True, reason="bad")
     await client.deployments.rollback(samples.ID, RequestRollback(override="outage"))
+    await client.deployments.retry(samples.ID, RequestRetry(from_step="rollout"))
     await client.lanes.rollback("web", Environment.PRODUCTION, RequestRollback())
     assert [
         (request.method, request.url.path[4:], json.loads(request.content)) for request in script.requests
     ] == [
         ("POST", f"deployments/{samples.ID}/cancel", {"then_rollback": True, "reason": "bad"}),
         ("POST", f"deployments/{samples.ID}/rollback", {"override": "outage", "cross_irreversible": False}),
+        ("POST", f"deployments/{samples.ID}/retry", {"from_step": "rollout", "confirm": False}),
         ("POST", "lanes/web/production/rollback", {"cross_irreversible": False}),
     ]

@@ -78,10 +78,10 @@ def deploy(
         base_sha=base_sha.lower() if base_sha else None,
     )
     with server(invocation) as dg:
-        return _carry_out(dg, dg.run(dg.client.deployments.create(asked, key=key)), invocation.output, wait)
+        return carry_out(dg, dg.run(dg.client.deployments.create(asked, key=key)), invocation.output, wait)
 
 
-def _carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) -> int:
+def carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) -> int:
     """Watch a new deployment to its end, or say how to."""
     from dg.cli.remote import record
     from dg.cli.watch import watch
@@ -262,7 +262,7 @@ def rollback(
         if environment.value == "production" and not yes and person_is_there():
             asked = _confirm(dg, service, environment, asked, invocation.output.to(sys.stderr))
         made = dg.run(dg.client.lanes.rollback(service, environment, asked))
-        return _carry_out(dg, made, invocation.output, wait)
+        return carry_out(dg, made, invocation.output, wait)
 
 
 def _show_plan(found: RollbackPreview, invocation: Invocation) -> int:

@@ -35,6 +35,7 @@ COMMANDS = {
         "override": "dg.cli.approvals:override",
         "cancel": "dg.cli.deployments:cancel",
         "rollback": "dg.cli.deployments:rollback",
+        "retry": "dg.cli.recovery:retry",
     },
     "What may be deployed, and how": {
         "why": "dg.cli.lanes:why",

@@ -58,6 +58,8 @@ def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:
         ("rollback of", deployment.rollback_of),
         ("goes back to", deployment.target),
         ("undone by", deployment.rolled_back_by),
+        ("retry of", deployment.retry_of),
+        ("from step", deployment.from_step),
         *((f"output {name}", value) for name, value in deployment.outputs.items()),
     ]
     yield from ((name, value) for name, value in by_hand if value)

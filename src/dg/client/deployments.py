@@ -17,6 +17,7 @@ from dg.core.deployments.models import (
     Override,
     Page,
     Progress,
+    RequestRetry,
     RequestRollback,
     Status,
     Step,
@@ -98,6 +99,13 @@ class Deployments:
         """Roll back the lane of `deployment_id`; the answer is the rollback, a deployment of its own."""
         answer = await self._http.write(
             "POST", path("deployments", deployment_id, "rollback"), encode(request), key=key
+        )
+        return decode(Deployment, answer)
+
+    async def retry(self, deployment_id: str, request: RequestRetry, *, key: str | None = None) -> Deployment:
+        """Take a failed deployment up again; the answer is the retry. Raises Refused, such as `confirm`."""
+        answer = await self._http.write(
+            "POST", path("deployments", deployment_id, "retry"), encode(request), key=key
         )
         return decode(Deployment, answer)
 

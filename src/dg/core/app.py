@@ -29,7 +29,7 @@ from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.receipt import fingerprint
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
-from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines
+from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines, Recovery
 from dg.core.deployments.sources import Sources, hidden_variables
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
@@ -55,6 +55,7 @@ class Core:
     settings: Settings
     deployments: Deployments
     approvals: Approvals
+    recovery: Recovery
     lanes: Lanes
     pipelines: Pipelines
     figures: Figures
@@ -202,6 +203,7 @@ async def open_core(
             settings=settings,
             deployments=deployments,
             approvals=Approvals(parts, dispatcher, deployments),
+            recovery=Recovery(parts, dispatcher, deployments),
             lanes=Lanes(parts, dispatcher),
             pipelines=Pipelines(parts),
             figures=Figures(parts),

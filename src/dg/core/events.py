@@ -54,6 +54,8 @@ class DeploymentCreated(DeploymentFact):
     ref: str | None = None
     rollback_of: str | None = None
     target: str | None = None
+    retry_of: str | None = None
+    from_step: str | None = None
     note: str | None = None
     override: str | None = None
 
@@ -89,6 +91,15 @@ class ApprovalVoided(DeploymentFact):
 
     approver: str
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalKept(DeploymentFact):
+    """What `approver` had agreed to in the deployment `given_to` is the same in this retry of it."""
+
+    approver: str
+    given_to: str
+    content: str
 
 
 @dataclass(frozen=True, kw_only=True)

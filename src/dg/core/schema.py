@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0004"
+STATE_HEAD = "0005"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -121,6 +121,8 @@ deployments = sa.Table(
     _int("spool_seq", default=0),
     _text("guard", null=True),
     _text("gates", null=True),
+    _text("retry_of", null=True),
+    _text("from_step", null=True),
     sa.Index("deployments_lane", "service", "environment", "number"),
     sa.Index("deployments_created", "created_at"),
 )

@@ -16,11 +16,12 @@ from dg.core.deployments.models import (
     CreateDeployment,
     LockLane,
     Override,
+    RequestRetry,
     RequestRollback,
     SetFreeze,
     UpdateDeployment,
 )
-from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines
+from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines, Recovery
 from dg.core.errors import Forbidden, NotFound, Problem
 from dg.core.testing import eventually, person
 from dg.core.types import Environment
@@ -88,6 +89,10 @@ CALLS: dict[str, tuple[Action, Call]] = {
         Action.DEPLOYMENT_OVERRIDE,
         lambda w, p, d: w.core.approvals.override(p, d, Override(gates=("window",), reason="now")),
     ),
+    "Recovery.retry": (
+        Action.DEPLOYMENT_RETRY,
+        lambda w, p, d: w.core.recovery.retry(p, d, RequestRetry()),
+    ),
     "Lanes.list": (Action.LANE_READ, lambda w, p, d: w.core.lanes.list(p)),
     "Lanes.get": (Action.LANE_READ, lambda w, p, d: w.core.lanes.get(p, "web", "production")),
     "Lanes.lock": (
@@ -137,7 +142,7 @@ async def denied(call: Call, world: World, who: Principal, deployment: str) -> b
 def test_no_public_method_and_no_action_is_missing() -> None:
     public = {
         f"{service.__name__}.{name}"
-        for service in (Approvals, Deployments, Figures, Lanes, Pipelines)
+        for service in (Approvals, Deployments, Figures, Lanes, Pipelines, Recovery)
         for name, _ in inspect.getmembers(service, inspect.isfunction)
         if not name.startswith("_")
     }

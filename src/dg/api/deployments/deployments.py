@@ -1,4 +1,4 @@
-"""Deployments: create, decide on, watch, change, cancel, roll back."""
+"""Deployments: create, decide on, watch, change, cancel, roll back, retry."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from dg.core.deployments.models import (
     LogPage,
     Override,
     Progress,
+    RequestRetry,
     RequestRollback,
     Status,
     UpdateDeployment,
@@ -81,6 +82,11 @@ async def cancel_deployment(call: Call) -> Response:
 async def rollback_deployment(call: Call) -> Response:
     request = wire.read(RequestRollback, call.body)
     return _made(await call.core.deployments.rollback(call.principal, _id(call), request, call.once))
+
+
+async def retry_deployment(call: Call) -> Response:
+    request = wire.read(RequestRetry, call.body)
+    return _made(await call.core.recovery.retry(call.principal, _id(call), request, call.once))
 
 
 async def approve_deployment(call: Call) -> Response:
@@ -199,6 +205,7 @@ HANDLERS: Mapping[str, Handler] = {
     "getDeploymentReceipt": get_deployment_receipt,
     "cancelDeployment": cancel_deployment,
     "rollbackDeployment": rollback_deployment,
+    "retryDeployment": retry_deployment,
     "approveDeployment": approve_deployment,
     "rejectDeployment": reject_deployment,
     "overrideGates": override_gates,

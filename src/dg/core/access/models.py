@@ -27,6 +27,7 @@ class Action(StrEnum):
     DEPLOYMENT_UPDATE = "deployment:update"
     DEPLOYMENT_CANCEL = "deployment:cancel"
     DEPLOYMENT_ROLLBACK = "deployment:rollback"
+    DEPLOYMENT_RETRY = "deployment:retry"
     DEPLOYMENT_APPROVE = "deployment:approve"
     DEPLOYMENT_REJECT = "deployment:reject"
     DEPLOYMENT_OVERRIDE = "deployment:override"
@@ -55,6 +56,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_UPDATE: frozenset({_O, _A}),
     Action.DEPLOYMENT_CANCEL: frozenset({_O, _A}),
     Action.DEPLOYMENT_ROLLBACK: frozenset({_O, _P, _A}),
+    Action.DEPLOYMENT_RETRY: frozenset({_O, _A}),
     Action.DEPLOYMENT_APPROVE: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_REJECT: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_OVERRIDE: frozenset({_O, _P, _A}),

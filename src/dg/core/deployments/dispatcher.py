@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dg.core.database import Tx
-from dg.core.deployments import confinement, endings, lanes, lifecycle, pipeline, store
+from dg.core.deployments import confinement, endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.endings import Ending
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.logs import Writer, forget, open_writer
@@ -236,7 +236,7 @@ class Dispatcher:
         text = await parts.db.read(lambda tx: store.snapshot(tx, deployment.pipeline_sha256))
         plan = pipeline.parse(text)
         inputs = inputs_of(deployment)
-        steps = pipeline.render(plan, inputs)
+        steps = retries.to_run(deployment, pipeline.render(plan, inputs))
         names = sorted({name for step in steps for name in step["secrets"]})
         secrets = await parts.secrets.get(deployment.service, deployment.environment, names)
         await confinement.check(parts, steps)

@@ -15,7 +15,7 @@ from typing import Any
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, pipeline, progress, quarantine, receipts, store
+from dg.core.deployments import lanes, pipeline, progress, quarantine, receipts, retries, store
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.gates import store as gate_store
 from dg.core.deployments.models import (
@@ -97,6 +97,7 @@ def _admitted(tx: Tx, chosen: Deployment) -> pipeline.Pipeline:
     block = store.block(tx, *chosen.lane, chosen.commit_sha)
     if block and chosen.kind is not Kind.ROLLBACK:
         raise Refused(lanes.blocked(block), reason="version_blocked")
+    retries.check_still_newest(tx, chosen)
     try:
         return pipeline.parse(store.snapshot(tx, chosen.pipeline_sha256))
     except Invalid as problem:
@@ -107,12 +108,14 @@ def _start(
     tx: Tx, chosen: Deployment, plan: pipeline.Pipeline, lane: lanes.Facts, now: int, samples: int
 ) -> Deployment:
     kind = kind_of(chosen, lane.current)
-    outputs = lane.current.outputs if kind is Kind.REDEPLOY and lane.current else chosen.outputs
-    planned = [step for step in plan.steps if step.runs_on(kind)]
-    steps = expected(tx, chosen.lane, kind, planned, samples)
-    building = bool(steps) and steps[0].phase == "build"
+    fresh = chosen.retry_of is None
+    outputs = lane.current.outputs if fresh and kind is Kind.REDEPLOY and lane.current else chosen.outputs
+    planned = plan.running(kind)
+    steps = retries.reuse(tx, chosen, expected(tx, chosen.lane, kind, planned, samples))
+    to_run = [step for step in steps if step.status is StepStatus.PENDING]
+    building = bool(to_run) and to_run[0].phase == "build"
     status = Status.BUILDING if building else Status.DEPLOYING
-    base = lane.current.commit_sha if lane.current else None
+    base = lane.current.commit_sha if lane.current else None if fresh else chosen.base_sha
     started = store.move(
         tx,
         chosen,
@@ -121,6 +124,7 @@ def _start(
         stage="starting",
         base_sha=base,
         outputs=dict(outputs),
+        touched=retries.builds_on_effects(steps),
         epoch=chosen.epoch + 1,
         started_at=now,
         deploying_at=None if building else now,
@@ -156,8 +160,8 @@ def supersede(tx: Tx, lane: lanes.Facts) -> bool:
 
 def kind_of(deployment: Deployment, current: Deployment | None) -> Kind:
     """A deploy of exactly what already runs is a redeploy: it reuses what was built."""
-    if deployment.kind is Kind.ROLLBACK:
-        return Kind.ROLLBACK
+    if deployment.kind is Kind.ROLLBACK or deployment.retry_of is not None:
+        return deployment.kind
     same = current is not None and (
         (current.commit_sha, current.pipeline_sha256) == (deployment.commit_sha, deployment.pipeline_sha256)
     )
@@ -187,7 +191,7 @@ def lasts(tx: Tx, lane: lanes.Facts, kind: Kind, pipeline_sha256: str, samples: 
         plan = pipeline.parse(store.snapshot(tx, pipeline_sha256))
     except (Invalid, LookupError):  # it cannot be read, or nobody has deployed with it yet
         return None
-    planned = [step for step in plan.steps if step.runs_on(kind)]
+    planned = plan.running(kind)
     return total(expected(tx, (lane.service, lane.environment), kind, planned, samples))
 
 
@@ -262,7 +266,7 @@ def requeue(tx: Tx, deployment: Deployment) -> Deployment:
     """Back to the queue: its start provably ran no step. The epoch it had is void. DeploymentAdvanced."""
     store.set_lane(tx, *deployment.lane, holder=None)
     changes = {"stage": "queued", "started_at": None, "deploying_at": None, "spool_seq": 0, "gates": None}
-    return _apply(tx, deployment, Status.PENDING, changes)
+    return _apply(tx, deployment, Status.PENDING, {**changes, "touched": False})
 
 
 def adopt(tx: Tx, deployment: Deployment) -> Deployment:
@@ -366,6 +370,8 @@ def create(tx: Tx, deployment: Deployment, by: Principal) -> Deployment:
             ref=created.ref,
             rollback_of=created.rollback_of,
             target=created.target,
+            retry_of=created.retry_of,
+            from_step=created.from_step,
             note=created.note,
             override=created.override,
         ),

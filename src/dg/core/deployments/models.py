@@ -115,6 +115,17 @@ class RequestRollback(_Model):
     cross_irreversible: bool = False
 
 
+class RequestRetry(_Model):
+    """Take a failed deployment up again, from the first step that did not succeed or from `from_step`.
+
+    `confirm` agrees to run steps again that had begun and are marked `resume = "ask"`.
+    """
+
+    from_step: str | None = None
+    confirm: bool = False
+    note: Note | None = None
+
+
 class Approve(_Model):
     """A person's yes. `content` is the hash that `Deployment.content` had when the person looked."""
 
@@ -174,6 +185,7 @@ class Approval(_Model):
 class Deployment(_Model):
     """One deployment as it stands. `hold` says in one sentence what a pending one waits for.
 
+    A retry (`retry_of`) runs the steps from `from_step` on; those before it are not run again.
     `gates` are as they stand while it is pending and as they were judged when it started; `content` is what
     an approval is bound to. Both, and `approvals`, are None where nobody looked.
     """
@@ -192,6 +204,8 @@ class Deployment(_Model):
     rollback_of: str | None = None
     target: str | None = None
     rolled_back_by: str | None = None
+    retry_of: str | None = None
+    from_step: str | None = None
     reason: Reason | None = None
     message: str | None = None
     hold: str | None = None

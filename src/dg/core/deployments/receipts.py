@@ -46,6 +46,7 @@ _FINISHED = DeploymentFinished.type
 _FACTS = (
     *("id", "number", "service", "environment", "kind", "status", "reason", "touched", "version"),
     *("commit_sha", "ref", "base_sha", "rollback_of", "target", "created_by", "cancel_then_rollback"),
+    *("retry_of", "from_step"),
 )
 _TIMES = (
     *("created_at", "queued_at", "not_before", "expires_at", "started_at", "deploying_at", "completed_at"),

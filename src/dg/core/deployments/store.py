@@ -95,6 +95,23 @@ _SINCE = Statement(
         sa.or_(_d.c.status == "success", sa.and_(_d.c.status == "failed", _d.c.touched == 1)),
     ).order_by(_d.c.number)
 )
+_NEWER = Statement(
+    _FULL.where(
+        _IN_LANE,
+        _d.c.number > bindparam("after"),
+        sa.or_(
+            _d.c.started_at.is_not(None),
+            _one_of(_d.c.status, "pending", "building", "deploying"),
+        ),
+    )
+    .order_by(_d.c.number.desc())
+    .limit(1)
+)
+_STARTED_SINCE = Statement(
+    _FULL.where(_IN_LANE, _d.c.number > bindparam("after"), _d.c.started_at.is_not(None))
+    .order_by(_d.c.number.desc())
+    .limit(1)
+)
 _ROLLBACKS = Statement(
     _FULL.where(
         _IN_LANE,
@@ -218,6 +235,18 @@ def effects_since(tx: Tx, service: str, environment: str, number: int) -> list[D
     return [
         _deployment(row) for row in tx.all(_SINCE, service=service, environment=environment, after=number)
     ]
+
+
+def newer(tx: Tx, service: str, environment: str, number: int) -> Deployment | None:
+    """The newest deployment of a lane after deployment `number` that started there or still may."""
+    row = tx.one(_NEWER, service=service, environment=environment, after=number)
+    return _deployment(row) if row else None
+
+
+def started_since(tx: Tx, service: str, environment: str, number: int) -> Deployment | None:
+    """The newest deployment of a lane after deployment `number` that started there."""
+    row = tx.one(_STARTED_SINCE, service=service, environment=environment, after=number)
+    return _deployment(row) if row else None
 
 
 def rollbacks(tx: Tx, service: str, environment: str, limit: int) -> list[Deployment]:

@@ -183,7 +183,7 @@ def test_a_mistake_in_a_check_is_named(check: str, field: str, why: str) -> None
     assert why in errors[f"step[0].check{field}"]
 
 
-@pytest.mark.parametrize("key", ["judge", "resume", "targets"])
+@pytest.mark.parametrize("key", ["judge", "targets"])
 def test_a_step_key_that_is_coming_is_refused_as_such(key: str) -> None:
     assert errors_of(with_run(f"{key} = 1")) == {f"step[0].{key}": "is not available yet; remove it"}
 

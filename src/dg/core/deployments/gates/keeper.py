@@ -14,7 +14,7 @@ from dg.core.deployments.gates.demands import Guard
 from dg.core.deployments.gates.expressions import Value
 from dg.core.deployments.gates.judge import Inputs, Success, content, judge
 from dg.core.deployments.lanes import Facts
-from dg.core.deployments.models import Deployment, Gate, Kind, Status
+from dg.core.deployments.models import Deployment, Gate, Kind, Status, Verdict
 from dg.core.deployments.parts import Protection
 from dg.core.errors import Invalid
 from dg.core.types import Environment
@@ -88,6 +88,25 @@ def _facts(
             found[f"minutes_since.{tier}"] = max(0, lane.now - success.at) // _MINUTE
             found |= {f"artefact.{key}": value for key, value in success.outputs.items()}
     return found
+
+
+def keep(tx: Tx, lane: Facts, failed: Deployment, retry: Deployment) -> None:
+    """Let approvals of `failed` count for its `retry` where it brings just the same. Facts: ApprovalKept."""
+    bound = content_of(lane, retry)
+    service, environment = retry.lane
+    for approval in store.of(tx, failed.id):
+        stands = approval.verdict is Verdict.APPROVED and approval.voided_at is None
+        if retry.guard and stands and approval.content == bound:
+            store.insert(tx, retry.id, approval)
+            fact = events.ApprovalKept(
+                deployment=retry.id,
+                service=service,
+                environment=environment,
+                approver=approval.by,
+                given_to=failed.id,
+                content=bound,
+            )
+            tx.append(fact, by=SYSTEM)
 
 
 # --- decisions that count no more ----------------------------------------------------------------

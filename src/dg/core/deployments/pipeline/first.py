@@ -35,6 +35,7 @@ run = {run}
 _DEPLOY_HINTS = """\
 # secrets = ["database_url"]      # reaches only this step, as $DATABASE_URL, masked in its output
 # reversible = false              # a rollback across this step asks first
+# resume = "ask"                  # once begun, a retry runs it again only when somebody agrees
 """
 
 _CHECK = """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sized
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from pathlib import PurePosixPath
 from typing import Annotated, ClassVar, Literal, TypeVar
 
@@ -255,7 +255,7 @@ class Check(Table):
 class Step(Table):
     """One step. Exactly one of `run` (an argument list), `shell` (a text) and `check` says what it does."""
 
-    NOT_YET: ClassVar[frozenset[str]] = frozenset({"judge", "resume", "targets"})
+    NOT_YET: ClassVar[frozenset[str]] = frozenset({"judge", "targets"})
 
     name: StepName
     phase: Phase
@@ -271,6 +271,7 @@ class Step(Table):
     output: Mapping[Key, Annotated[Template, AfterValidator(_one_line)]] = {}
     reversible: StrictBool = True
     cancel: Literal["kill", "finish"] = "kill"
+    resume: Literal["rerun", "ask"] = "rerun"
     when: Literal["success", "failure", "always"] = "success"
     background: StrictBool = False
     limits: Limits = Limits()
@@ -353,6 +354,10 @@ class Pipeline(Table):
     ]
     rollback: Rollback = Rollback()
     environments: Mapping[Environment, EnvironmentTable] = Field(default={}, alias="env")
+
+    def running(self, kind: Kind) -> Sequence[Step]:
+        """The steps that a deployment of this kind runs, in order."""
+        return [step for step in self.steps if step.runs_on(kind)]
 
     def settings(self, environment: Environment) -> Mapping[str, str]:
         """The settings of `environment`, none where it has no table."""

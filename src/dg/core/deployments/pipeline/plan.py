@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -59,6 +59,7 @@ class PlannedStep:
     cancel: str
     when: str
     background: bool
+    resume: str = "rerun"
     idle: float | None = None
     expected: float | None = None
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -77,7 +78,7 @@ def render(pipeline: Pipeline, inputs: Inputs) -> list[dict[str, Any]]:
     values = _values(pipeline, inputs)
     return [
         _ticket_step(pipeline, index, step, values)
-        for index, step in enumerate(_running(pipeline, inputs.kind))
+        for index, step in enumerate(pipeline.running(inputs.kind))
     ]
 
 
@@ -104,12 +105,8 @@ def explain(pipeline: Pipeline, environment: Environment, kind: Kind) -> list[Pl
     inputs = Inputs(kind=kind, environment=environment, **_NOT_KNOWN)
     return [
         _planned(step, ticket)
-        for step, ticket in zip(_running(pipeline, kind), render(pipeline, inputs), strict=True)
+        for step, ticket in zip(pipeline.running(kind), render(pipeline, inputs), strict=True)
     ]
-
-
-def _running(pipeline: Pipeline, kind: Kind) -> Iterator[Step]:
-    return (step for step in pipeline.steps if step.runs_on(kind))
 
 
 def _values(pipeline: Pipeline, inputs: Inputs) -> dict[str, str]:
@@ -221,6 +218,7 @@ def _planned(step: Step, ticket: Mapping[str, Any]) -> PlannedStep:
         secrets=step.secrets,
         reversible=step.reversible,
         cancel=step.cancel,
+        resume=step.resume,
         when=step.when,
         background=step.background,
         limits=ticket["limits"],

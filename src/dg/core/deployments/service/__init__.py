@@ -5,5 +5,6 @@ from dg.core.deployments.service.deployments import Deployments
 from dg.core.deployments.service.figures import Figures
 from dg.core.deployments.service.lanes import Lanes
 from dg.core.deployments.service.pipelines import Pipelines
+from dg.core.deployments.service.recovery import Recovery
 
-__all__ = ["Approvals", "Deployments", "Figures", "Lanes", "Pipelines"]
+__all__ = ["Approvals", "Deployments", "Figures", "Lanes", "Pipelines", "Recovery"]

@@ -1,0 +1,46 @@
+"""`dg retry`: what people do about a deployment that failed."""
+
+from __future__ import annotations
+
+import click
+
+from dg.cli.deployments import WAIT, carry_out, find
+from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.params import Key
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg retry latest --wait
+  dg retry 019acd5e-7c00-7000-8000-000000000000 --from rollout --note "the quota was raised"
+  dg retry latest --from migrate --confirm""",
+)
+@click.argument("id", metavar="ID")
+@click.option("--from", "from_step", metavar="STEP", help="The step to begin with; the first that failed.")
+@click.option("--confirm", is_flag=True, help='Run a step again that had begun and says resume = "ask".')
+@click.option("--note", help="A word for those who read the history.")
+@click.option(
+    "--key", type=Key(), help="The same key within a day means the same deployment: for jobs that ask again."
+)
+@WAIT
+@pass_invocation
+def retry(
+    invocation: Invocation,
+    id: str,  # noqa: A002
+    from_step: str | None,
+    confirm: bool,
+    note: str | None,
+    key: str | None,
+    wait: bool,
+) -> int:
+    """Take a failed deployment up again, without running again what went well. ID may be `latest`."""
+    from dg.cli.remote import request, server
+    from dg.core.deployments.models import RequestRetry
+
+    asked = request(RequestRetry, from_step=from_step, confirm=confirm, note=note)
+    with server(invocation) as dg:
+        failed = find(dg, id)
+        made = dg.run(dg.client.deployments.retry(failed.id, asked, key=key))
+        return carry_out(dg, made, invocation.output, wait)

@@ -134,7 +134,7 @@ def test_why_says_the_sentence_and_its_exit_code_whether_anything_is_taken(
 ) -> None:
     api.on("GET /lanes/web/staging", lane(state, "the one sentence"))
     api.on("GET /lanes/web/staging/queue", {"items": []})
-    assert run(["why", "web", "--env", "staging"]) == code
+    assert run(["why", "web", "staging"]) == code
     assert capsys.readouterr().out.endswith(" the one sentence\n")
 
 
@@ -145,8 +145,8 @@ def test_why_lists_who_waits_and_when_they_start(api: ScriptedApi, capsys: Captu
         "GET /lanes/web/staging/queue",
         {"items": [{**waits, "estimated_start": "2026-11-26T08:00:00Z"}, {**waits, "position": 2}]},
     )
-    assert run(["why", "web", "--env", "staging"]) == ExitCode.OK
-    assert run(["why", "web", "--env", "staging", "--json"]) == ExitCode.OK
+    assert run(["why", "web", "staging"]) == ExitCode.OK
+    assert run(["why", "web", "staging", "--json"]) == ExitCode.OK
     _, first, second, as_json = capsys.readouterr().out.splitlines()
     assert first.startswith("1.")
     assert "about 2026-11-26 08:00:00 UTC" in first

@@ -116,7 +116,7 @@ async def _every_surface_says_what_it_waits_for(ana: Person, deployment: Deploym
     assert (await ana.json("show", deployment.id)) == encode(waits)
     lane = await ana.api.lanes.get("web", PRODUCTION)
     assert waits.hold in lane.sentence
-    why = await ana.dg("why", "web", "--env", "production")
+    why = await ana.dg("why", "web", "production")
     assert waits.hold in why.stdout.decode()
 
 

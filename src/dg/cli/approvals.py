@@ -31,7 +31,7 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_invocation
 def approve(invocation: Invocation, id: str, note: str | None, content: str | None, yes: bool) -> None:  # noqa: A002
-    """Agree to a deployment that waits, exactly as it is now. ID may be `latest`."""
+    """Agree to a deployment that waits, as it is now. ID may be `latest`."""
     from dg.cli.remote import request, server
     from dg.core.deployments.models import Approve
 
@@ -82,7 +82,7 @@ Example:
 @click.option("--reason", required=True, help="Why; everybody hears of it.")
 @pass_invocation
 def override(invocation: Invocation, id: str, gates: tuple[str, ...], reason: str) -> None:  # noqa: A002
-    """Pass closed gates of a deployment, where a role is stated that may. ID may be `latest`."""
+    """Pass closed gates, where a role is stated that may. ID may be `latest`."""
     from dg.cli.remote import request, server
     from dg.core.deployments.models import Override
 

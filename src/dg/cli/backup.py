@@ -33,7 +33,7 @@ Examples:
 )
 @pass_invocation
 def backup(invocation: Invocation, file: Path, with_secrets: bool) -> None:
-    """Write this machine's home to FILE, while its server and its deployments go on."""
+    """Write this home to FILE; its server and its deployments go on."""
     from dg.core import backup as backups
     from dg.core.clock import SystemClock
 

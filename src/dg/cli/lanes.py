@@ -30,15 +30,16 @@ def lane() -> None:
     cls=Command,
     epilog="""\b
 Example:
-  dg why web --env production && dg deploy web main --env production""",
+  dg why web production && dg deploy web main --env production""",
 )
 @SERVICE
-@click.option(
-    "--env", "environment", type=ENVIRONMENT, required=True, help="Where: development, staging or production."
-)
+@WHERE
 @pass_invocation
 def why(invocation: Invocation, service: str, environment: Environment) -> int:
-    """Say what closes a lane and who waits for it; exit with 3 when it takes nothing new."""
+    """Say what closes a lane, and who waits there.
+
+    Exits with 3 when it takes nothing new.
+    """
     from dg.cli.remote import server
     from dg.client.wire import encode
 

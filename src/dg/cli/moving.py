@@ -19,9 +19,10 @@ Examples:
 @click.argument("target", metavar="[URL]", required=False)
 @pass_invocation
 def migrate_to(invocation: Invocation, target: str | None) -> None:
-    """Copy this machine's home into the empty PostgreSQL database at URL. Its server must be down.
+    """Copy this home into the empty PostgreSQL database at URL.
 
-    Everything is copied in one transaction and checked, or nothing is. The SQLite files stay as they are.
+    The server must be down. Everything is copied in one transaction and checked, or nothing is. The SQLite
+    files stay as they are.
     """
     from dg.core.moving import move
 

@@ -44,10 +44,10 @@ def plan(
     version: str | None,
     not_before: int | None,
 ) -> int:
-    """Show what deploying REF would run and bring, and what stands in its way; nothing is started.
+    """Show what deploying REF would do, and what stands in its way.
 
-    REF is a branch, tag or commit; the pipeline's own branch when left out. Exits with 3 when the deployment
-    would be refused.
+    Nothing is started. REF is a branch, tag or commit; the pipeline's own branch when left out. Exits with 3
+    when the deployment would be refused.
     """
     from dg.cli.remote import record, request, server
     from dg.core.deployments.models import CreateDeployment

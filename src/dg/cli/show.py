@@ -51,7 +51,6 @@ def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:
         ),
         ("reason", deployment.reason and deployment.reason.value.replace("_", " ")),
         ("message", deployment.message),
-        ("waits for", deployment.hold),
         ("content", deployment.content),
         ("note", deployment.note),
         ("override", deployment.override),

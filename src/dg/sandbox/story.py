@@ -38,8 +38,7 @@ async def tell_story(scene: Scene) -> None:
     first, good, bad = scene.repository.tags
     story = Story(scene)
     story.chapter(f"{first} is the first release. Production takes what a second person agreed to.")
-    await story.deploy(first, Environment.DEVELOPMENT)
-    await story.deploy(first, STAGING)
+    await asyncio.gather(*(story.deploy(first, lane) for lane in (Environment.DEVELOPMENT, STAGING)))
     asked = await story.wait(first, PRODUCTION, APPROVALS)
     await story.refuse_own_approval(asked)
     await story.approve(asked)
@@ -180,16 +179,20 @@ class Story:
     async def plan(self, version: str) -> None:
         """What ana reads before she asks."""
         request = CreateDeployment(service=SERVICE, environment=PRODUCTION, ref=version, version=version)
-        preview = await self._client.deployments.preview(request)
+        preview, _ = await asyncio.gather(
+            self._client.deployments.preview(request),
+            self._show("plan", SERVICE, version, "--version", version, "--env", PRODUCTION.value),
+        )
         expect(f"the verdict on {version}", preview.verdict, PreviewVerdict.WAITS)
-        await self._show("plan", SERVICE, version, "--version", version, "--env", PRODUCTION.value)
 
     async def plan_rollback(self, version: str) -> None:
         """The way back is known and safe before anybody needs it."""
-        preview = await self._client.lanes.preview_rollback(SERVICE, PRODUCTION, RequestRollback())
+        preview, _ = await asyncio.gather(
+            self._client.lanes.preview_rollback(SERVICE, PRODUCTION, RequestRollback()),
+            self._show("rollback", SERVICE, "--env", PRODUCTION.value, "--plan"),
+        )
         expect("the verdict on going back", preview.verdict, RollbackVerdict.SAFE)
         expect("where it would go back to", preview.target and preview.target.version, version)
-        await self._show("rollback", SERVICE, "--env", PRODUCTION.value, "--plan")
 
     async def fail(self, asked: Deployment) -> Deployment:
         """A deployment whose verify step fails; returned as it was then."""

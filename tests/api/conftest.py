@@ -130,10 +130,17 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 
 @pytest.fixture
-async def api(tmp_path: Path, repository: Path, first_home: Path) -> AsyncIterator[Api]:
+async def api(
+    tmp_path: Path, repository: Path, first_home: Path, either_url: str | None
+) -> AsyncIterator[Api]:
     home = shutil.copytree(first_home, tmp_path / "home")
     settings = Settings.model_validate(
-        {"home": home, "api": {"stream_heartbeat": 0.2}, "access": {"leeway": 0.1}}
+        {
+            "home": home,
+            "api": {"stream_heartbeat": 0.2},
+            "access": {"leeway": 0.1},
+            "database": {"url": either_url},
+        }
     )
     async with open_core(settings) as core:
         app = create_app(core, settings)

@@ -89,7 +89,7 @@ async def _give_back(session: Session, claim: Claim) -> None:
     if not session.lost:
         cut = asyncio.get_running_loop().call_later(_PATIENCE, session.cut)
         with suppress(psycopg.Error):
-            await in_thread(claim.release, session.open())
+            await in_thread(claim.release, session.kept())
         cut.cancel()
     session.close()
 

@@ -118,10 +118,15 @@ class _Postgresql:
         return Databases(state, logs, state.superseded)
 
     async def _migrate(self) -> None:
+        import psycopg
+
         from dg.core.database.candidate import in_thread
-        from dg.core.database.session import connect
+        from dg.core.database.session import connect, unreachable
 
         for kind, head in HEADS.items():
-            await in_thread(
-                migrate_postgresql, lambda: connect(self.address), kind, head, f"the {self.address}"
-            )
+            try:
+                await in_thread(
+                    migrate_postgresql, lambda: connect(self.address), kind, head, f"the {self.address}"
+                )
+            except psycopg.OperationalError as error:
+                raise unreachable(self.address, error) from None

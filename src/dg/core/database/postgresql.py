@@ -10,7 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, closing, suppress
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -21,7 +21,7 @@ from dg.core.clock import Clock
 from dg.core.database.address import Address
 from dg.core.database.candidate import in_thread
 from dg.core.database.claim import Claim, Superseded
-from dg.core.database.session import Connection, Session, translate
+from dg.core.database.session import Connection, Session, translate, unreachable
 from dg.core.database.statements import Compiled, Row, Statement
 from dg.core.database.transactions import Cursor, Publish, Seal, Tx
 from dg.core.database.writer import Database, Outcome, Unit
@@ -191,18 +191,19 @@ class PostgresqlDatabase(Database):
             except Superseded:
                 self._give_up()
                 return [Outcome(error=_down()) for _ in batch]
-            except psycopg.Error as error:
+            except (psycopg.Error, Problem) as error:
                 self._complain(error)
-                return [Outcome(error=translate(error)) for _ in batch]
+                problem = translate(error) if isinstance(error, psycopg.Error) else error
+                return [Outcome(error=problem) for _ in batch]
 
     async def _find_out(self) -> Sequence[Outcome]:
         """What became of a commit whose answer was lost: whoever waits is told once it is certain."""
         doubt = self._doubt
         assert doubt is not None  # noqa: S101 - it was just noted
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_DOUBT):
-                while not self.superseded.is_set() and not await self._restore():
-                    await self._clock.sleep(_BEAT / 5)
+        # No time-out around a try: its thread would go on with the session beside the next one.
+        until = self._clock.monotonic() + _DOUBT
+        while not await self._restore() and not self.superseded.is_set() and self._clock.monotonic() < until:
+            await self._clock.sleep(_BEAT / 5)
         if doubt.took_place is None:
             return [Outcome(error=_unknown()) for _ in doubt.outcomes]
         self._doubt = None
@@ -212,7 +213,7 @@ class PostgresqlDatabase(Database):
         if self._writer.lost:
             return False
         try:
-            await self._hop(self._writer, lambda: self._writer.open().execute("SELECT 1"))
+            await self._hop(self._writer, lambda: self._writer.kept().execute("SELECT 1"))
         except psycopg.Error as error:
             self._complain(error)
         return not self._writer.lost
@@ -276,7 +277,7 @@ class PostgresqlDatabase(Database):
 
     def _commit(self, batch: Sequence[Unit[Any]]) -> Sequence[Outcome]:
         try:
-            return self._transaction(self._writer.open(), batch)
+            return self._transaction(self._writer.kept(), batch)
         except psycopg.errors.ReadOnlySqlTransaction:
             # This server is a stand-by now: another may be found in its place.
             self._writer.close()
@@ -332,7 +333,8 @@ class PostgresqlDatabase(Database):
                 connection.execute("RELEASE unit")
         except Exception as error:
             if self._writer.lost:
-                raise
+                # Whatever it looks like to `fn`.
+                raise psycopg.OperationalError("the connection was lost") from error
             if not alone:
                 connection.execute("ROLLBACK TO unit")
             if isinstance(error, psycopg.OperationalError | psycopg.InternalError):
@@ -389,9 +391,13 @@ async def open_postgresql(
     publish: Publish = lambda _: None,
 ) -> AsyncIterator[PostgresqlDatabase]:
     """Open a migrated database; closing commits what was handed in and gives the right to write back."""
-    await in_thread(writer.open)
-    if claim is not None:
-        await in_thread(claim.enter, writer.open())
+    try:
+        if claim is None:
+            await in_thread(writer.open)
+        else:
+            await in_thread(claim.enter, writer.kept())
+    except psycopg.Error as error:
+        raise unreachable(address, error) from None
     reading = [Session(address, timeout, {"default_transaction_read_only": "on"}) for _ in range(readers)]
     database = PostgresqlDatabase(
         writer, reading, claim, clock=clock, seal=seal, publish=publish, timeout=timeout, size=size

@@ -65,6 +65,12 @@ class Session:
                 self._connection.execute(_DURABLE)
         return self._connection
 
+    def kept(self) -> Connection:
+        """The connection as it was opened, and what it holds. Raises psycopg.OperationalError when lost."""
+        if self._connection is None or self._connection.closed:
+            raise psycopg.OperationalError("the connection is lost")
+        return self._connection
+
     def cut(self) -> None:
         """Break the connection: whoever waits for an answer on it gets an error now. For another thread."""
         if (tap := self._tap) is not None:

@@ -48,12 +48,11 @@ async def open_databases(
     keys: str = "",
     waits: Waits | None = None,
 ) -> AsyncIterator[Databases]:
-    """Open and migrate both databases of a home whose lock is held; in it, unless `address` is given.
+    """Open and migrate both databases of a home whose lock is held: in the home, or at `address`.
 
-    `keys` tells the home's keys from others.
-
-    With `waits`, a PostgreSQL database on which another server is active is waited for; else it is refused.
-    Raises Refused for a database that cannot be used or has a newer schema, Invalid for a URL of none.
+    `keys` tells the home's keys from others. With `waits`, a PostgreSQL database on which another server is
+    active is waited for; else it is refused. Raises Refused, also for one that cannot be used, that others'
+    keys belong to, or that has a newer schema.
     """
     async with AsyncExitStack() as stack:
         if address is not None:

@@ -189,6 +189,8 @@ def assert_printed_commands_work(sandbox: Sandbox) -> None:
     ]
     assert [answer.returncode for answer in answers] == [0, 0, 0, 0], [answer.stderr for answer in answers]
     assert "v1.1.0" in answers[0].stdout
+    why = dg("why", "shop", "production", *home)
+    assert (why.returncode, "dg lane unlock shop production" in why.stdout) == (3, True), why.stderr
 
 
 def assert_refused(done: subprocess.CompletedProcess[str], code: int, words: str) -> None:

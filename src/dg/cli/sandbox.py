@@ -254,7 +254,7 @@ def invitation(scene: Scene, name: str, columns: int) -> list[list[Text]]:
         (f"{name} status {home}", "what runs where"),
         (f"{name} show latest {home}", "the last deployment"),
         (f"{name} logs latest {home}", "what its steps said"),
-        (f"{name} why shop --env production {home}", "what closes it"),
+        (f"{name} why shop production {home}", "what closes it"),
         (f"{name} events {home}", "all that happened"),
         (f"{name} lane unlock shop production {home}", "open the lane"),
         (f"{name} deploy shop v1.1.0 --env staging --wait {home}", "deploy"),

@@ -242,6 +242,22 @@ async def test_a_failed_deployment_is_retried_from_the_step_that_failed(api: Api
         assert (again.status_code, again.json()["error"]["details"]["reason"]) == (409, "not_newest")
 
 
+async def test_one_that_does_not_stop_is_not_abandoned_before_its_time(api: Api) -> None:
+    await registered(api, SLOW)
+    async with api.caller("operator") as operator, api.caller("approver") as approver:
+        deployment = await made(operator)
+        await reached(operator, deployment, "deploying")
+        path, why = f"{PATH}/{deployment['id']}/abandon", {"reason": "it hangs"}
+        assert (await operator.post(path, json=why)).status_code == 403
+        assert (await approver.post(path, json={})).status_code == 400
+        early = await approver.post(path, json=why)
+        assert (early.status_code, early.json()["error"]["details"]["reason"]) == (409, "not_cancelling")
+        await operator.post(f"{PATH}/{deployment['id']}/cancel")
+        await reached(operator, deployment, "failed")
+        late = await approver.post(path, json=why)
+        assert (late.status_code, late.json()["error"]["details"]["reason"]) == (409, "not_running")
+
+
 async def test_a_preview_is_what_the_same_body_would_do(api: Api) -> None:
     await registered(api, "make release")
     async with api.caller("operator") as operator:

@@ -1,4 +1,4 @@
-"""`dg retry`."""
+"""`dg retry`, `dg abandon`."""
 
 from __future__ import annotations
 
@@ -51,3 +51,19 @@ def test_show_says_what_a_retry_takes_up(api: ScriptedApi, capsys: Captured) -> 
     words = capsys.readouterr().out.split()
     assert words[words.index("retry") :][:3] == ["retry", "of", ID]
     assert "rollout" in words
+
+
+def test_abandon_says_where_to_look(api: ScriptedApi, capsys: Captured) -> None:
+    api.on(f"GET /deployments/{ID}", samples.deployment(status="deploying"))
+    api.on(f"POST /deployments/{ID}/abandon", samples.deployment(status="failed", reason="interrupted"))
+    assert run(["abandon", ID, "--reason", "it hangs"]) == ExitCode.OK
+    (asked,) = api.requests(f"POST /deployments/{ID}/abandon")
+    assert asked.body == {"reason": "it hangs"}
+    out = capsys.readouterr().out
+    assert "abandoned web 1.4.2 → staging (#7)" in out
+    assert "dg why web staging" in out
+
+
+def test_abandon_wants_a_reason(capsys: Captured) -> None:
+    assert run(["abandon", ID]) == ExitCode.USAGE
+    assert "--reason" in capsys.readouterr().err

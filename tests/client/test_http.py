@@ -203,6 +203,7 @@ async def test_every_operation_asks_for_its_own_route(connect: Connect) -> None:
     await client.deployments.cancel(samples.ID, then_rollback=True, reason="bad")
     await client.deployments.rollback(samples.ID, RequestRollback(override="outage"))
     await client.deployments.retry(samples.ID, RequestRetry(from_step="rollout"))
+    await client.deployments.abandon(samples.ID, "it hangs")
     await client.lanes.rollback("web", Environment.PRODUCTION, RequestRollback())
     assert [
         (request.method, request.url.path[4:], json.loads(request.content)) for request in script.requests
@@ -210,5 +211,6 @@ async def test_every_operation_asks_for_its_own_route(connect: Connect) -> None:
         ("POST", f"deployments/{samples.ID}/cancel", {"then_rollback": True, "reason": "bad"}),
         ("POST", f"deployments/{samples.ID}/rollback", {"override": "outage", "cross_irreversible": False}),
         ("POST", f"deployments/{samples.ID}/retry", {"from_step": "rollout", "confirm": False}),
+        ("POST", f"deployments/{samples.ID}/abandon", {"reason": "it hangs"}),
         ("POST", "lanes/web/production/rollback", {"cross_irreversible": False}),
     ]

@@ -36,6 +36,7 @@ COMMANDS = {
         "cancel": "dg.cli.deployments:cancel",
         "rollback": "dg.cli.deployments:rollback",
         "retry": "dg.cli.recovery:retry",
+        "abandon": "dg.cli.recovery:abandon",
     },
     "What may be deployed, and how": {
         "why": "dg.cli.lanes:why",

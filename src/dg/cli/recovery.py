@@ -1,4 +1,4 @@
-"""`dg retry`: what people do about a deployment that failed."""
+"""`dg retry`, `dg abandon`: what people do about a deployment that failed or does not stop."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import click
 
 from dg.cli.deployments import WAIT, carry_out, find
 from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.output import Meaning
 from dg.cli.params import Key
 
 
@@ -35,7 +36,10 @@ def retry(
     key: str | None,
     wait: bool,
 ) -> int:
-    """Take a failed deployment up again, without running again what went well. ID may be `latest`."""
+    """Take a failed deployment up again from where it failed.
+
+    What went well is not run again. ID may be `latest`.
+    """
     from dg.cli.remote import request, server
     from dg.core.deployments.models import RequestRetry
 
@@ -44,3 +48,30 @@ def retry(
         failed = find(dg, id)
         made = dg.run(dg.client.deployments.retry(failed.id, asked, key=key))
         return carry_out(dg, made, invocation.output, wait)
+
+
+@click.command(
+    cls=Command,
+    epilog="""\b
+Example:
+  dg abandon latest --reason 'the step hangs in a mount that is gone'""",
+)
+@click.argument("id", metavar="ID")
+@click.option("--reason", required=True, help="Why; everybody hears of it.")
+@pass_invocation
+def abandon(invocation: Invocation, id: str, reason: str) -> None:  # noqa: A002
+    """Give up on a deployment that was asked to stop and does not. ID may be `latest`.
+
+    Its lane stays locked, and nobody takes it before what it began is gone.
+    """
+    from dg.cli.remote import record, server
+    from dg.cli.words import named
+
+    with server(invocation) as dg:
+        ended = dg.run(dg.client.deployments.abandon(find(dg, id).id, reason))
+    output = invocation.output
+    if output.json:
+        record(output, ended)
+        return
+    output.line(("abandoned", Meaning.WARN), named(ended))
+    output.line(("  what closes its lane:", Meaning.DIM), f"dg why {ended.service} {ended.environment.value}")

@@ -109,6 +109,11 @@ class Deployments:
         )
         return decode(Deployment, answer)
 
+    async def abandon(self, deployment_id: str, reason: str, *, key: str | None = None) -> Deployment:
+        """Give up on one that was asked to stop and does not. Raises Refused (`too_early`), Forbidden."""
+        where = path("deployments", deployment_id, "abandon")
+        return decode(Deployment, await self._http.write("POST", where, {"reason": reason}, key=key))
+
     async def approve(self, deployment_id: str, request: Approve, *, key: str | None = None) -> Deployment:
         """Agree to a deployment. Raises Refused (`stale_content` when what was seen moved), Forbidden."""
         answer = await self._http.write(

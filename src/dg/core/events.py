@@ -142,6 +142,17 @@ class DeploymentCancelling(DeploymentFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DeploymentAbandoned(DeploymentFact):
+    """A person gave up waiting for the end of one that was asked to stop: what it began may still run.
+
+    Everybody should hear of it: `alert`.
+    """
+
+    reason: str
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeploymentFinished(DeploymentFact):
     """It ended: `status` is success or failed. `duration` is in seconds since it was started.
 
@@ -222,7 +233,7 @@ class LaneUnlocked(LaneFact):
 
 @dataclass(frozen=True, kw_only=True)
 class LaneOpened(LaneFact):
-    """A lock or freeze ran out by itself."""
+    """A lock or freeze ran out by itself, or nothing that an abandoned deployment had begun runs any more."""
 
     what: str
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0005"
+STATE_HEAD = "0006"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -233,6 +233,7 @@ lanes = sa.Table(
     _text("lock_by", null=True),
     _int("lock_since", null=True),
     _int("lock_until", null=True),
+    _text("left_by", null=True),
 )
 
 freezes = sa.Table(

@@ -115,6 +115,8 @@ class Runner(Section):
     """How often the server looks for news from a running deployment."""
     start_timeout: Duration = 10.0
     """How long a new runner may take until its first sign of life."""
+    starts: int = Field(3, ge=1, le=100)
+    """A start that dies before its first step is tried so often before it counts as interrupted."""
     kill_grace: Duration = 10.0
     """Time between TERM and KILL for a step that states no `grace`."""
     cgroup: FilePath | None = None
@@ -220,6 +222,8 @@ class Deployments(Section):
     """How many earlier deployments of a lane the time left is estimated from."""
     status_log_lines: int = Field(50, ge=0, le=1000)
     """Last log lines that a status carries."""
+    abandon_after: Duration = 600.0
+    """A deployment that was asked to stop this long ago and still has not may be abandoned."""
 
 
 class EnvironmentSettings(Section):

@@ -512,3 +512,12 @@ async def test_only_what_waits_can_fail_as_waiting(desk: Desk) -> None:
         await desk.write(
             lambda tx: lifecycle.fail_pending(tx, begun, Reason.EXPIRED, "late", desk.clock.micros(), ANA)
         )
+
+
+async def test_a_pipeline_says_how_long_a_lane_stays_closed_where_nobody_knows_what_runs(desk: Desk) -> None:
+    desk.text = text() + 'lock_unknown = "2h"\n'
+    begun = await desk.begin("v1")
+    await desk.end(begun, "failed", Reason.INTERRUPTED, "its runner died")
+    lock = await desk.lock()
+    assert lock is not None
+    assert lock.until == desk.clock.micros() + 7200 * SECOND

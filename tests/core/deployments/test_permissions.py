@@ -93,6 +93,10 @@ CALLS: dict[str, tuple[Action, Call]] = {
         Action.DEPLOYMENT_RETRY,
         lambda w, p, d: w.core.recovery.retry(p, d, RequestRetry()),
     ),
+    "Recovery.abandon": (
+        Action.DEPLOYMENT_ABANDON,
+        lambda w, p, d: w.core.recovery.abandon(p, d, "it hangs"),
+    ),
     "Lanes.list": (Action.LANE_READ, lambda w, p, d: w.core.lanes.list(p)),
     "Lanes.get": (Action.LANE_READ, lambda w, p, d: w.core.lanes.get(p, "web", "production")),
     "Lanes.lock": (

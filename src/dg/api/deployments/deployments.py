@@ -1,4 +1,4 @@
-"""Deployments: create, decide on, watch, change, cancel, roll back, retry."""
+"""Deployments: create, decide on, watch, change, cancel, roll back, retry, abandon."""
 
 from __future__ import annotations
 
@@ -87,6 +87,11 @@ async def rollback_deployment(call: Call) -> Response:
 async def retry_deployment(call: Call) -> Response:
     request = wire.read(RequestRetry, call.body)
     return _made(await call.core.recovery.retry(call.principal, _id(call), request, call.once))
+
+
+async def abandon_deployment(call: Call) -> Response:
+    reason = call.body["reason"]
+    return answer(await call.core.recovery.abandon(call.principal, _id(call), reason, call.once))
 
 
 async def approve_deployment(call: Call) -> Response:
@@ -206,6 +211,7 @@ HANDLERS: Mapping[str, Handler] = {
     "cancelDeployment": cancel_deployment,
     "rollbackDeployment": rollback_deployment,
     "retryDeployment": retry_deployment,
+    "abandonDeployment": abandon_deployment,
     "approveDeployment": approve_deployment,
     "rejectDeployment": reject_deployment,
     "overrideGates": override_gates,

@@ -28,6 +28,7 @@ class Action(StrEnum):
     DEPLOYMENT_CANCEL = "deployment:cancel"
     DEPLOYMENT_ROLLBACK = "deployment:rollback"
     DEPLOYMENT_RETRY = "deployment:retry"
+    DEPLOYMENT_ABANDON = "deployment:abandon"
     DEPLOYMENT_APPROVE = "deployment:approve"
     DEPLOYMENT_REJECT = "deployment:reject"
     DEPLOYMENT_OVERRIDE = "deployment:override"
@@ -57,6 +58,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_CANCEL: frozenset({_O, _A}),
     Action.DEPLOYMENT_ROLLBACK: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_RETRY: frozenset({_O, _A}),
+    Action.DEPLOYMENT_ABANDON: frozenset({_P, _A}),
     Action.DEPLOYMENT_APPROVE: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_REJECT: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_OVERRIDE: frozenset({_O, _P, _A}),

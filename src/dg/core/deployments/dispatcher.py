@@ -12,8 +12,8 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from dg.core.database import Tx
-from dg.core.deployments import confinement, endings, lanes, lifecycle, pipeline, retries, store
+from dg.core.database import Row, Tx
+from dg.core.deployments import abandoned, confinement, endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.endings import Ending
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.logs import Writer, forget, open_writer
@@ -29,12 +29,10 @@ log = logging.getLogger(__name__)
 _SECOND = 1_000_000
 _SLOWEST_POLL = 0.25
 _AGAIN = 1.0
-_STARTS = 3
-"""A start that dies before its first step is tried so often before it counts as failed."""
 
 
 class Lost(Exception):
-    """Another server took this run over: whatever this one still has to say about it is void."""
+    """This run was taken over or abandoned: whatever this server still has to say about it is void."""
 
 
 class Dispatcher:
@@ -47,6 +45,7 @@ class Dispatcher:
         self._wake = asyncio.Event()
         self._runs: dict[str, Run] = {}
         self._watched: set[str] = set()
+        self._abandoned: set[str] = set()
         self._starts: dict[str, int] = {}
         self._draining = False
         self._drained = asyncio.Event()
@@ -80,11 +79,20 @@ class Dispatcher:
                     reason="runner",
                 ) from error
 
+    def abandon(self, deployment: Deployment) -> None:
+        """Follow a run no more, whose row says that it was abandoned, and free its lane when it is gone."""
+        if deployment.id in self._watched:
+            self._abandoned.add(deployment.id)
+        self._outlive(deployment.id, deployment.lane)
+
     async def run(self) -> None:
         """Take over what runs, then give lanes away until cancelled."""
         await self._renew_demands()
-        unfinished = await self._unfinished()
-        left = await self._runners.with_work() - {deployment.id for deployment in unfinished}
+        unfinished, left_lanes = await self._unfinished()
+        at_work = {deployment.id for deployment in unfinished} | {row["left_by"] for row in left_lanes}
+        left = await self._runners.with_work() - at_work
+        for row in left_lanes:
+            self._outlive(row["left_by"], (row["service"], row["environment"]))
         self._tasks.spawn("clear up", self._clear_up(left))
         for deployment in unfinished:
             if deployment.status in ACTIVE:
@@ -115,10 +123,10 @@ class Dispatcher:
             else:
                 return
 
-    async def _unfinished(self) -> list[Deployment]:
+    async def _unfinished(self) -> tuple[list[Deployment], list[Row]]:
         while True:
             try:
-                return await self._parts.db.read(store.unfinished)
+                return await self._parts.db.read(lambda tx: (store.unfinished(tx), store.left_lanes(tx)))
             except Unavailable as error:
                 log.warning("what runs cannot be looked up; trying again: %s", error)
                 await self._parts.clock.sleep(_AGAIN)
@@ -171,8 +179,9 @@ class Dispatcher:
         try:
             await self._drive_to_its_end(deployment, fresh=fresh)
         except Lost:
-            log.warning("deployment %s was taken over by another server", deployment.id)
+            log.warning("deployment %s is not followed any more: taken over or abandoned", deployment.id)
         finally:
+            self._abandoned.discard(deployment.id)
             self._runs.pop(deployment.id, None)
             self._watched.discard(deployment.id)
             self._parts.followers.changed(deployment.id)
@@ -275,6 +284,7 @@ class Dispatcher:
             await self._conclude(deployment, _out_of_reach(elsewhere))
             return None
         while True:
+            self._check_followed(deployment)
             run = await self._runners.find(deployment.id, deployment.lane)
             if run is not None:
                 break
@@ -301,6 +311,7 @@ class Dispatcher:
         writer = await self._writer(deployment)
         pause = parts.settings.runner.poll
         while True:
+            self._check_followed(deployment)
             news = await run.news(deployment.spool_seq, writer.next_seq)
             deployment = await self._take_in(deployment, writer, news)
             if news.end is not None and not news.chunks:
@@ -316,6 +327,17 @@ class Dispatcher:
             busy = bool(news.chunks or news.events)
             pause = parts.settings.runner.poll if busy else min(pause * 1.2, _SLOWEST_POLL)
             await parts.clock.sleep(0.0 if news.chunks else pause)
+
+    def _check_followed(self, deployment: Deployment) -> None:
+        if deployment.id in self._abandoned:
+            raise Lost
+
+    def _outlive(self, deployment_id: str, lane: tuple[str, str]) -> None:
+        self._tasks.spawn(f"outlive {deployment_id}", self._free_in_time(deployment_id, lane))
+
+    async def _free_in_time(self, deployment_id: str, lane: tuple[str, str]) -> None:
+        await abandoned.free_in_time(self._parts, self._runners, deployment_id, lane)
+        self.wake()
 
     async def _writer(self, deployment: Deployment) -> Writer:
         limits = self._parts.settings.logs
@@ -353,7 +375,7 @@ class Dispatcher:
             await self._conclude(deployment, _out_of_reach(elsewhere))
         elif not remains.began and deployment.cancel_requested_at is not None:
             await self._conclude(deployment, Ending("cancelled", Reason.CANCELLED, "it was cancelled"))
-        elif not remains.began and starts < _STARTS:
+        elif not remains.began and starts < self._parts.settings.runner.starts:
             await self._write(deployment, lifecycle.requeue)
         else:
             await self._conclude(deployment, _interrupted(deployment, remains))

@@ -186,6 +186,10 @@ class Runners:
         """What a run whose runner is gone still has to tell, but for its end."""
         return Run(self.folder(deployment_id), self.lease_file(*lane), epoch=0)
 
+    async def free(self, lane: tuple[str, str]) -> bool:
+        """Whether nobody holds the lane's lease."""
+        return not await asyncio.to_thread(lease.held, str(self.lease_file(*lane)))
+
     async def clear(self, deployment_id: str, lane: tuple[str, str]) -> Remains | None:
         """Make sure that nothing of a dead run lives or can begin, and say how far it had come.
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dg.core import events
-from dg.core.access.models import SYSTEM
+from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
 from dg.core.deployments import quarantine, receipts, rollbacks, store
 from dg.core.deployments.gates import keeper
@@ -49,6 +49,35 @@ def conclude(tx: Tx, deployment: Deployment, ending: Ending, now: int, rollback_
         ended = _fail(tx, deployment, ending, now)
     _after_failure(tx, ended, ending, now, rollback_id)
     return ended
+
+
+def abandon(tx: Tx, deployment: Deployment, reason: str, now: int, by: Principal) -> Deployment:
+    """End an active deployment that does not stop, as interrupted. Whoever follows it is fenced off.
+
+    What it began may still run: nobody takes the lane before that is gone, and the lane is locked by hand.
+    Facts: DeploymentAbandoned, DeploymentFinished, LaneLocked, RollbackDeclined.
+    """
+    fenced = store.change(tx, deployment, epoch=deployment.epoch + 1)
+    tx.append(events.DeploymentAbandoned(**about(fenced), reason=reason), by=by)
+    why = f"it did not stop and was abandoned: {reason}; what it had begun may still run"
+    ended = _fail(tx, fenced, Ending("failed", Reason.INTERRUPTED, why, touched=True), now)
+    store.set_lane(tx, *ended.lane, left_by=ended.id)
+    sentence = f"#{ended.number} ({ended.version}) was abandoned and may still be at work: {reason}"
+    quarantine.lock(tx, ended, sentence, now, None, by)
+    if ended.cancel_then_rollback:
+        ask = f"dg rollback {ended.service} --env {ended.environment} --override REASON"
+        declined = f"{sentence}. Roll back when it is gone: {ask}"
+        tx.append(events.RollbackDeclined(**about(ended), message=declined), by=SYSTEM)
+    return ended
+
+
+def set_free(tx: Tx, lane: tuple[str, str], deployment_id: str) -> None:
+    """Nothing that the abandoned deployment had begun in the lane runs any more. Facts: LaneOpened."""
+    service, environment = lane
+    if store.lane(tx, service, environment)["left_by"] == deployment_id:
+        store.set_lane(tx, service, environment, left_by=None)
+        fact = events.LaneOpened(service=service, environment=environment, what="abandoned")
+        tx.append(fact, by=SYSTEM)
 
 
 def _succeed(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deployment:

@@ -24,7 +24,8 @@ CLOSED = frozenset({LaneState.FROZEN, LaneState.LOCKED})
 class Facts:
     """Everything that decides about one lane at one moment. `now` is in microseconds.
 
-    `gates` are those of the waiting deployments that have any, by id, as they stood when they were judged.
+    `left` was abandoned, and what it began may still run there. `gates` are those of the waiting deployments
+    that have any, by id, as they stood when they were judged.
     """
 
     service: str
@@ -33,6 +34,7 @@ class Facts:
     lock: Lock | None = None
     freezes: Sequence[Freeze] = ()
     holder: Deployment | None = None
+    left: Deployment | None = None
     current: Deployment | None = None
     known: bool = True
     queue: Sequence[Deployment] = ()
@@ -61,7 +63,7 @@ def state(facts: Facts) -> LaneState:
         return LaneState.FROZEN
     if facts.active_lock:
         return LaneState.LOCKED
-    return LaneState.BUSY if facts.holder else LaneState.OPEN
+    return LaneState.BUSY if facts.holder or facts.left else LaneState.OPEN
 
 
 def explain(facts: Facts) -> str:
@@ -71,6 +73,8 @@ def explain(facts: Facts) -> str:
         return _frozen(name, freeze, facts.now)
     if lock := facts.active_lock:
         return _locked(name, lock, facts)
+    if facts.left:
+        return _left(name, facts.left)
     if facts.holder:
         return _busy(name, facts.holder, facts)
     return " ".join(filter(None, (_open(name, facts), _first_held(facts))))
@@ -114,6 +118,13 @@ def _locked(name: str, lock: Lock, facts: Facts) -> str:
         f"{name} is locked until {spoken_time(lock.until, facts.now)}: {_clause(lock.reason)} "
         f"(by {lock.by} since {spoken_time(lock.since, facts.now)}). "
         f"{who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
+    )
+
+
+def _left(name: str, left: Deployment) -> str:
+    return (
+        f"{name} is not free: #{left.number} ({left.version}) was abandoned, and processes of it still run. "
+        "End them on the server's machine; the lane goes on by itself when they are gone."
     )
 
 
@@ -189,7 +200,7 @@ def ready(facts: Facts, deployment: Deployment) -> bool:
 
 def next_up(facts: Facts) -> Deployment | None:
     """Who takes the lane now: a rollback first, then first in first out among those that are due."""
-    if facts.holder and facts.holder.status is not Status.PENDING:
+    if facts.left or (facts.holder and facts.holder.status is not Status.PENDING):
         return None
     if facts.holder:
         return facts.holder if admits(facts, facts.holder) else None
@@ -242,6 +253,8 @@ def hold(facts: Facts, deployment: Deployment) -> str:
         return f"It starts at {spoken_time(deployment.not_before or 0, facts.now)}."
     if not admits(facts, deployment):
         return explain(facts)
+    if facts.left:
+        return _left(f"{facts.service}/{facts.environment}", facts.left)
     ahead = [
         other
         for other in facts.queue

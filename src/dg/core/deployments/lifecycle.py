@@ -45,6 +45,7 @@ def facts(tx: Tx, service: str, environment: str, now: int, *, queue: bool = Tru
         lock=store.lock_of(row),
         freezes=store.freezes(tx),
         holder=store.find(tx, row["holder"]) if row["holder"] else None,
+        left=store.find(tx, row["left_by"]) if row["left_by"] else None,
         current=store.find(tx, row["current"]) if row["current"] else None,
         known=bool(row["known"]),
         queue=store.queue(tx, service, environment) if queue else (),

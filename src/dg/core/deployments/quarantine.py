@@ -10,8 +10,6 @@ from dg.core.deployments.models import Block, Deployment, Lock
 from dg.core.errors import Invalid
 
 _SECOND = 1_000_000
-_NEEDS_EYES = 24 * 3600 * _SECOND
-"""How long a lane stays locked when nobody knows what runs there: until a person looked, or a day."""
 
 
 def policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
@@ -22,23 +20,26 @@ def policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
         return pipeline.Rollback(auto="never")
 
 
-def lock(tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None) -> None:
-    """Close the lane automatically, 0 opens it; a lock by hand stays. None: until somebody looked."""
-    length = _NEEDS_EYES if seconds is None else int(seconds * _SECOND)
+def lock(
+    tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None, by: Principal = SYSTEM
+) -> None:
+    """Close the lane, 0 opens it; a lock by hand stays. None: as long as may pass until somebody looked."""
+    length = int((policy(tx, bad).lock_unknown if seconds is None else seconds) * _SECOND)
     found = store.lock_of(store.lane(tx, *bad.lane))
     if found and not found.automatic and found.until > now:
         return
     if length == 0:
         _open(tx, bad, found)
         return
-    lock = Lock(reason=reason, automatic=True, by=SYSTEM.name, since=now, until=now + length)
+    automatic = by is SYSTEM
+    lock = Lock(reason=reason, automatic=automatic, by=by.name, since=now, until=now + length)
     store.set_lock(tx, *bad.lane, lock)
     service, environment = bad.lane
     tx.append(
         events.LaneLocked(
-            service=service, environment=environment, reason=reason, automatic=True, until=lock.until
+            service=service, environment=environment, reason=reason, automatic=automatic, until=lock.until
         ),
-        by=SYSTEM,
+        by=by,
     )
 
 

@@ -401,6 +401,7 @@ def durations(tx: Tx, service: str, environment: str, kind: str, limit: int) -> 
 _LANE_WHERE = sa.and_(_l.c.service == bindparam("service"), _l.c.environment == bindparam("environment"))
 _LANE = Statement(sa.select(_l).where(_LANE_WHERE))
 _LANES = Statement(sa.select(_l).order_by(_l.c.service, _l.c.environment))
+_LEFT_LANES = Statement(sa.select(_l).where(_l.c.left_by.is_not(None)))
 _INSERT_LANE = Statement(
     _l.insert().values(
         service=bindparam("service"), environment=bindparam("environment"), known=1, lock_automatic=0
@@ -445,6 +446,11 @@ def lane(tx: Tx, service: str, environment: str) -> Row:
 def lanes(tx: Tx) -> list[Row]:
     """Every lane that was ever used."""
     return tx.all(_LANES)
+
+
+def left_lanes(tx: Tx) -> list[Row]:
+    """The lanes in which an abandoned deployment, `left_by`, may still be at work."""
+    return tx.all(_LEFT_LANES)
 
 
 def set_lane(tx: Tx, service: str, environment: str, **changes: Any) -> None:

@@ -322,11 +322,13 @@ class Step(Table):
 
 
 class Rollback(Table):
-    """When dg rolls back by itself and how long the lane stays closed after it (0: not at all)."""
+    """When dg rolls back by itself and how long the lane stays closed: after it (0: not at all), and where
+    nobody knows what runs, until somebody looked."""
 
     strategy: Literal["redeploy"] = "redeploy"
     auto: Literal["never", "verify_failed", "failed"] = "verify_failed"
     lock: DurationOrOff = 1800.0
+    lock_unknown: Duration = 86400.0
 
 
 class EnvironmentTable(Demands):

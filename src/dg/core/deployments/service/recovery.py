@@ -1,17 +1,21 @@
-"""What people do about a deployment that failed."""
+"""What people do about a deployment that failed or does not stop."""
 
 from __future__ import annotations
 
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lifecycle, pipeline, retries, store
+from dg.core.deployments import endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.gates import keeper
-from dg.core.deployments.models import Deployment, RequestRetry
+from dg.core.deployments.models import ACTIVE, Deployment, RequestRetry
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import creation, finding
 from dg.core.deployments.service.deployments import Deployments
-from dg.core.idempotency import Once, once, seen
+from dg.core.errors import Refused
+from dg.core.idempotency import Once, seen
+from dg.core.idempotency import once as idempotent
+
+_SECOND = 1_000_000
 
 
 class Recovery:
@@ -46,6 +50,33 @@ class Recovery:
         created = await parts.db.write(lambda tx: self._create(tx, principal, failed, wish, request, once))
         self._dispatcher.wake()
         return created
+
+    async def abandon(
+        self,
+        principal: Principal,
+        id: str,  # noqa: A002 - the public word
+        reason: str,
+        once: Once | None = None,
+    ) -> Deployment:
+        """End a deployment that was asked to stop and does not; what it began may go on running.
+
+        Raises Refused (`not_running`, `not_cancelling`, and `too_early` before `deployments.abandon_after`).
+        """
+        parts = self._parts
+        found = await self._deployments.get(principal, id)
+        parts.access.require(principal, Action.DEPLOYMENT_ABANDON, found.environment, found.service)
+
+        def effect(tx: Tx) -> Deployment:
+            deployment, now = store.require(tx, found.id), parts.clock.micros()
+            _check_stuck(deployment, now, parts.settings.deployments.abandon_after)
+            return endings.abandon(tx, deployment, reason, now, principal)
+
+        ended = await parts.db.write(
+            lambda tx: idempotent(tx, principal, once, Deployment, parts.clock, effect)
+        )
+        self._dispatcher.abandon(ended)
+        self._dispatcher.wake()
+        return ended
 
     async def _wish(self, principal: Principal, failed: Deployment, request: RequestRetry) -> creation.Wish:
         parts, now = self._parts, self._parts.clock.micros()
@@ -84,4 +115,22 @@ class Recovery:
             keeper.keep(tx, lane, failed, created)
             return lifecycle.view(tx, created, now)
 
-        return once(tx, principal, key, Deployment, self._parts.clock, effect)
+        return idempotent(tx, principal, key, Deployment, self._parts.clock, effect)
+
+
+def _check_stuck(deployment: Deployment, now: int, patience: float) -> None:
+    name, asked = f"#{deployment.number} ({deployment.version})", deployment.cancel_requested_at
+    if deployment.status not in ACTIVE:
+        raise Refused(
+            f"{name} is {deployment.status}; only one that runs and does not stop is abandoned",
+            reason="not_running",
+        )
+    if asked is None:
+        raise Refused(f"nobody asked {name} to stop yet: dg cancel {deployment.id}", reason="not_cancelling")
+    begins = asked + int(patience * _SECOND)
+    if now < begins:
+        raise Refused(
+            f"{name} was asked to stop at {lanes.spoken_time(asked, now)} and has until "
+            f"{lanes.spoken_time(begins, now)}; it may be abandoned from then on",
+            reason="too_early",
+        )

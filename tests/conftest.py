@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import uuid
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 from tests import postgresql
+from tests.observed import Observed, figures, table
 
 # A time limit per example measures the machine's other work, not the code.
 settings.register_profile("dg", deadline=None)
@@ -44,3 +46,18 @@ def _database(request: pytest.FixtureRequest) -> Iterator[str | None]:
     url = cluster.create(postgresql.TEMPLATE)
     yield url
     cluster.drop(url)
+
+
+@pytest.fixture
+def observed(request: pytest.FixtureRequest) -> Observed:
+    """Call it with what was measured under a fault: the run ends with a table of all of it."""
+    return Observed(request.node)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was observed."""
+    lines = table(figures(itertools.chain.from_iterable(terminalreporter.stats.values())))
+    if lines:
+        terminalreporter.section("what was promised and what was observed")
+        for line in lines:
+            terminalreporter.write_line(line)

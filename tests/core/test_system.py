@@ -124,6 +124,18 @@ async def test_a_full_disk_is_said_and_so_is_that_it_healed(small_disk: SmallDis
         await eventually(well)
 
 
+async def test_a_disk_that_stays_full_is_not_said_to_have_healed(small_disk: SmallDisk) -> None:
+    """What health tries must reach the disk: a row that stays as it is would be written nowhere."""
+    clock = ManualClock()
+    async with opened(small_disk.path, clock, Health(disk_low=1)) as (ground, made):
+        small_disk.fill()
+        with pytest.raises(Unavailable):
+            await ground.db.write(lambda tx: tx.run(INSERT, key="much", value="x" * 500_000))
+        for _ in range(3):
+            await clock.advance(2.0)
+            assert (await made.health()).checks["writes_state"] == "refused"
+
+
 async def test_diagnostics_are_not_for_everybody(tmp_path: Path) -> None:
     async with opened(tmp_path) as (_, made):
         with pytest.raises(Forbidden):

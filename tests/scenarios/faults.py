@@ -1,4 +1,4 @@
-"""Kills a process at an exact system call, by strace's injection; without strace such tests are skipped."""
+"""Kills, fails or delays a process at an exact system call, by strace; without it such tests are skipped."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import pytest
 from tests.scenarios.house import until
@@ -21,9 +22,18 @@ needs_strace = pytest.mark.skipif(
 )
 
 
+class Fault(Protocol):
+    """What strace does to a process."""
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        """What strace is told."""
+        ...
+
+
 @dataclass(frozen=True)
 class Call:
-    """Just before a thread makes its `nth` call of this name."""
+    """The process is killed just before a thread makes its `nth` call of this name."""
 
     name: str
     nth: int
@@ -33,37 +43,50 @@ class Call:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What strace is told."""
-        return (
-            *("-qq", "-o", os.devnull, "-e", f"trace={self.name}"),
-            *("-e", f"inject={self.name}:signal=SIGKILL:when={self.nth}"),
-        )
+        return _inject(self.name, f"signal=SIGKILL:when={self.nth}")
 
 
 @dataclass(frozen=True)
 class Stall:
-    """The `nth` call of this name takes so many seconds longer, as on a machine that is busy or swaps."""
+    """Calls of this name take so many seconds longer, as on a machine that is busy or swaps.
+
+    `nth` is one of them, or all from the first on as "1+".
+    """
 
     name: str
-    nth: int
+    nth: int | str
     seconds: float
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What strace is told."""
-        delay = round(self.seconds * 1_000_000)
-        return (
-            *("-qq", "-o", os.devnull, "-e", f"trace={self.name}"),
-            *("-e", f"inject={self.name}:delay_enter={delay}:when={self.nth}"),
-        )
+        return _inject(self.name, f"delay_enter={round(self.seconds * 1_000_000)}:when={self.nth}")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Calls of this name do nothing and fail with EIO, as on a disk that breaks; `nth` as for `Stall`."""
+
+    name: str
+    nth: int | str
+
+    def __str__(self) -> str:
+        return f"{self.name}-{self.nth}"
+
+    @property
+    def arguments(self) -> tuple[str, ...]:
+        return _inject(self.name, f"error=EIO:when={self.nth}")
+
+
+def _inject(name: str, what: str) -> tuple[str, ...]:
+    return ("-qq", "-o", os.devnull, "-e", f"trace={name}", "-e", f"inject={name}:{what}")
 
 
 @contextmanager
-def killed_at(call: Call, pid: int) -> Iterator[None]:
-    """From here on each thread of `pid` counts; the process is gone at the first to get there."""
+def suffering(fault: Fault, pid: int) -> Iterator[None]:
+    """Meanwhile each thread of `pid` counts its calls and meets the fault when it is there."""
     threads = [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
     attached = [word for thread in threads for word in ("-p", thread)]
-    with subprocess.Popen(("strace", *call.arguments, *attached), stderr=subprocess.DEVNULL) as tracer:
+    with subprocess.Popen(("strace", *fault.arguments, *attached), stderr=subprocess.DEVNULL) as tracer:
         try:
             until(lambda: all(_traced(pid, thread) for thread in threads), "strace to attach")
             yield
@@ -92,7 +115,7 @@ class Interpreter:
         )
         self.path.chmod(0o755)
 
-    def arm(self, fault: Call | Stall) -> None:
+    def arm(self, fault: Fault) -> None:
         """The next runner meets it. strace goes aside (-D), so that the runner stays the server's child."""
         self._fault.write_text(f"strace -D {' '.join(fault.arguments)}\n")
 

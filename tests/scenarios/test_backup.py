@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, journalled, report
 
@@ -46,8 +47,9 @@ def dg(*arguments: str) -> None:
 
 @pytest.mark.long
 async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
-    house: House, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    house: House, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, observed: Observed
 ) -> None:
+    """R18: whatever was acknowledged before the backup began is in it."""
     house.start()
     async with house.client() as client:
         await client.pipelines.register(house.pipeline(journalled("switch", "deploy", 0.05)))
@@ -65,13 +67,16 @@ async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     house.close()
     other = House(tmp_path_factory.mktemp("other"))
     try:
-        await _is_restored(other, backup, before)
+        seconds = await _is_restored(other, backup, before)
     finally:
         other.close()
+    fault = "a backup under load, restored elsewhere"
+    observed("R18", fault, "time to recover", seconds, at_most=60.0, unit="s")
     report(f"backup in {taken:.2f} s ({backup.stat().st_size >> 10} KiB) while {during} were acknowledged")
 
 
-async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment]) -> None:
+async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment]) -> float:
+    """Seconds until a server answered from it."""
     began = time.monotonic()
     dg("restore", str(backup), "--home", str(house.home.path))
     restored = time.monotonic() - began
@@ -87,3 +92,4 @@ async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment
             CreateDeployment(environment=Environment.STAGING, ref=acknowledged[0].commit_sha)
         )
         assert (await truth.end_of(client, again.id)).status is Status.SUCCESS
+    return restored + ready

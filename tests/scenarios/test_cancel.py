@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, report, usual_steps
 
@@ -82,19 +84,26 @@ async def _create(house: House, dg: Client, environment: Environment) -> Deploym
         for three in ROUNDS
     ],
 )
-async def test_cancelled_twice_at_any_moment(served: House, three: tuple[Moment, ...]) -> None:
+async def test_cancelled_twice_at_any_moment(
+    served: House, observed: Observed, three: tuple[Moment, ...]
+) -> None:
+    """R16: with and without a rollback, which comes at most once."""
     async with served.client() as dg:
-        await asyncio.gather(
+        seconds = await asyncio.gather(
             *(_cancel_twice(served, dg, *pair) for pair in zip(Environment, three, strict=True))
         )
         await truth.books_are_in_order(served, dg)
+    fault = "cancelled twice at a random moment, in three lanes"
+    observed("R16", fault, "until all had ended", max(seconds), at_most=SECONDS_TO_REACT, unit="s")
 
 
-async def _cancel_twice(house: House, dg: Client, environment: Environment, moment: Moment) -> None:
+async def _cancel_twice(house: House, dg: Client, environment: Environment, moment: Moment) -> float:
+    """Seconds until the deployment, and the rollback if there was one, had ended."""
     lane = await dg.lanes.get("web", environment)
     deployment = await _create(house, dg, environment)
     await asyncio.sleep(moment.after)
     stage = (await dg.deployments.get(deployment.id)).stage
+    began = time.monotonic()
     asked = await asyncio.gather(
         *(_cancel(dg, deployment, then_rollback=moment.then_rollback) for _ in range(2))
     )
@@ -102,6 +111,7 @@ async def _cancel_twice(house: House, dg: Client, environment: Environment, mome
         async for progress in dg.deployments.watch(deployment.id, every=0.05):
             deployment = progress.deployment
         rollback = await _rollback_of(house, dg, deployment)
+    seconds = time.monotonic() - began
     if not any(asked):
         assert deployment.status is Status.SUCCESS
         assert rollback is None
@@ -120,6 +130,7 @@ async def _cancel_twice(house: House, dg: Client, environment: Environment, mome
         f"{moment} in {stage}: {deployment.status} {deployment.reason or ''}, "
         f"{'rolled back' if rollback else 'no rollback'}"
     )
+    return seconds
 
 
 async def _cancel(dg: Client, deployment: Deployment, *, then_rollback: bool) -> bool:

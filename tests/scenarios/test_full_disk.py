@@ -11,8 +11,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
-from tests.scenarios.house import House, journalled, report
+from tests.scenarios.house import House, journalled
 
 from dg.core.deployments.models import CreateDeployment, Status
 from dg.core.types import Environment
@@ -60,7 +61,8 @@ class Ballast:
         self._path.unlink()
 
 
-async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House) -> None:
+async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House, observed: Observed) -> None:
+    """R10: reads go on, what runs comes to its end and that is not lost, and nobody restarts anything."""
     house, ballast, gate = small_home, Ballast(small_home.home.path), small_home.folder / "gate"
     waiting = journalled("migrate", "deploy", 0.0, str(gate))
     async with house.client() as dg:
@@ -86,11 +88,13 @@ async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House) 
         freed = time.monotonic()
         async with asyncio.timeout(SECONDS_TO_HEAL):
             outcome = await truth.ended(house, dg, deployment.id, whole_log=False)
-        report(f"the result was in the database {time.monotonic() - freed:.1f} s after there was room")
+        healed = time.monotonic() - freed
         assert outcome.deployment.status is Status.SUCCESS
         again = await dg.deployments.create(CreateDeployment(environment=Environment.STAGING, ref="main"))
         assert (await truth.ended(house, dg, again.id)).deployment.status is Status.SUCCESS
         await truth.books_are_in_order(house, dg)
+    fault = f"a home of {SIZE} is full"
+    observed("R10", fault, "until a result is told again", healed, at_most=SECONDS_TO_HEAL, unit="s")
 
 
 def _wait_for_smoke(house: House) -> None:

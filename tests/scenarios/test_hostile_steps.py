@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, pids, report, step
 
@@ -150,22 +151,25 @@ def _memory(pid: int, name: str) -> int:
     return int(found[1]) << 10
 
 
-def is_held(meter: Meter, what: str, seconds: float) -> None:
+def is_held(observed: Observed, meter: Meter, what: str, seconds: float) -> None:
     report(
         f"{what}: {seconds:.1f} s, server grew by {meter.growth / 2**20:.1f} MiB, "
         f"p99 of {len(meter.seconds)} requests {1000 * meter.slow:.0f} ms"
     )
-    assert meter.growth <= GROWTH
-    assert meter.slow <= SLOWEST
+    fault = f"a step prints {what}"
+    observed("R13", fault, "growth of the server", meter.growth / 2**20, at_most=GROWTH / 2**20, unit="MiB")
+    observed("R13", fault, "p99 of requests", meter.slow, at_most=SLOWEST, unit="s")
 
 
 @pytest.mark.parametrize("count", [20_000, pytest.param(1_000_000, marks=pytest.mark.long)])
-async def test_flood_of_lines_is_kept_in_order_or_counted(served: House, count: int) -> None:
+async def test_flood_of_lines_is_kept_in_order_or_counted(
+    served: House, observed: Observed, count: int
+) -> None:
     async with served.client() as dg:
         began = time.monotonic()
         async with measured(served, dg) as meter:
             deployment = await run(served, dg, "lines", count)
-        is_held(meter, f"{count} lines", time.monotonic() - began)
+        is_held(observed, meter, f"{count} lines", time.monotonic() - began)
         assert deployment.status is Status.SUCCESS
         lines, left_out = await log(dg, deployment)
     printed = [line for line in lines if line.step == 0]
@@ -178,12 +182,12 @@ async def test_flood_of_lines_is_kept_in_order_or_counted(served: House, count: 
 
 
 @pytest.mark.parametrize("megabytes", [2, pytest.param(100, marks=pytest.mark.long)])
-async def test_endless_line_is_cut_with_a_mark(served: House, megabytes: int) -> None:
+async def test_endless_line_is_cut_with_a_mark(served: House, observed: Observed, megabytes: int) -> None:
     async with served.client() as dg:
         began = time.monotonic()
         async with measured(served, dg) as meter:
             deployment = await run(served, dg, "long_line", megabytes)
-        is_held(meter, f"a line of {megabytes} MB", time.monotonic() - began)
+        is_held(observed, meter, f"a line of {megabytes} MB", time.monotonic() - began)
         assert deployment.status is Status.SUCCESS
         lines, _ = await log(dg, deployment)
     cut, after = [line.text for line in lines if line.step == 0]
@@ -194,11 +198,11 @@ async def test_endless_line_is_cut_with_a_mark(served: House, megabytes: int) ->
 
 
 @pytest.mark.parametrize("megabytes", [1, pytest.param(20, marks=pytest.mark.long)])
-async def test_bytes_that_are_no_text_are_taken(served: House, megabytes: int) -> None:
+async def test_bytes_that_are_no_text_are_taken(served: House, observed: Observed, megabytes: int) -> None:
     async with served.client() as dg:
         async with measured(served, dg) as meter:
             deployment = await run(served, dg, "binary", megabytes)
-        is_held(meter, f"{megabytes} MB of random bytes", 0.0)
+        is_held(observed, meter, f"{megabytes} MB of random bytes", 0.0)
         assert deployment.status is Status.SUCCESS
         lines, _ = await log(dg, deployment)
     assert lines[-1].text == "after the bytes"
@@ -266,8 +270,8 @@ def files(folder: Path) -> list[Path]:
     return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
-async def test_step_that_ignores_every_plea_is_ended(served: House) -> None:
-    """TERM is ignored by the step and by what it left in sessions of its own: KILL is not."""
+async def test_step_that_ignores_every_plea_is_ended(served: House, observed: Observed) -> None:
+    """R15: TERM is ignored by the step and by what it left in sessions of its own: KILL is not."""
     async with served.client() as dg:
         deployment = await create(served, dg, "deaf")
         async for page in dg.deployments.follow_logs(deployment.id):
@@ -278,4 +282,5 @@ async def test_step_that_ignores_every_plea_is_ended(served: House) -> None:
         deployment = await truth.end_of(dg, deployment.id)
         truth.nobody_is_left(served, deployment.id)
     assert (deployment.status, deployment.reason) == (Status.FAILED, Reason.CANCELLED)
-    assert time.monotonic() - began < 10
+    fault = "a step and what it left behind ignore TERM"
+    observed("R15", fault, "until nobody is left", time.monotonic() - began, at_most=10.0, unit="s")

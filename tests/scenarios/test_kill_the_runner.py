@@ -7,6 +7,7 @@ import signal
 import time
 
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.faults import Call, Interpreter, Stall, needs_strace
 from tests.scenarios.house import House, on_both_databases, report, until, usual_steps
@@ -69,6 +70,12 @@ async def _ended(house: House, dg: Client, deployment: Deployment) -> truth.Outc
     return outcome
 
 
+def _twice(house: House, deployment: Deployment) -> int:
+    """How many effects came more than once, by the steps' own journal."""
+    effects = [beat.step for beat in truth.beats_of(house, deployment.id) if beat.kind == "S"]
+    return len(effects) - len(set(effects))
+
+
 def _was_killed(outcome: truth.Outcome, call: Call) -> bool:
     """Where it had said its last word, nobody can tell."""
     end = outcome.deployment
@@ -83,7 +90,10 @@ def _params(calls: tuple[Call, ...], quick: Call) -> list[object]:
 
 @needs_strace
 @pytest.mark.parametrize("call", _params(CALLS, Call("fdatasync", 9)))
-async def test_runner_killed_at_a_system_call(house: House, interpreter: Interpreter, call: Call) -> None:
+async def test_runner_killed_at_a_system_call(
+    house: House, interpreter: Interpreter, observed: Observed, call: Call
+) -> None:
+    """R02, R03: also between a step's effect and its record. What began is never begun again by itself."""
     interpreter.arm(call)
     async with house.client() as dg:
         began = time.monotonic()
@@ -92,6 +102,9 @@ async def test_runner_killed_at_a_system_call(house: House, interpreter: Interpr
         seconds = time.monotonic() - began
         await truth.books_are_in_order(house, dg)
     assert _was_killed(outcome, call)
+    fault = f"the runner is killed at a {call.name}"
+    observed("R03", fault, "steps that ran twice", _twice(house, deployment), at_most=0)
+    observed("R02", fault, "until the end is told", seconds, at_most=truth.SECONDS_TO_END, unit="s")
     report(f"runner killed at {call}: {outcome.word} {seconds:.1f} s after it was asked for")
 
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.observed import Observed
 from tests.scenarios import truth
-from tests.scenarios.faults import Call, killed_at, needs_strace
+from tests.scenarios.faults import Call, needs_strace, suffering
 from tests.scenarios.house import House, journalled
 
 from dg.client.app import Client
@@ -34,8 +35,9 @@ async def _register(house: House) -> None:
 
 @pytest.mark.parametrize("count", [6, pytest.param(50, marks=pytest.mark.long)])
 async def test_parallel_deployments_of_a_lane_never_overlap_and_keep_their_order(
-    served: House, count: int
+    served: House, observed: Observed, count: int
 ) -> None:
+    """R06: asked for at once, they run one after another."""
     environment = Environment.DEVELOPMENT
     commits = [served.repository.commit(f"{number} of {count}") for number in range(count)]
     async with served.client() as dg:
@@ -50,6 +52,8 @@ async def test_parallel_deployments_of_a_lane_never_overlap_and_keep_their_order
     queue = [each.id for each in sorted(asked, key=lambda each: (each.queued_at, each.number))]
     assert order == queue
     beats = [beat for beat in truth.journal(served.journal) if beat.deployment in set(queue)]
+    beside = sum(beat.kind == "O" for beat in beats)
+    observed("R06", "parallel requests for one lane", "steps beside another", beside, at_most=0)
     assert [(beat.kind, beat.deployment) for beat in beats] == [
         (kind, each) for each in queue for kind in "SE"
     ]
@@ -102,14 +106,17 @@ async def rows(house: House, commit: str) -> list[str]:
         return [item.id for item in (await dg.deployments.list()).items if item.commit_sha == commit]
 
 
-async def test_parallel_requests_with_one_key_have_one_effect(served: House) -> None:
+async def test_parallel_requests_with_one_key_have_one_effect(served: House, observed: Observed) -> None:
+    """R05: one is answered, the others hear the same or that it is in flight."""
     commit = served.repository.commit("once")
     caller = Caller(served, commit, Environment.STAGING)
     accepted = bodies(await caller.send(AT_ONCE))
     assert accepted
     again = bodies(await caller.send(1))
     assert all(body == accepted[0] for body in (*accepted, *again))
-    assert await rows(served, commit) == [accepted[0]["id"]]
+    found = await rows(served, commit)
+    observed("R05", f"{AT_ONCE} requests at once with one key", "effects", len(found), at_most=1)
+    assert found == [accepted[0]["id"]]
     async with served.client() as dg:
         await truth.end_of(dg, accepted[0]["id"])
 
@@ -125,17 +132,22 @@ async def test_parallel_requests_with_one_key_have_one_effect(served: House) -> 
     ],
     ids=str,
 )
-async def test_one_key_has_one_effect_though_the_server_dies_in_between(served: House, call: Call) -> None:
+async def test_one_key_has_one_effect_though_the_server_dies_in_between(
+    served: House, observed: Observed, call: Call
+) -> None:
+    """R05: the key is in the same transaction as its effect."""
     commit = served.repository.commit(f"once, and the server dies at {call}")
     caller = Caller(served, commit, Environment.PRODUCTION)
-    with killed_at(call, served.pid):
+    with suffering(call, served.pid):
         before = bodies(await caller.send(AT_ONCE))
         assert await asyncio.to_thread(served.dies, 20.0)
     await asyncio.to_thread(served.start)
     after = bodies(await caller.send(AT_ONCE))
     after += bodies(await caller.send(1))
     assert all(body == after[0] for body in (*before, *after))
-    assert await rows(served, commit) == [after[0]["id"]]
+    found = await rows(served, commit)
+    observed("R05", f"{AT_ONCE} requests with one key, and kill -9", "effects", len(found), at_most=1)
+    assert found == [after[0]["id"]]
     async with served.client() as dg:
         await truth.end_of(dg, after[0]["id"])
         await truth.books_are_in_order(served, dg)

@@ -152,7 +152,11 @@ def announced(settings: Settings, url: str) -> Iterator[None]:
     try:
         yield
     finally:
-        address.unlink(missing_ok=True)
+        try:
+            address.unlink(missing_ok=True)
+        except OSError as error:
+            # A disk that turned read-only must not make a failure of a stop that went well.
+            log.warning("%s could not be removed: %s", address, error.strerror)
 
 
 async def say_ready(core: Core, settings: Settings, url: str, output: Output) -> None:

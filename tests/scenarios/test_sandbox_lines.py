@@ -56,6 +56,7 @@ def test_narrow_column_of_a_commands_table_is_cut() -> None:
 @pytest.mark.parametrize(
     "fact",
     [
+        *(Fact("ready", 1, "x" * size, "server", seconds=0.2) for size in (26, 27, 46, 47)),
         *(LONG, DEPLOYED, Fact("check", 1, "x" * 500), Fact("log", 1, "word " * 90)),
         *(Fact("output", 1, "gate  " + "x" * 500), Fact("output", 1, "word " * 90)),
     ],

@@ -235,7 +235,7 @@ def _bar(output: Output) -> str:
 def _row(fact: Fact, mark: tuple[str, Meaning], columns: int) -> Iterator[list[Text]]:
     took = "" if fact.seconds is None else f"{fact.seconds:.1f} s"
     room = columns - INDENT - (8 if took or fact.aside else 0)
-    first, *more = textwrap.wrap(plain(fact.text), room) or [""]
+    first, *more = textwrap.wrap(plain(fact.text), room - bool(took)) or [""]
     left = room - width(first) - 2
     aside = fact.aside if not more and width(fact.aside) <= left else ""
     words: list[Text] = [(first, mark[1]) if fact.name in STATUS else first]

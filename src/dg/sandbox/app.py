@@ -86,7 +86,7 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
             parts.end(ports, pids=[address.pid for address in hosts.values()])
             parts.begin("repository")
             repository = await asyncio.to_thread(make_repository, home.repository, placeholders(hosts, home))
-            text = f"{repository.commits} commits of a web shop: {', '.join(repository.tags)}"
+            text = f"{repository.commits} commits of a shop: {', '.join(repository.tags)}"
             parts.end(text, path=str(repository.path))
             parts.begin("server")
             write_private(home.path / "secrets.toml", secrets_toml(hosts))

@@ -345,3 +345,38 @@ def test_deploy_may_name_the_commit_that_was_seen_running(api: ScriptedApi) -> N
     assert run(["deploy", "web", "main", "--env", "staging", "--base", "9F1C2AB"]) == ExitCode.OK
     (asked,) = api.requests("POST /deployments")
     assert asked.body == {"service": "web", "ref": "main", "environment": "staging", "base_sha": "9f1c2ab"}
+
+
+@pytest.mark.parametrize(
+    ("name", "query"),
+    [
+        ("7", {"filter": "number=7", "limit": "2"}),
+        ("#7", {"filter": "number=7", "limit": "2"}),
+        ("01936b2e", {"filter": "id=01936b2e", "limit": "2"}),
+        ("latest", {"limit": "2"}),
+    ],
+)
+def test_a_deployment_is_named_in_short(api: ScriptedApi, name: str, query: dict[str, str]) -> None:
+    api.on("GET /deployments", {"items": [samples.deployment()]})
+    api.on(f"POST /deployments/{samples.ID}/cancel", samples.deployment(status="building"), status=202)
+    assert run(["cancel", name]) == ExitCode.OK
+    assert api.requests("GET /deployments")[0].query == query
+
+
+def test_a_beginning_of_several_ids_is_refused(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /deployments", {"items": [samples.deployment(), samples.deployment()]})
+    assert run(["show", "0193"]) != ExitCode.OK
+    assert "several deployments have an id that begins with 0193" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["v1.4.2", "0", "#", "-x", "1 2"])
+def test_what_names_no_deployment_is_not_asked_for(api: ScriptedApi, name: str) -> None:
+    api.on("GET /deployments", {"items": []})
+    assert run(["cancel", "--", name]) != ExitCode.OK
+    assert not api.requests(f"POST /deployments/{name}/cancel")
+
+
+def test_a_number_that_there_is_not_is_said(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /deployments", {"items": []})
+    assert run(["show", "99"]) != ExitCode.OK
+    assert "there is no deployment 99" in capsys.readouterr().err

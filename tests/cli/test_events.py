@@ -15,13 +15,11 @@ from dg.cli.main import run
 Captured = pytest.CaptureFixture[str]
 
 
+PAYLOAD = {"version": "\x1b[31m1.4", "service": "web", "number": 7}
+
+
 def page(*seqs: int) -> dict[str, Any]:
-    events = [
-        samples.event(
-            seq, service="web", environment="staging", payload={"version": "\x1b[31m1.4", "service": "web"}
-        )
-        for seq in seqs
-    ]
+    events = [samples.event(seq, service="web", environment="staging", payload=PAYLOAD) for seq in seqs]
     return {"items": events, "next_after": max(seqs, default=12)}
 
 
@@ -29,7 +27,7 @@ def test_events_are_one_line_each(api: ScriptedApi, capsys: Captured) -> None:
     api.on("GET /events", page(11, 12), page())
     assert run(["events", "--after", "10", "--filter", "env=staging"]) == ExitCode.OK
     assert capsys.readouterr().out.splitlines() == [
-        f"    {seq} 2026-11-26 07:00:00 UTC deployment.created web/staging by u1 version=␛[31m1.4"
+        f"    {seq} 2026-11-26 07:00:00 UTC deployment.created web/staging #7 by u1 version=␛[31m1.4"
         for seq in (11, 12)
     ]
     assert api.asked[0].query == {"after": "10", "filter": "env=staging"}

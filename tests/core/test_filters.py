@@ -112,6 +112,8 @@ FINDS = {
     "sha=111,222": "one two",
     "id=04": "four",
     "id!=04": "one two three five",
+    "number=4": "four",
+    "number!=4,1": "two three five",
     "age<1h30m": "five",
     "age<=2h": "four five",
     "age>19h": "one two",
@@ -153,7 +155,9 @@ async def test_two_filters_fit_into_one_statement(ground: Ground) -> None:
 
 
 BAD = {
-    "colour=red": "no field colour; there are id, service, env",
+    "number=x": "number is a whole number",
+    "number~4": "number is compared with = !=",
+    "colour=red": "no field colour; there are id, number, service, env",
     "env=prod": "`env=prod`: env is one of development, staging, production",
     "status~succ": "`status~succ`: status is compared with = !=",
     "age=2h": "age is compared with < > <= >=",

@@ -31,7 +31,7 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @pass_invocation
 def approve(invocation: Invocation, id: str, note: str | None, content: str | None, yes: bool) -> None:  # noqa: A002
-    """Agree to a deployment that waits, as it is now. ID may be `latest`."""
+    """Agree to a deployment that waits, as it is now. ID may be a number or `latest`."""
     from dg.cli.remote import request, server
     from dg.core.deployments.models import Approve
 
@@ -61,7 +61,7 @@ def _ask(dg: Blocking, deployment: Deployment, output: Output) -> None:
 @click.option("--reason", required=True, help="Why; whoever asked for it reads this.")
 @pass_invocation
 def reject(invocation: Invocation, id: str, reason: str) -> None:  # noqa: A002
-    """Refuse a deployment that waits: it ends as rejected. ID may be `latest`."""
+    """Refuse a deployment that waits: it ends as rejected. ID may be a number or `latest`."""
     from dg.cli.remote import server
 
     with server(invocation) as dg:
@@ -82,7 +82,7 @@ Example:
 @click.option("--reason", required=True, help="Why; everybody hears of it.")
 @pass_invocation
 def override(invocation: Invocation, id: str, gates: tuple[str, ...], reason: str) -> None:  # noqa: A002
-    """Pass closed gates, where a role is stated that may. ID may be `latest`."""
+    """Pass closed gates, where a role is stated that may. ID may be a number or `latest`."""
     from dg.cli.remote import request, server
     from dg.core.deployments.models import Override
 
@@ -97,7 +97,7 @@ def override(invocation: Invocation, id: str, gates: tuple[str, ...], reason: st
 @ID
 @pass_invocation
 def diff(invocation: Invocation, id: str) -> None:  # noqa: A002
-    """Show the commits that a deployment brings to what runs there. ID may be `latest`."""
+    """Show the commits that a deployment brings to what runs there. ID may be a number or `latest`."""
     from dg.cli.remote import record, server
 
     with server(invocation) as dg:

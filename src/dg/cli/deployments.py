@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from dg.core.types import Environment
 
 LATEST = "latest"
+WHOLE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
+"""Ids begin with the time, and so with a zero: no number is the beginning of one."""
+BEGINNING = re.compile(r"0[0-9a-fA-F-]{0,35}")
 WAIT = click.option("--wait", is_flag=True, help="Watch it until it has ended; exit with 1 when it failed.")
 
 
@@ -132,7 +137,7 @@ def status(invocation: Invocation, service: str | None, environment: Environment
 @click.argument("id", metavar="ID")
 @pass_invocation
 def show(invocation: Invocation, id: str) -> None:  # noqa: A002  the argument's name is the metavar's
-    """Show one deployment: its steps, commits and outcome. ID may be `latest`."""
+    """Show one deployment: its steps, commits and outcome. ID may be a number or `latest`."""
     from dg.cli.remote import record, server
     from dg.cli.show import print_deployment
 
@@ -160,7 +165,7 @@ Examples:
 @click.option("--raw", is_flag=True, help="The bytes as they were printed, colours and all.")
 @pass_invocation
 def logs(invocation: Invocation, id: str, follow: bool, after: int, raw: bool) -> None:  # noqa: A002
-    """Print what a deployment's steps printed. ID may be `latest`."""
+    """Print what a deployment's steps printed. ID may be a number or `latest`."""
     from dg.cli.logs import Printer
     from dg.cli.remote import server
     from dg.cli.words import outcome
@@ -194,7 +199,9 @@ def cancel(invocation: Invocation, id: str, then_rollback: bool, reason: str | N
     from dg.cli.words import named
 
     with server(invocation) as dg:
-        stopped = dg.run(dg.client.deployments.cancel(id, then_rollback=then_rollback, reason=reason))
+        stopped = dg.run(
+            dg.client.deployments.cancel(find_id(dg, id), then_rollback=then_rollback, reason=reason)
+        )
     output = invocation.output
     if output.json:
         record(output, stopped)
@@ -247,14 +254,14 @@ def rollback(
     from dg.cli.remote import request, server
     from dg.core.deployments.models import RequestRollback
 
-    asked = request(
-        RequestRollback,
-        target=target,
-        reason=reason,
-        override=override,
-        cross_irreversible=cross_irreversible,
-    )
     with server(invocation) as dg:
+        asked = request(
+            RequestRollback,
+            target=find_id(dg, target) if target else None,
+            reason=reason,
+            override=override,
+            cross_irreversible=cross_irreversible,
+        )
         if plan:
             return _show_plan(
                 dg.run(dg.client.lanes.preview_rollback(service, environment, asked)), invocation
@@ -298,12 +305,35 @@ def _confirm(
 
 
 def find(dg: Blocking, id: str) -> Deployment:  # noqa: A002
-    """The deployment with this id, or the newest for `latest`. Raises NotFound."""
-    from dg.core.errors import NotFound
+    """The deployment that `id` names, as `find_id` does."""
+    return dg.run(dg.client.deployments.get(find_id(dg, id)))
 
-    if id != LATEST:
-        return dg.run(dg.client.deployments.get(id))
-    newest = dg.run(dg.client.deployments.list(limit=1)).items
-    if not newest:
-        raise NotFound("nothing was deployed yet")
-    return dg.run(dg.client.deployments.get(newest[0].id))
+
+def find_id(dg: Blocking, id: str) -> str:  # noqa: A002
+    """The whole id of a deployment named by it, by its beginning, by its number, or as the `latest`.
+
+    Raises NotFound, and Invalid for what names none or several.
+    """
+    from dg.core.errors import Invalid, NotFound
+
+    if WHOLE.fullmatch(id):
+        return id
+    if (matching := _matching(id)) is None:
+        raise Invalid(
+            f"`{id[:64]}` names no deployment: give its id or how that begins, its number, or {LATEST}"
+        )
+    found = dg.run(dg.client.deployments.list(matching=matching or None, limit=2)).items
+    if not found:
+        raise NotFound(f"there is no deployment {id}" if matching else "nothing was deployed yet")
+    if matching.startswith("id") and len(found) > 1:
+        raise Invalid(f"several deployments have an id that begins with {id}; give more of it")
+    return found[0].id
+
+
+def _matching(id: str) -> str | None:  # noqa: A002
+    """The filter that finds what `id` names, empty for the newest; None where it can name nothing."""
+    if id == LATEST:
+        return ""
+    if number := NUMBER.fullmatch(id):
+        return f"number={number[1]}"
+    return f"id={id}" if BEGINNING.fullmatch(id) else None

@@ -13,7 +13,7 @@ from dg.cli.output import Meaning, Text
 if TYPE_CHECKING:
     from dg.client.models import Event, Verdict
 
-QUIET = frozenset({"service", "environment", "deployment", "freeze", "token"})
+QUIET = frozenset({"service", "environment", "deployment", "number", "freeze", "token"})
 """Parts of a payload that the line says already."""
 
 
@@ -61,6 +61,7 @@ def words(event: Event) -> list[Text]:
         moment(event.at),
         (event.type, Meaning.STRONG),
         *([where] if where else []),
+        *([f"#{number}"] if (number := event.payload.get("number")) else []),
         (f"by {event.actor_name or event.actor}", Meaning.DIM),
         *([(rest, Meaning.DIM)] if rest else []),
     ]

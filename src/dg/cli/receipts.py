@@ -41,7 +41,7 @@ Examples:
 )
 @pass_invocation
 def get(invocation: Invocation, id: str, target: Path | None) -> None:  # noqa: A002
-    """Write the receipt of a deployment that has ended. ID may be `latest`."""
+    """Write the receipt of a deployment that has ended. ID may be a number or `latest`."""
     from dg.cli.deployments import find
     from dg.cli.remote import server
     from dg.core.deployments.receipt import verify as check
@@ -62,7 +62,7 @@ def get(invocation: Invocation, id: str, target: Path | None) -> None:  # noqa: 
 @click.argument("id", metavar="ID")
 @pass_invocation
 def show(invocation: Invocation, id: str) -> None:  # noqa: A002
-    """Print what the receipt of a deployment says. ID may be `latest`."""
+    """Print what the receipt of a deployment says. ID may be a number or `latest`."""
     from dg.cli.deployments import find
     from dg.cli.remote import server
     from dg.core.deployments.receipt import verify as check

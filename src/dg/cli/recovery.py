@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from dg.cli.deployments import WAIT, carry_out, find
+from dg.cli.deployments import WAIT, carry_out, find_id
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning
 from dg.cli.params import Key
@@ -38,15 +38,14 @@ def retry(
 ) -> int:
     """Take a failed deployment up again from where it failed.
 
-    What went well is not run again. ID may be `latest`.
+    What went well is not run again. ID may be a number or `latest`.
     """
     from dg.cli.remote import request, server
     from dg.core.deployments.models import RequestRetry
 
     asked = request(RequestRetry, from_step=from_step, confirm=confirm, note=note)
     with server(invocation) as dg:
-        failed = find(dg, id)
-        made = dg.run(dg.client.deployments.retry(failed.id, asked, key=key))
+        made = dg.run(dg.client.deployments.retry(find_id(dg, id), asked, key=key))
         return carry_out(dg, made, invocation.output, wait)
 
 
@@ -60,7 +59,7 @@ Example:
 @click.option("--reason", required=True, help="Why; everybody hears of it.")
 @pass_invocation
 def abandon(invocation: Invocation, id: str, reason: str) -> None:  # noqa: A002
-    """Give up on a deployment that was asked to stop and does not. ID may be `latest`.
+    """Give up on a deployment that was asked to stop and does not. ID may be a number or `latest`.
 
     Its lane stays locked, and nobody takes it before what it began is gone.
     """
@@ -68,7 +67,7 @@ def abandon(invocation: Invocation, id: str, reason: str) -> None:  # noqa: A002
     from dg.cli.words import named
 
     with server(invocation) as dg:
-        ended = dg.run(dg.client.deployments.abandon(find(dg, id).id, reason))
+        ended = dg.run(dg.client.deployments.abandon(find_id(dg, id), reason))
     output = invocation.output
     if output.json:
         record(output, ended)

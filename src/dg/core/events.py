@@ -42,6 +42,8 @@ class DeploymentFact(Fact):
     deployment: str
     service: str
     environment: str
+    number: int | None = None
+    """What people call it; not in facts that are older than this field."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -40,6 +40,8 @@ class Kind(Enum):
     """One of `choices`; only `=` and `!=`."""
     START = "start"
     """The beginning of an id in hexadecimal digits; only `=` and `!=`."""
+    NUMBER = "number"
+    """A whole number; only `=` and `!=`."""
     PERSON = "person"
     """A principal's id or name; only `=` and `!=`."""
     AGE = "age"
@@ -55,6 +57,7 @@ _OPERATORS: Mapping[Kind, tuple[str, ...]] = {
     Kind.WORD: _EQUALS + _CONTAINS,
     Kind.CHOICE: _EQUALS,
     Kind.START: _EQUALS,
+    Kind.NUMBER: _EQUALS,
     Kind.PERSON: _EQUALS,
     Kind.AGE: _ORDERS,
     Kind.DURATION: _ORDERS,
@@ -180,6 +183,10 @@ def _value(term: Term, field: Field, text: str) -> Any:
             raise _bad(f"`{term.source}`: {term.field} starts with hexadecimal digits")
         case Kind.START:
             return text.lower() + "%"
+        case Kind.NUMBER if not re.fullmatch("[0-9]{1,18}", text):
+            raise _bad(f"`{term.source}`: {term.field} is a whole number")
+        case Kind.NUMBER:
+            return int(text)
         case Kind.AGE | Kind.DURATION:
             return _micros(term, text)
         case Kind.WORD if term.op in _CONTAINS:
@@ -206,6 +213,8 @@ def _clause(op: str, field: Field, names: list[str], now: str) -> sa.ColumnEleme
 
 
 def _equal(op: str, field: Field, column: sa.ColumnElement[Any], names: list[str]) -> sa.ColumnElement[bool]:
+    if field.kind is Kind.NUMBER:
+        return column.in_([bindparam(name) for name in names])
     # Without coalesce an empty column would be neither equal nor unequal, and vanish from both lists.
     known = sa.func.coalesce(column, "")
     if op in _CONTAINS or field.kind is Kind.START:

@@ -16,6 +16,7 @@ _d = schema.deployments.c
 
 FIELDS: Fields = {
     "id": Field(Values.START, (_d.id,)),
+    "number": Field(Values.NUMBER, (_d.number,)),
     "service": Field(Values.WORD, (_d.service,)),
     "env": Field(Values.CHOICE, (_d.environment,), tuple(Environment)),
     "status": Field(Values.CHOICE, (_d.status,), tuple(Status)),

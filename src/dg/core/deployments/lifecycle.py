@@ -435,7 +435,12 @@ def finished(
 
 def about(deployment: Deployment) -> dict[str, Any]:
     service, environment = deployment.lane
-    return {"deployment": deployment.id, "service": service, "environment": environment}
+    return {
+        "deployment": deployment.id,
+        "service": service,
+        "environment": environment,
+        "number": deployment.number,
+    }
 
 
 def elapsed(begin: int | None, end: int | None) -> float | None:

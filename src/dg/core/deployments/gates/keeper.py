@@ -100,6 +100,7 @@ def keep(tx: Tx, lane: Facts, failed: Deployment, retry: Deployment) -> None:
             store.insert(tx, retry.id, approval)
             fact = events.ApprovalKept(
                 deployment=retry.id,
+                number=retry.number,
                 service=service,
                 environment=environment,
                 approver=approval.by,
@@ -122,6 +123,7 @@ def void(tx: Tx, deployment: Deployment, reason: str, now: int) -> None:
     for approval in standing:
         fact = events.ApprovalVoided(
             deployment=deployment.id,
+            number=deployment.number,
             service=service,
             environment=environment,
             approver=approval.by,

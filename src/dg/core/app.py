@@ -45,6 +45,7 @@ from dg.settings import Settings
 
 log = logging.getLogger(__name__)
 
+_LOOK = 10.0
 _MINUTE = 60.0
 
 
@@ -194,7 +195,10 @@ async def open_core(
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await access.owner_token(_owner()))
-            listed = (*deployment_jobs(parts, dispatcher, runners), *_house_jobs(settings, access, feed))
+            listed = (
+                *deployment_jobs(parts, dispatcher, runners),
+                *_house_jobs(settings, home, access, feed),
+            )
             await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
@@ -242,9 +246,14 @@ async def _flush(access: Access) -> None:
         log.warning("the last uses of tokens could not be noted: %s", problem)
 
 
-def _house_jobs(settings: Settings, access: Access, feed: Feed) -> tuple[Job, ...]:
+def _house_jobs(settings: Settings, home: Home, access: Access, feed: Feed) -> tuple[Job, ...]:
+    async def renew_owner_token() -> None:
+        if access.owner_token_due():
+            write_private(home.owner_token, await access.owner_token(_owner()))
+
     return (
         Job("access.flush", Every(_MINUTE), access.flush),
+        Job("access.renew_owner_token", Every(_LOOK), renew_owner_token),
         Job("ledger.anchor", Every(settings.ledger.anchor_interval), feed.anchor),
     )
 

@@ -281,7 +281,7 @@ class Access(Section):
     leeway: Duration = 5.0
     """How far the clocks of issuer and server may differ."""
     owner_ttl: Duration = 30 * 86400.0
-    """How long the token of the machine's owner lasts; each start of the server makes a new one."""
+    """How long the token of the machine's owner lasts; a new one is made at each start and halfway."""
     owner_overlap: Duration = 3600.0
     """How long the owner's token before it is good after a restart, for commands that wait."""
 

@@ -299,6 +299,24 @@ async def test_the_owners_old_token_ends_soon_after_a_restart(room: Room) -> Non
         await room.access.authenticate(new)
 
 
+async def test_the_owners_token_is_due_when_half_of_it_is_over(room: Room) -> None:
+    """A server that runs for longer than the token lasts must not lock out the owner of its machine."""
+    assert room.access.owner_token_due()
+    await room.access.owner_token("olga")
+    assert not room.access.owner_token_due()
+    await room.clock.advance(AccessSettings().owner_ttl / 2)
+    assert room.access.owner_token_due()
+
+
+async def test_the_owners_token_is_due_when_the_clock_was_set_back(room: Room) -> None:
+    await room.access.owner_token("olga")
+    room.clock.jump(-3600)
+    assert room.access.owner_token_due()
+    token = await room.access.owner_token("olga")
+    assert not room.access.owner_token_due()
+    await room.access.authenticate(token)
+
+
 async def test_no_issued_token_is_the_owners(room: Room) -> None:
     token, _ = await issued(room)
     now = room.clock.micros() // 1_000_000

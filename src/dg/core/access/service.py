@@ -284,10 +284,17 @@ class Access:
 
         return await self._db.write(work)
 
+    def owner_token_due(self) -> bool:
+        """Whether the newest token of the machine's owner has less than half of its time left, or begins in
+        what is the future again, since the clock was set back."""
+        left = max(self._owner_tokens.values(), default=0) - self._clock.micros()
+        whole = self._settings.owner_ttl * _SECOND
+        return not whole / 2 < left <= whole + self._settings.leeway * _SECOND
+
     async def owner_token(self, owner: str) -> str:
         """A fresh administrator's token for the machine's owner, whose name is `owner`.
 
-        Made at each start; the ones before it end soon (settings).
+        Made at each start and when it is due; the ones before it end soon (settings).
         """
         now = self._clock.micros()
         token_id = self._ids.new()

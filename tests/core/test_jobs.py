@@ -197,13 +197,15 @@ async def test_a_clock_that_was_a_day_ahead_does_not_cost_a_day(ground: Ground, 
     ids=["no 02:30 in spring", "two 02:30 in autumn"],
 )
 async def test_half_past_two_comes_once_when_the_clocks_change(
-    tmp_path: Path, database_url: str | None, day: str, expected: str
+    tmp_path: Path, database_url: str | None, observed: Observed, day: str, expected: str
 ) -> None:
+    """R34: as `Cron` says of a time of day that comes twice or not at all."""
     clock = ManualClock(at(day))
     async with open_ground(tmp_path, clock, url=database_url) as ground:
         runs = Runs(clock, Cron("30 2 * * *", "Europe/Berlin"))
         await beats(ground, clock, await scheduler(ground, runs.job), 20 * HOUR, step=60)
     assert runs.times == [expected]
+    observed("R34", "a night in which the clocks change", "runs at 02:30", len(runs.times), at_most=1)
 
 
 async def test_an_hourly_job_runs_in_the_doubled_hour_too(tmp_path: Path, database_url: str | None) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from tests.observed import Observed
 
 from dg.core import schema
 from dg.core.clock import SystemClock, to_datetime, to_micros

@@ -121,13 +121,15 @@ class PostgresqlDatabase(Database):
         self._reading = tuple(readers)
         self._at_work: set[asyncio.Future[Any]] = set()
         self._writing = asyncio.Lock()
+        self._away = False
+        """Whether the last try to have the writing session back failed: then nobody waits for the next."""
         self._doubt: _Doubt | None = None
 
     # --- in the event loop -----------------------------------------------------------------------
 
     async def write(self, fn: Callable[[Tx], T]) -> T:
         self._check()
-        if self._writer.lost:
+        if self._away:
             raise _down()
         try:
             async with asyncio.timeout(self._timeout):
@@ -182,7 +184,7 @@ class PostgresqlDatabase(Database):
 
     async def _commit_batch(self, batch: Sequence[Unit[Any]]) -> Sequence[Outcome]:
         async with self._writing:
-            if self._writer.lost:
+            if self._away:
                 return [Outcome(error=_down()) for _ in batch]
             try:
                 return await self._hop(self._writer, self._commit, batch)
@@ -192,6 +194,7 @@ class PostgresqlDatabase(Database):
                 self._give_up()
                 return [Outcome(error=_down()) for _ in batch]
             except (psycopg.Error, Problem) as error:
+                self._away = self._writer.lost
                 self._complain(error)
                 problem = translate(error) if isinstance(error, psycopg.Error) else error
                 return [Outcome(error=problem) for _ in batch]
@@ -226,8 +229,10 @@ class PostgresqlDatabase(Database):
             self._give_up()
             return False
         except (psycopg.Error, Problem) as error:
+            self._away = True
             self._complain(error)
             return False
+        self._away = False
         self._broken = None
         log.info("the database answers again")
         return True

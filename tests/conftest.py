@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import tempfile
 import uuid
 from collections.abc import Iterator
 
@@ -46,6 +47,14 @@ def _database(request: pytest.FixtureRequest) -> Iterator[str | None]:
     url = cluster.create(postgresql.TEMPLATE)
     yield url
     cluster.drop(url)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_state_of_ones_own() -> Iterator[None]:
+    """The command line, started here or as a process, remembers nothing where the user's own does."""
+    with tempfile.TemporaryDirectory() as folder, pytest.MonkeyPatch.context() as patch:
+        patch.setitem(os.environ, "XDG_STATE_HOME", folder)
+        yield
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from dg.api.call import Call, answer
 from dg.core.access.models import Principal, Role
 from dg.core.app import Core
 from dg.core.errors import Refused, Unauthenticated
-from dg.core.ledger import Entry, Head
+from dg.core.ledger import GENESIS, Entry, Head
+from dg.core.sighting import Sighting
 from dg.core.testing import ManualClock, person
 from dg.settings import Settings
 
@@ -101,6 +102,8 @@ class FakeAccess:
 class FakeFeed:
     """Facts are published by hand."""
 
+    sighting = Sighting("home", 0, GENESIS)
+
     def __init__(self) -> None:
         self.callbacks: list[Callable[[Sequence[Entry]], None]] = []
 
@@ -110,6 +113,9 @@ class FakeFeed:
 
     def visible(self, principal: Principal, entry: Entry) -> bool:
         return bool(principal.grants)
+
+    async def entry(self, seq: int) -> Head | None:
+        return None
 
     async def head(self, principal: Principal) -> Head:
         return Head(0, "")

@@ -18,6 +18,7 @@ from dg import __version__
 from dg.api import contract
 from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM
+from dg.core.sighting import HEAD, SEEN, read_head
 from dg.settings.tree import Server
 
 
@@ -199,3 +200,38 @@ async def test_a_bad_filter_of_a_stream_is_an_ordinary_error(api: Api) -> None:
         assert reason(answer) == (400, "invalid_filter")
         head = await viewer.head("/v1/events", headers={"accept": "text/event-stream"})
         assert head.headers["content-type"] == "application/json"
+
+
+# --- how far the ledger reaches
+
+
+async def test_an_answer_says_how_far_the_ledger_reaches(api: Api) -> None:
+    await api.core.pipelines.register(SYSTEM, api.pipeline())
+    async with api.caller("viewer", environment="staging") as viewer:
+        head = await api.core.feed.head(SYSTEM)
+        answers = [await viewer.get("/v1/whoami"), await viewer.get("/v1/deployments/figures?days=0")]
+        assert [answer.status_code for answer in answers] == [200, 400]
+        for answer in answers:
+            seen = read_head(answer.headers[HEAD])
+            assert seen == api.core.feed.sighting
+            assert seen is not None
+            assert (seen.seq, seen.hash) == (head.seq, head.hash)
+            assert SEEN not in answer.headers
+
+
+async def test_an_answer_says_which_hash_the_entry_has_that_was_asked_about(api: Api) -> None:
+    first = (await api.core.feed.read(SYSTEM, limit=1))[0]
+    async with api.caller("viewer") as viewer:
+        answer = await viewer.get("/v1/whoami", headers={SEEN: "1"})
+        assert answer.headers[SEEN] == f"1:{first.hash}"
+        for asked in ("0", "999999", "-1", "1e3", "x" * 5000, "9" * 30, ""):
+            answer = await viewer.get("/v1/whoami", headers={SEEN: asked})
+            assert (answer.status_code, SEEN in answer.headers) == (200, False)
+
+
+async def test_nobody_in_particular_is_told_nothing_of_the_ledger(api: Api) -> None:
+    async with api.caller() as nobody:
+        for path in ("/health", "/v1/versions", "/v1/whoami"):
+            answer = await nobody.get(path, headers={SEEN: "1"})
+            assert HEAD not in answer.headers
+            assert SEEN not in answer.headers

@@ -202,7 +202,7 @@ async def test_a_stream_has_no_gap_between_what_was_and_what_comes(stand: Stand)
             await stand.say(*(created() for _ in range(10)))
 
     writer = asyncio.ensure_future(writing())
-    await eventually(lambda: stand.feed._newest > 100)
+    await eventually(lambda: stand.feed.sighting.seq > 100)
     async with asyncio.timeout(30), aclosing(stand.feed.stream(ADMIN, after=50)) as stream:  # type: ignore[type-var]
         async for entry in stream:
             seen.append(entry.seq)

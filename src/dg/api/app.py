@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dg.api import auth, contract, errors, idempotency, json, origins, platform
+from dg.api import auth, contract, errors, idempotency, json, origins, platform, sightings
 from dg.api.call import PREFIX, Call, Handler, Lingering
 from dg.api.contract import ContractError, Operation
 from dg.api.deployments import deployments, figures, lanes, pipelines
@@ -153,6 +153,7 @@ class App:
         operation, values = self._router.find(scope["method"], _raw_path(scope))
         exchange.operation = operation.id
         principal = await auth.identify(self._core, operation.security, headers, peer)
+        exchange.sightings = await sightings.answer_headers(self._core.feed, principal, headers)
         arguments = operation.arguments(values, _query(scope), headers)
         body = await self._body(operation, receive, headers)
         wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], body)
@@ -226,6 +227,7 @@ class _Exchange:
         self.operation = UNROUTED
         self.status = 0
         self.origin: str | None = None
+        self.sightings: sightings.Headers = []
         self._head = method == "HEAD"
         self._send = send
 
@@ -237,6 +239,7 @@ class _Exchange:
                 (b"x-request-id", self.request_id.encode()),
                 (b"x-content-type-options", b"nosniff"),
                 *(origins.answer_headers(self.origin) if self.origin else ()),
+                *self.sightings,
             ]
         elif self._head:
             message["body"] = b""

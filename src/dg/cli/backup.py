@@ -108,6 +108,7 @@ def _show_restored(restored: Restored, seconds: float, output: Output) -> None:
     for deployment in restored.unstarted:
         output.line(output.glyph("failed"), f"{_named(deployment)} waited: ask for it again")
     output.line("What happened later is not known here: look what runs in each lane before you deploy.")
+    output.line("Who saw a longer ledger says so: `dg audit accept` there, and begin a new anchor file.")
     if restored.keys:
         output.line("Tokens that were revoked later are good again: revoke them once more.")
     else:

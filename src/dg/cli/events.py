@@ -83,7 +83,7 @@ def audit() -> None:
 @audit.command()
 @pass_invocation
 def verify(invocation: Invocation) -> int:
-    """Check that no entry was changed, removed or put in.
+    """Check that no entry was changed, removed or put in, also since this machine saw the record last.
 
     The first bad one is named. Works on the server's machine while the server is down, too.
     """
@@ -108,4 +108,32 @@ def _verdict(invocation: Invocation) -> Verdict:
 
         return verify(invocation)
     with server(invocation) as dg:
-        return dg.run(dg.client.events.verify())
+        verdict = dg.run(dg.client.events.verify())
+        if dg.client.ledger.unchecked:
+            # Only that answer showed whose ledger it is; the next one tells of the entry seen last.
+            dg.run(dg.client.whoami())
+        if verdict.ok and dg.client.ledger.doubt is not None:
+            return verdict.model_copy(update={"ok": False, "message": dg.client.ledger.doubt})
+    return verdict
+
+
+@audit.command()
+@pass_invocation
+def accept(invocation: Invocation) -> None:
+    """Take the record as it is now for what it is: after a restore from a backup, which made it shorter.
+
+    This machine then no longer warns that it saw another one.
+    """
+    from dg.cli.remote import server
+    from dg.core.errors import Unavailable
+
+    with server(invocation) as dg:
+        dg.run(dg.client.whoami())
+        found = dg.client.ledger.accept()
+    if found is None:
+        raise Unavailable("the server does not say how far its record reaches", reason="ledger")
+    output = invocation.output
+    if output.json:
+        output.record({"ledger": found.ledger, "seq": found.seq, "hash": found.hash})
+    else:
+        output.line(output.glyph("ok"), f"taken as it is, up to entry {found.seq}")

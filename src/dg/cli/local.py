@@ -15,6 +15,7 @@ from dg.cli.options import Invocation
 
 if TYPE_CHECKING:
     from dg.client.models import Verdict
+    from dg.core import ledger
     from dg.core.access.models import Principal
     from dg.core.app import Core
 
@@ -81,5 +82,22 @@ def verify(invocation: Invocation) -> Verdict:
     settings = invocation.settings().settings
     if settings.database.in_home and not Home(settings.home).state.exists():
         raise NotFound(f"{settings.home} holds no record of anything; choose another home with --home")
-    verdict = with_core(invocation, lambda core: core.feed.verify(owner()))
-    return Verdict.model_validate(asdict(verdict))
+    verdict, doubt = with_core(invocation, lambda core: _verify(invocation, core))
+    found = Verdict.model_validate(asdict(verdict))
+    return found.model_copy(update={"ok": False, "message": doubt}) if found.ok and doubt else found
+
+
+async def _verify(invocation: Invocation, core: Core) -> tuple[ledger.Verdict, str | None]:
+    """What the check found, and what does not fit what this machine saw of the ledger before."""
+    from dg.client.ledger import WAY_OUT, misfit, read_memory, state_file
+    from dg.core.sighting import Sighting
+
+    verdict, now = await core.feed.verify(owner()), core.feed.sighting
+    seen = read_memory(state_file(invocation.environ)).ledgers.get(now.ledger)
+    if seen is None:
+        return verdict, None
+    entry = await core.feed.entry(seen.seq)
+    problem = misfit(
+        now, Sighting(now.ledger, seen.seq, seen.hash), (entry.seq, entry.hash) if entry else None, seen.at
+    )
+    return verdict, f"the ledger {problem}; {WAY_OUT}" if problem else None

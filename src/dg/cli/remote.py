@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from dg.cli.options import Invocation
-from dg.cli.output import Output
+from dg.cli.output import Meaning, Output
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -32,6 +33,7 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
     from dg.client.app import Client
     from dg.client.auth import find
     from dg.client.errors import Unreachable
+    from dg.client.ledger import state_file
     from dg.client.sync import Blocking
     from dg.settings import default_home
 
@@ -40,7 +42,14 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
     environ = {} if invocation.home and not invocation.url else invocation.environ
     found = find(environ, home, url=invocation.url)
     authority = invocation.environ.get("DG_CA_FILE")
-    with Blocking(Client(found.url, found.token, ca_file=Path(authority) if authority else None)) as dg:
+    client = Client(
+        found.url,
+        found.token,
+        ca_file=Path(authority) if authority else None,
+        memory=state_file(invocation.environ),
+        complain=lambda said: warn(invocation, said),
+    )
+    with Blocking(client) as dg:
         try:
             yield dg
         except Unreachable as error:
@@ -49,6 +58,15 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
             raise Unreachable(
                 f"the server with the home {home} has stopped: start it with `dg serve`", url=found.url
             ) from error
+
+
+def warn(invocation: Invocation, sentence: str) -> None:
+    """Say on standard error what the command itself does not hang on."""
+    output = invocation.output.to(sys.stderr)
+    if output.json:
+        output.record({"warning": {"reason": "ledger", "message": sentence}})
+    else:
+        output.line(("dg: warning:", Meaning.ERR), sentence)
 
 
 def record(output: Output, model: BaseModel) -> None:

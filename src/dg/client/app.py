@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from random import Random, SystemRandom
 from types import TracebackType
@@ -9,11 +10,13 @@ from typing import Self
 
 import httpx
 
+from dg.client.auth import checked
 from dg.client.deployments import Deployments
 from dg.client.feed import Events
 from dg.client.figures import Figures
 from dg.client.http import Http, path
 from dg.client.lanes import Lanes
+from dg.client.ledger import Ledger
 from dg.client.pipelines import Pipelines
 from dg.client.tokens import Tokens
 from dg.client.wire import decode
@@ -31,6 +34,10 @@ class Client:
     may be repeated are: reading, and every write, which carries an Idempotency-Key. `timeout` is in seconds,
     for each phase of one try. `ca_file` (PEM) has the only authorities to believe, in place of the public
     ones. Raises Invalid for an address that is none or would show the token to all, and for a bad `ca_file`.
+
+    It holds what each answer says of the server's ledger against what it saw before, in the file `memory` too
+    when there is one (`dg.client.ledger.state_file` is the command line's); `complain` gets the sentence when
+    that does not fit, or it is logged as an error.
     """
 
     def __init__(
@@ -43,17 +50,22 @@ class Client:
         clock: Clock | None = None,
         random: Random | None = None,
         ca_file: Path | None = None,
+        memory: Path | None = None,
+        complain: Callable[[str], None] | None = None,
     ) -> None:
+        clock = clock or SystemClock()
+        self.url = checked(url)
+        self.ledger = Ledger(self.url, clock, memory, complain)
         self._http = Http(
-            url,
+            self.url,
             token,
             transport=transport,
             timeout=timeout,
-            clock=clock or SystemClock(),
+            clock=clock,
             random=random or SystemRandom(),
             ca_file=ca_file,
+            ledger=self.ledger,
         )
-        self.url = self._http.url
         self.deployments = Deployments(self._http)
         self.lanes = Lanes(self._http)
         self.pipelines = Pipelines(self._http)
@@ -71,4 +83,5 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.ledger.keep()
         await self._http.close()

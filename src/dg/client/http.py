@@ -13,8 +13,9 @@ from uuid import uuid4
 import httpx
 
 from dg import __version__
-from dg.client.auth import checked, checked_token
+from dg.client.auth import checked_token
 from dg.client.errors import Unintelligible, Unreachable, problem
+from dg.client.ledger import Ledger
 from dg.client.wire import JSON, clean
 from dg.core.clock import Clock
 from dg.core.errors import Invalid, Problem, Refused, TooMany, Unavailable
@@ -60,9 +61,11 @@ class Http:
         timeout: float,
         clock: Clock,
         random: Random,
+        ledger: Ledger,
         ca_file: Path | None = None,
     ) -> None:
-        self.url = checked(url)
+        self.url = url
+        self._ledger = ledger
         self.clock = clock
         self._random = random
         self._timeout = timeout
@@ -99,15 +102,17 @@ class Http:
         silence: float,
     ) -> AsyncIterator[httpx.Response]:
         """One open answer of media type `accept`; `silence` seconds without a byte are a lost connection."""
+        asking, known = self._ledger.ask()
         request = self._http.build_request(
             "GET",
             path,
             params=_given(query),
-            headers={"Accept": accept, **(headers or {})},
+            headers={"Accept": accept, **asking, **(headers or {})},
             timeout=self._phases(read=silence),
         )
         with _connection_errors(self.url):
             response = await self._http.send(request, stream=True)
+        self._ledger.observe(response.headers, known)
         try:
             with _connection_errors(self.url):
                 if response.is_error:
@@ -141,6 +146,7 @@ class Http:
         headers = {"Idempotency-Key": key} if key else {}
         attempt = 0
         while True:
+            asking, known = self._ledger.ask()
             try:
                 with _connection_errors(self.url):
                     response = await self._http.request(
@@ -148,9 +154,10 @@ class Http:
                         path,
                         params=_given(query),
                         json=body,
-                        headers=headers,
+                        headers={**headers, **asking},
                         timeout=self._phases(read=timeout or self._timeout),
                     )
+                self._ledger.observe(response.headers, known)
                 return _read(response)
             except Problem as error:
                 attempt += 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,11 +17,12 @@ from dg.core.access.service import Access
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, to_datetime
-from dg.core.database import Database, Shapes, Tx
+from dg.core.database import Database, Shapes, Statement, Tx
 from dg.core.errors import Invalid, Problem, Refused
 from dg.core.events import LedgerAnchored
 from dg.core.filters import Condition, Field, Fields, Kind, condition, parse
 from dg.core.ledger import Anchor, Check, Entry, Head, Verdict, Witness
+from dg.core.sighting import Sighting
 from dg.core.types import Environment
 
 log = logging.getLogger(__name__)
@@ -29,6 +31,7 @@ MAX_LIMIT = 1000
 
 _e = schema.ledger.c
 _shapes = Shapes()
+_HOME = Statement(sa.select(schema.meta.c.value).where(schema.meta.c.key == "home_id"))
 
 FIELDS: Fields = {
     "type": Field(Kind.WORD, (_e.type,)),
@@ -51,7 +54,7 @@ class Feed:
         access: Access,
         bus: Bus,
         clock: Clock,
-        head: Head,
+        sighting: Sighting,
         anchors: Anchors,
         witnesses: Callable[[], Sequence[Witness]],
     ) -> None:
@@ -59,7 +62,8 @@ class Feed:
         self._access = access
         self._bus = bus
         self._clock = clock
-        self._newest = head.seq
+        self.sighting = sighting
+        """How far the ledger reaches, for whoever may know that there is one."""
         self._anchors = anchors
         self._witnesses = witnesses
 
@@ -90,7 +94,7 @@ class Feed:
         """
         self._access.require_somewhere(principal, Action.EVENT_READ)
         self._conditions(principal, filter)
-        return self._follow(principal, self._newest if after is None else after, filter)
+        return self._follow(principal, self.sighting.seq if after is None else after, filter)
 
     async def _follow(self, principal: Principal, cursor: int, text: str | None) -> AsyncIterator[Entry]:
         with self._bus.doorbell(lambda entry: self.visible(principal, entry)) as bell:
@@ -116,6 +120,10 @@ class Feed:
         """The newest entry's seq and hash: whoever remembers it can prove later that nothing was cut off."""
         self._access.require_somewhere(principal, Action.EVENT_READ)
         return await self._db.read(ledger.head)
+
+    async def entry(self, seq: int) -> Head | None:
+        """The seq and hash of one entry, which tell nothing of what it says; None when there is none."""
+        return await self._db.glance(lambda tx: ledger.at(tx, seq))
 
     async def verify(self, principal: Principal) -> Verdict:
         """Check every entry, the head, what entries vouch for, and the anchors that a file keeps outside.
@@ -157,7 +165,7 @@ class Feed:
         if newest and (found is None or found.hash != newest.hash):
             raise Refused(
                 f"the ledger is not the one whose entry {newest.seq} was anchored at {newest.at}: "
-                "`dg audit verify` says where it differs",
+                "`dg audit verify` says where it differs; after a restore, begin a new anchor file",
                 reason="anchor",
             )
         now = to_datetime(self._clock.micros()).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -188,7 +196,7 @@ class Feed:
 
     def observe(self, entries: Sequence[Entry]) -> None:
         """Remember the newest entry, which is what "from now" means."""
-        self._newest = entries[-1].seq
+        self.sighting = replace(self.sighting, seq=entries[-1].seq, hash=entries[-1].hash)
 
 
 async def open_feed(
@@ -201,9 +209,15 @@ async def open_feed(
     witnesses: Callable[[], Sequence[Witness]] = tuple,
 ) -> Feed:
     """The feed of this ledger; `witnesses` makes those of one check."""
-    feed = Feed(db, access, bus, clock, await db.read(ledger.head), anchors or Anchors(), witnesses)
+    sighting = await db.read(_sighting)
+    feed = Feed(db, access, bus, clock, sighting, anchors or Anchors(), witnesses)
     bus.subscribe(feed.observe)
     return feed
+
+
+def _sighting(tx: Tx) -> Sighting:
+    head = ledger.head(tx)
+    return Sighting(str((tx.one(_HOME) or {"value": ""})["value"]), head.seq, head.hash)
 
 
 def _by_seq(anchors: Sequence[Anchor]) -> Mapping[int, Sequence[Anchor]]:

@@ -114,6 +114,8 @@ def forge(path: Path, name: str, change: Change = lambda _: None, content: bytes
         "runs/0190a3f0-0000-7000-8000-000000000000/../x",
         "runs/0190a3f0-0000-7000-8000-000000000000/work/x",
         "keys/.pem",
+        "keys/..",
+        "keys/a/b",
         "local.token",
         "dg.db\n",
         "./dg.db",

@@ -38,7 +38,7 @@ _EMPTY_MEMBER = (b"\x1f\x8b\x08\x10" + b"\0" * 5 + b"\xff", b"\0\x03\0" + b"\0" 
 
 _RUN_FILE = r"(ticket|cancel|end)\.json|events\.jsonl|runner\.err|log/[0-9]{12}-[0-9]{3}"
 _NAME = re.compile(
-    r"dg\.db|logs\.db|server\.toml|secrets\.toml|keys/[a-z0-9][a-z0-9_-]{0,40}\.pem"
+    r"dg\.db|logs\.db|server\.toml|secrets\.toml|keys/[A-Za-z0-9][A-Za-z0-9._-]{0,60}"
     rf"|git/{NAME_PATTERN.strip('^$')}\.bundle|runs/[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/({_RUN_FILE})"
 )
 

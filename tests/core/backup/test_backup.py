@@ -202,6 +202,14 @@ async def test_there_must_be_a_home(tmp_path: Path) -> None:
         await taken(tmp_path / "nowhere", tmp_path / "backup")
 
 
+async def test_a_home_is_backed_up_by_its_own_user(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+    with pytest.raises(Refused, match=r"belongs to another user .* run dg as that user"):
+        await taken(world.home.path, tmp_path / "backup")
+
+
 async def test_a_database_elsewhere_is_named(world: World, tmp_path: Path) -> None:
     settings = Settings.model_validate(
         {"home": world.home.path, "database": {"url": "postgresql://dg:hush-hush@db/dg"}}

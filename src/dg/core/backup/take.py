@@ -84,6 +84,12 @@ def _check(settings: Settings, home: Home, target: Path) -> None:
         )
     if not home.state.exists():
         raise NotFound(f"{home.path} holds no record of anything; choose another home with --home")
+    if home.path.stat().st_uid != os.geteuid():
+        # git refuses somebody else's repositories, root or not.
+        raise Refused(
+            f"{home.path} belongs to another user (uid {home.path.stat().st_uid}): run dg as that user",
+            reason="home_exposed",
+        )
     if target.exists() or target.is_symlink():
         raise Refused(f"{target} exists already; choose another name", reason="exists")
     if not target.parent.is_dir():

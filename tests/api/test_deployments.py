@@ -222,7 +222,8 @@ async def test_a_lane_is_rolled_back_to_what_ran_before(api: Api) -> None:
 
 
 async def test_a_failed_deployment_is_retried_from_the_step_that_failed(api: Api) -> None:
-    await registered(api, f"test -e {api.repository}/mended")
+    mended = api.core.settings.home.parent / "mended"
+    await registered(api, f"test -e {mended}")
     async with api.caller("operator") as operator, api.caller("approver") as approver:
         failed = await made(operator)
         await reached(operator, failed, "failed")
@@ -231,7 +232,7 @@ async def test_a_failed_deployment_is_retried_from_the_step_that_failed(api: Api
         unknown = await operator.post(path, json={"from_step": "ship"})
         (wrong,) = unknown.json()["error"]["details"]["errors"]
         assert (unknown.status_code, wrong["field"]) == (400, "from_step")
-        await asyncio.to_thread((api.repository / "mended").touch)
+        await asyncio.to_thread(mended.touch)
         answer = await operator.post(path, json={"note": "the disk was full"})
         assert answer.status_code == 201
         retry = answer.json()

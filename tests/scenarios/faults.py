@@ -7,7 +7,8 @@ import platform
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,16 +83,21 @@ def _inject(name: str, what: str) -> tuple[str, ...]:
 
 
 @contextmanager
-def suffering(fault: Fault, pid: int) -> Iterator[None]:
-    """Meanwhile each thread of `pid` counts its calls and meets the fault when it is there."""
+def suffering(fault: Fault, pid: int) -> Iterator[Callable[[], int]]:
+    """Meanwhile each thread of `pid` counts its calls and meets the fault when it is there.
+
+    Gives a function that says how many calls met it so far.
+    """
     threads = [path.name for path in Path(f"/proc/{pid}/task").iterdir()]
     attached = [word for thread in threads for word in ("-p", thread)]
-    with subprocess.Popen(("strace", *fault.arguments, *attached), stderr=subprocess.DEVNULL) as tracer:
-        try:
-            until(lambda: all(_traced(pid, thread) for thread in threads), "strace to attach")
-            yield
-        finally:
-            tracer.terminate()
+    with tempfile.NamedTemporaryFile("r") as calls:
+        argv = ("strace", *fault.arguments, "-o", calls.name, *attached)
+        with subprocess.Popen(argv, stderr=subprocess.DEVNULL) as tracer:
+            try:
+                until(lambda: all(_traced(pid, thread) for thread in threads), "strace to attach")
+                yield lambda: Path(calls.name).read_text().count("(INJECTED)")
+            finally:
+                tracer.terminate()
 
 
 def _traced(pid: int, thread: str) -> bool:

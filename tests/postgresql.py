@@ -54,12 +54,13 @@ class Cluster:
         """A fresh one that ends with the block."""
         with _folder() as folder:
             cluster = cls(folder, durable=durable, port=port)
-            cluster.make()
-            cluster.start()
-            try:
-                yield cluster
-            finally:
-                cluster.stop()
+            with _guarded(folder):
+                cluster.make()
+                cluster.start()
+                try:
+                    yield cluster
+                finally:
+                    cluster.stop()
 
     def make(self) -> None:
         """Create its data."""
@@ -137,6 +138,31 @@ def _folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+@contextmanager
+def _guarded(folder: Path) -> Iterator[None]:
+    """A process that ends what runs in `folder` when this one dies without doing so."""
+    argv = [sys.executable, "-m", "tests.postgresql", "--guard", str(folder), str(os.getpid())]
+    guard = subprocess.Popen(argv, cwd=Path(__file__).parents[1], start_new_session=True)
+    try:
+        yield
+    finally:
+        guard.terminate()
+        guard.wait(SECONDS)
+
+
+def _wait_for(owner: int) -> None:
+    """Until a process has ended; it may have already."""
+    with contextlib.suppress(ProcessLookupError):
+        select.select([os.pidfd_open(owner)], [], [])
+
+
+def _guard(folder: Path, owner: int) -> None:
+    _wait_for(owner)
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        os.kill(int((folder / "data" / "postmaster.pid").read_text().split()[0]), signal.SIGQUIT)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 def _give_away(folder: Path) -> None:
     if os.getuid() == 0:
         nobody = pwd.getpwnam("nobody")
@@ -195,7 +221,6 @@ def shared(run: str, owner: int) -> Cluster:
 
 
 def _keep(folder: Path, owner: int) -> None:
-    ended = os.pidfd_open(owner)
     _give_away(folder)
     cluster = Cluster(folder)
     cluster.make()
@@ -203,7 +228,7 @@ def _keep(folder: Path, owner: int) -> None:
     try:
         _make_template(cluster)
         (folder / "ready").touch()
-        select.select([ended], [], [])
+        _wait_for(owner)
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
@@ -223,4 +248,7 @@ def _make_template(cluster: Cluster) -> None:
 
 
 if __name__ == "__main__":
-    _keep(Path(sys.argv[1]), int(sys.argv[2]))
+    if sys.argv[1] == "--guard":
+        _guard(Path(sys.argv[2]), int(sys.argv[3]))
+    else:
+        _keep(Path(sys.argv[1]), int(sys.argv[2]))

@@ -202,12 +202,11 @@ async def open_core(
             await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
-        deployments = Deployments(parts, dispatcher)
         yield Core(
             settings=settings,
-            deployments=deployments,
-            approvals=Approvals(parts, dispatcher, deployments),
-            recovery=Recovery(parts, dispatcher, deployments),
+            deployments=Deployments(parts, dispatcher),
+            approvals=Approvals(parts, dispatcher),
+            recovery=Recovery(parts, dispatcher),
             lanes=Lanes(parts, dispatcher),
             pipelines=Pipelines(parts),
             figures=Figures(parts),

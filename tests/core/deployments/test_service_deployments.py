@@ -389,6 +389,14 @@ async def test_what_waits_can_be_changed_field_by_field(quiet: World) -> None:
     assert facts == [["note"], ["not_before"]]
 
 
+async def test_the_answer_to_a_change_says_what_it_waits_for_now(quiet: World) -> None:
+    deployment = await quiet.create()
+    later = UpdateDeployment(not_before=now(quiet) + 60 * SECOND)
+    changed = await quiet.core.deployments.update(OPERATOR, deployment.id, later)
+    assert changed.hold is not None
+    assert changed == await quiet.core.deployments.get(OPERATOR, deployment.id)
+
+
 async def test_nothing_to_change_and_times_gone_by_are_refused(quiet: World) -> None:
     deployment = await quiet.create()
     for request in ({}, {"not_before": 1}, {"expires_at": 1}):

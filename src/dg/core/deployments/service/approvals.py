@@ -6,7 +6,7 @@ content, not to a number.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg.core import events
@@ -29,10 +29,9 @@ from dg.core.deployments.models import (
     Verdict,
 )
 from dg.core.deployments.parts import Parts
-from dg.core.deployments.service import finding
-from dg.core.deployments.service.deployments import Deployments
+from dg.core.deployments.service import acting, finding
 from dg.core.errors import Forbidden, Refused
-from dg.core.idempotency import Once, once
+from dg.core.idempotency import Once
 from dg.core.text import plain
 
 _SECOND = 1_000_000
@@ -56,10 +55,9 @@ class _Case:
 class Approvals:
     """The decisions on deployments. Errors are those of `dg.core.errors`."""
 
-    def __init__(self, parts: Parts, dispatcher: Dispatcher, deployments: Deployments) -> None:
+    def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
         self._parts = parts
         self._dispatcher = dispatcher
-        self._deployments = deployments
 
     async def approve(
         self,
@@ -78,9 +76,11 @@ class Approvals:
             return _approve(tx, deployment, principal, request, self._parts.clock.micros())
 
         try:
-            return await self._decide(principal, id, Action.DEPLOYMENT_APPROVE, once, effect)
+            return await acting.act(
+                self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_APPROVE, once, effect
+            )
         except Refused as refused:
-            deployment = await self._deployments.get(principal, id)
+            deployment = await finding.deployment(self._parts, principal, id)
             raise await finding.with_changes(self._parts, deployment.service, refused) from None
 
     async def reject(
@@ -103,7 +103,9 @@ class Approvals:
             why = f"it was rejected: {reason}"
             return lifecycle.fail_pending(tx, deployment, Reason.REJECTED, why, now, principal)
 
-        return await self._decide(principal, id, Action.DEPLOYMENT_REJECT, once, effect)
+        return await acting.act(
+            self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_REJECT, once, effect
+        )
 
     async def override(
         self,
@@ -127,27 +129,9 @@ class Approvals:
                 _pass(tx, case, name, principal, request.reason)
             return _queue_again(tx, case)
 
-        return await self._decide(principal, id, Action.DEPLOYMENT_OVERRIDE, once, effect)
-
-    async def _decide(
-        self,
-        principal: Principal,
-        deployment_id: str,
-        action: Action,
-        key: Once | None,
-        effect: Callable[[Tx, Deployment], Deployment],
-    ) -> Deployment:
-        deployment = await self._deployments.get(principal, deployment_id)
-        parts = self._parts
-        parts.access.require(principal, action, deployment.environment, deployment.service)
-
-        def work(tx: Tx) -> Deployment:
-            decided = effect(tx, store.require(tx, deployment_id))
-            return lifecycle.view(tx, decided, parts.clock.micros())
-
-        changed = await parts.db.write(lambda tx: once(tx, principal, key, Deployment, parts.clock, work))
-        self._dispatcher.wake()
-        return changed
+        return await acting.act(
+            self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_OVERRIDE, once, effect
+        )
 
 
 def _check_person(principal: Principal) -> None:

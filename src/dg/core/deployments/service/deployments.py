@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Sequence
 
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
@@ -41,15 +40,12 @@ from dg.core.deployments.models import (
 )
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.previews import Preview, RollbackPreview
-from dg.core.deployments.service import creation, finding, previews
+from dg.core.deployments.service import acting, creation, finding, previews
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.filters import condition, parse
 from dg.core.idempotency import Once, once, seen
 from dg.core.remember import Remembered
-from dg.core.text import plain
 from dg.core.types import Environment
-
-T = TypeVar("T")
 
 _MOST_COMMITS = 200
 _KNOWN = 500
@@ -117,8 +113,7 @@ class Deployments:
 
     async def get(self, principal: Principal, id: str) -> Deployment:  # noqa: A002 - the public word
         """One deployment, with what it waits for and what people decided. Raises NotFound."""
-        now = self._parts.clock.micros()
-        return await self._read(principal, id, lambda tx, deployment: lifecycle.view(tx, deployment, now))
+        return await finding.deployment(self._parts, principal, id)
 
     async def list(
         self,
@@ -172,11 +167,11 @@ class Deployments:
             key = (id, deployment.revision, deployment.created_by_name)
             return self._ended.get(key, lambda: look(tx, deployment))
 
-        return await self._read(principal, id, work, few=True)
+        return await finding.read(self._parts, principal, id, work, few=True)
 
     async def steps(self, principal: Principal, id: str) -> tuple[Step, ...]:  # noqa: A002
         """The steps of a deployment's run, in order; none before it started."""
-        return await self._read(principal, id, lambda tx, _: store.steps(tx, id))
+        return await finding.read(self._parts, principal, id, lambda tx, _: store.steps(tx, id))
 
     async def logs(
         self,
@@ -192,7 +187,7 @@ class Deployments:
         def work(tx: Tx, deployment: Deployment) -> LogPage:
             return logs.page(tx, id, max(0, after), limit, complete=deployment.status in FINAL)
 
-        return await self._read(principal, id, work)
+        return await finding.read(self._parts, principal, id, work)
 
     async def wait_for_logs(self, id: str, after: int, timeout: float) -> None:  # noqa: A002
         """Return when there is a line numbered `after` or more, when it ended, or after `timeout` seconds."""
@@ -212,7 +207,7 @@ class Deployments:
             current = lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()).current
             return deployment, current.commit_sha if current else None
 
-        deployment, base = await self._read(principal, id, work)
+        deployment, base = await finding.read(self._parts, principal, id, work)
         return await self._parts.git.commits(deployment.service, base, deployment.commit_sha, _MOST_COMMITS)
 
     async def receipt(self, principal: Principal, id: str) -> bytes:  # noqa: A002
@@ -220,8 +215,8 @@ class Deployments:
 
         Raises Refused (`not_ended`) while it lives, NotFound when it ended before receipts were kept.
         """
-        deployment, body = await self._read(
-            principal, id, lambda tx, deployment: (deployment, receipts.find(tx, id))
+        deployment, body = await finding.read(
+            self._parts, principal, id, lambda tx, deployment: (deployment, receipts.find(tx, id))
         )
         if deployment.status not in FINAL:
             raise Refused(
@@ -267,9 +262,9 @@ class Deployments:
             tx.append(lifecycle.updated(changed, sorted(request.model_fields_set)), by=principal)
             return changed
 
-        changed = await self._act(principal, id, Action.DEPLOYMENT_UPDATE, once, effect)
-        self._dispatcher.wake()
-        return changed
+        return await acting.act(
+            self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_UPDATE, once, effect
+        )
 
     async def cancel(
         self,
@@ -286,7 +281,7 @@ class Deployments:
         """
         if then_rollback:
             deployment = await self.get(principal, id)
-            self._parts.access.require(principal, Action.DEPLOYMENT_ROLLBACK, *_scope(deployment))
+            self._parts.access.require(principal, Action.DEPLOYMENT_ROLLBACK, *finding.scope(deployment))
 
         def effect(tx: Tx, deployment: Deployment) -> Deployment:
             now = self._parts.clock.micros()
@@ -304,10 +299,11 @@ class Deployments:
                 tx, deployment, now, principal, then_rollback=then_rollback, reason=reason
             )
 
-        changed = await self._act(principal, id, Action.DEPLOYMENT_CANCEL, once, effect)
+        changed = await acting.act(
+            self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_CANCEL, once, effect
+        )
         if changed.status in ACTIVE:
             await self._dispatcher.cancel(id)
-        self._dispatcher.wake()
         return changed
 
     async def preview(self, principal: Principal, request: CreateDeployment) -> Preview:
@@ -386,52 +382,6 @@ class Deployments:
 
     # --- shared ----------------------------------------------------------------------------------
 
-    async def _act(
-        self,
-        principal: Principal,
-        deployment_id: str,
-        action: Action,
-        key: Once | None,
-        effect: Callable[[Tx, Deployment], Deployment],
-    ) -> Deployment:
-        """Check, then change one deployment as it stands, once per key."""
-        deployment = await self.get(principal, deployment_id)
-        self._parts.access.require(principal, action, *_scope(deployment))
-
-        def work(tx: Tx) -> Deployment:
-            return effect(tx, store.require(tx, deployment_id))
-
-        return await self._parts.db.write(
-            lambda tx: once(tx, principal, key, Deployment, self._parts.clock, work)
-        )
-
-    async def _read(
-        self,
-        principal: Principal,
-        deployment_id: str,
-        work: Callable[[Tx, Deployment], T],
-        *,
-        few: bool = False,
-    ) -> T:
-        """`work` on a deployment that the caller may see, a look at `few` rows or more. Raises NotFound."""
-
-        def seen(tx: Tx) -> T:
-            deployment = store.find(tx, deployment_id)
-            if deployment is None or not principal.may(Action.DEPLOYMENT_READ, *_scope(deployment)):
-                raise _Unseen(deployment)
-            return work(tx, deployment)
-
-        try:
-            return await (self._parts.db.glance if few else self._parts.db.read)(seen)
-        except _Unseen as unseen:
-            hidden = unseen.deployment
-        missing = NotFound(
-            f"there is no deployment {plain(deployment_id, limit=64)}; `dg status` shows those there are"
-        )
-        if hidden is not None:
-            self._parts.access.visible(principal, Action.DEPLOYMENT_READ, *_scope(hidden), missing)
-        raise missing
-
     def _with_holds(
         self, tx: Tx, found: Sequence[Deployment], *, gates: bool = False
     ) -> tuple[Deployment, ...]:
@@ -454,17 +404,6 @@ class Deployments:
             return deployment.model_copy(update=held)
 
         return tuple(map(with_hold, found))
-
-
-class _Unseen(Exception):
-    """The caller may not see a deployment, or there is none."""
-
-    def __init__(self, deployment: Deployment | None) -> None:
-        self.deployment = deployment
-
-
-def _scope(deployment: Deployment) -> tuple[str, str]:
-    return deployment.environment.value, deployment.service
 
 
 def _has_more(tx: Tx, deployment_id: str, after: int) -> bool:

@@ -1,21 +1,73 @@
-"""What several actions look up first: the service that is meant, its pipeline, where a page begins."""
+"""What several actions look up first: the deployment or the service that is meant, where a page begins."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 from dg.core.access.models import Action, Principal
+from dg.core.database import Tx
+from dg.core.deployments import lifecycle, store
 from dg.core.deployments import pipeline as pipelines
-from dg.core.deployments import store
-from dg.core.deployments.models import RegisteredPipeline
+from dg.core.deployments.models import Deployment, RegisteredPipeline
 from dg.core.deployments.parts import Parts
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.text import plain
 from dg.core.types import Environment
+
+T = TypeVar("T")
 
 MOST = 1000
 _PIPELINE_BYTES = 64 << 10
 _MOST_CHANGES = 20
 MOVED = frozenset({"stale_content", "outdated_base"})
 """Refusals of what somebody saw that is not so any more."""
+
+
+async def deployment(parts: Parts, principal: Principal, deployment_id: str) -> Deployment:
+    """One deployment, with what it waits for and what people decided. Raises NotFound."""
+    now = parts.clock.micros()
+    return await read(parts, principal, deployment_id, lambda tx, found: lifecycle.view(tx, found, now))
+
+
+async def read(
+    parts: Parts,
+    principal: Principal,
+    deployment_id: str,
+    work: Callable[[Tx, Deployment], T],
+    *,
+    few: bool = False,
+) -> T:
+    """`work` on a deployment that the caller may see, a look at `few` rows or more. Raises NotFound."""
+
+    def seen(tx: Tx) -> T:
+        found = store.find(tx, deployment_id)
+        if found is None or not principal.may(Action.DEPLOYMENT_READ, *scope(found)):
+            raise _Unseen(found)
+        return work(tx, found)
+
+    try:
+        return await (parts.db.glance if few else parts.db.read)(seen)
+    except _Unseen as unseen:
+        hidden = unseen.deployment
+    missing = NotFound(
+        f"there is no deployment {plain(deployment_id, limit=64)}; `dg status` shows those there are"
+    )
+    if hidden is not None:
+        parts.access.visible(principal, Action.DEPLOYMENT_READ, *scope(hidden), missing)
+    raise missing
+
+
+class _Unseen(Exception):
+    """The caller may not see a deployment, or there is none."""
+
+    def __init__(self, deployment: Deployment | None) -> None:
+        self.deployment = deployment
+
+
+def scope(deployment: Deployment) -> tuple[str, str]:
+    """Where rights on a deployment must hold: its environment and service."""
+    return deployment.environment.value, deployment.service
 
 
 def visible(principal: Principal, service: str) -> bool:

@@ -9,8 +9,7 @@ from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.models import ACTIVE, Deployment, RequestRetry
 from dg.core.deployments.parts import Parts
-from dg.core.deployments.service import creation, finding
-from dg.core.deployments.service.deployments import Deployments
+from dg.core.deployments.service import acting, creation, finding
 from dg.core.errors import Refused
 from dg.core.idempotency import Once, seen
 from dg.core.idempotency import once as idempotent
@@ -21,10 +20,9 @@ _SECOND = 1_000_000
 class Recovery:
     """The actions on deployments that went wrong. Errors are those of `dg.core.errors`."""
 
-    def __init__(self, parts: Parts, dispatcher: Dispatcher, deployments: Deployments) -> None:
+    def __init__(self, parts: Parts, dispatcher: Dispatcher) -> None:
         self._parts = parts
         self._dispatcher = dispatcher
-        self._deployments = deployments
 
     async def retry(
         self,
@@ -39,8 +37,8 @@ class Recovery:
         what a create does for the lane, a block, the branch and secrets.
         """
         parts = self._parts
-        failed = await self._deployments.get(principal, id)
-        parts.access.require(principal, Action.DEPLOYMENT_RETRY, failed.environment, failed.service)
+        failed = await finding.deployment(parts, principal, id)
+        parts.access.require(principal, Action.DEPLOYMENT_RETRY, *finding.scope(failed))
         if (answer := await parts.db.glance(lambda tx: seen(tx, principal, once, Deployment))) is not None:
             return answer
         wish = await self._wish(principal, failed, request)
@@ -62,20 +60,16 @@ class Recovery:
 
         Raises Refused (`not_running`, `not_cancelling`, and `too_early` before `deployments.abandon_after`).
         """
-        parts = self._parts
-        found = await self._deployments.get(principal, id)
-        parts.access.require(principal, Action.DEPLOYMENT_ABANDON, found.environment, found.service)
 
-        def effect(tx: Tx) -> Deployment:
-            deployment, now = store.require(tx, found.id), parts.clock.micros()
-            _check_stuck(deployment, now, parts.settings.deployments.abandon_after)
+        def effect(tx: Tx, deployment: Deployment) -> Deployment:
+            now = self._parts.clock.micros()
+            _check_stuck(deployment, now, self._parts.settings.deployments.abandon_after)
             return endings.abandon(tx, deployment, reason, now, principal)
 
-        ended = await parts.db.write(
-            lambda tx: idempotent(tx, principal, once, Deployment, parts.clock, effect)
+        ended = await acting.act(
+            self._parts, self._dispatcher, principal, id, Action.DEPLOYMENT_ABANDON, once, effect
         )
         self._dispatcher.abandon(ended)
-        self._dispatcher.wake()
         return ended
 
     async def _wish(self, principal: Principal, failed: Deployment, request: RequestRetry) -> creation.Wish:

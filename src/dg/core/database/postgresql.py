@@ -1,7 +1,7 @@
 """PostgreSQL: one writing session, which holds the right to write, and a few reading ones; a thread for each.
 
 Units of work run one after another as on SQLite, so no rule of a service has to be proved again for
-concurrent transactions (docs/decisions/0010).
+concurrent transactions (docs/decisions/0012).
 """
 
 from __future__ import annotations

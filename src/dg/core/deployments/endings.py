@@ -15,7 +15,7 @@ from dg.core.access.models import SYSTEM, Principal
 from dg.core.database import Tx
 from dg.core.deployments import quarantine, receipts, rollbacks, store
 from dg.core.deployments.gates import keeper
-from dg.core.deployments.lifecycle import about, create, elapsed, facts, finished
+from dg.core.deployments.lifecycle import create, elapsed, facts, finished
 from dg.core.deployments.models import Deployment, Kind, Reason, Status, StepStatus
 
 
@@ -58,7 +58,7 @@ def abandon(tx: Tx, deployment: Deployment, reason: str, now: int, by: Principal
     Facts: DeploymentAbandoned, DeploymentFinished, LaneLocked, RollbackDeclined.
     """
     fenced = store.change(tx, deployment, epoch=deployment.epoch + 1)
-    tx.append(events.DeploymentAbandoned(**about(fenced), reason=reason), by=by)
+    tx.append(events.DeploymentAbandoned(**fenced.identity, reason=reason), by=by)
     why = f"it did not stop and was abandoned: {reason}; what it had begun may still run"
     ended = _fail(tx, fenced, Ending("failed", Reason.INTERRUPTED, why, touched=True), now)
     store.set_lane(tx, *ended.lane, left_by=ended.id)
@@ -67,7 +67,7 @@ def abandon(tx: Tx, deployment: Deployment, reason: str, now: int, by: Principal
     if ended.cancel_then_rollback:
         ask = f"dg rollback {ended.service} --env {ended.environment} --override REASON"
         declined = f"{sentence}. Roll back when it is gone: {ask}"
-        tx.append(events.RollbackDeclined(**about(ended), message=declined), by=SYSTEM)
+        tx.append(events.RollbackDeclined(**ended.identity, message=declined), by=SYSTEM)
     return ended
 
 
@@ -103,7 +103,7 @@ def _undo(tx: Tx, rollback: Deployment, now: int) -> None:
     for undone in store.effects_since(tx, *rollback.lane, target.number):
         if undone.id != rollback.id:
             moved = store.move(tx, undone, Status.ROLLED_BACK, rolled_back_by=rollback.id)
-            tx.append(events.DeploymentRolledBack(**about(moved), rolled_back_by=rollback.id), by=SYSTEM)
+            tx.append(events.DeploymentRolledBack(**moved.identity, rolled_back_by=rollback.id), by=SYSTEM)
     bad = store.require(tx, rollback.rollback_of or "")
     why = bad.message or rollback.note
     sentence = f"{bad.version} was rolled back to {rollback.version}" + (f": {why}" if why else " by hand")
@@ -232,4 +232,4 @@ def _rolls_back(tx: Tx, failed: Deployment) -> bool:
 
 def _decline(tx: Tx, failed: Deployment, message: str, now: int) -> None:
     quarantine.lock(tx, failed, message, now, None)
-    tx.append(events.RollbackDeclined(**about(failed), message=message), by=SYSTEM)
+    tx.append(events.RollbackDeclined(**failed.identity, message=message), by=SYSTEM)

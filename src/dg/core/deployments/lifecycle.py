@@ -134,7 +134,9 @@ def _start(
     )
     store.replace_steps(tx, chosen.id, steps)
     store.set_lane(tx, *chosen.lane, holder=chosen.id)
-    tx.append(events.DeploymentStarted(**about(started), status=status.value, epoch=started.epoch), by=SYSTEM)
+    tx.append(
+        events.DeploymentStarted(**started.identity, status=status.value, epoch=started.epoch), by=SYSTEM
+    )
     return started
 
 
@@ -224,7 +226,7 @@ def _median(values: Sequence[float]) -> float | None:
 
 def updated(deployment: Deployment, changed: list[str]) -> events.DeploymentUpdated:
     """The fact that a pending deployment was changed."""
-    return events.DeploymentUpdated(**about(deployment), changed=changed)
+    return events.DeploymentUpdated(**deployment.identity, changed=changed)
 
 
 def override(tx: Tx, waiting: Deployment, reason: str, by: Principal) -> Deployment:
@@ -253,7 +255,7 @@ def request_cancel(
         cancel_then_rollback=then_rollback,
         message=deployment.message or cancelled_sentence(reason),
     )
-    fact = events.DeploymentCancelling(**about(asked), then_rollback=then_rollback, reason=reason)
+    fact = events.DeploymentCancelling(**asked.identity, then_rollback=then_rollback, reason=reason)
     tx.append(fact, by=by)
     return asked
 
@@ -273,7 +275,7 @@ def requeue(tx: Tx, deployment: Deployment) -> Deployment:
 def adopt(tx: Tx, deployment: Deployment) -> Deployment:
     """A server took over a live run; the epoch fences the writes of the one before it."""
     adopted = store.change(tx, deployment, epoch=deployment.epoch + 1)
-    tx.append(events.DeploymentAdopted(**about(adopted), epoch=adopted.epoch), by=SYSTEM)
+    tx.append(events.DeploymentAdopted(**adopted.identity, epoch=adopted.epoch), by=SYSTEM)
     return adopted
 
 
@@ -302,7 +304,7 @@ def _apply(tx: Tx, deployment: Deployment, status: Status, changes: dict[str, An
     if status is deployment.status:
         return store.change(tx, deployment, **changes)
     moved = store.move(tx, deployment, status, **changes)
-    tx.append(events.DeploymentAdvanced(**about(moved), status=status.value), by=SYSTEM)
+    tx.append(events.DeploymentAdvanced(**moved.identity, status=status.value), by=SYSTEM)
     return moved
 
 
@@ -316,7 +318,7 @@ def _step_started(
     if step.phase == "deploy":
         changes["touched"] = True
     tx.append(
-        events.StepStarted(**about(deployment), step=step.name, index=step.index, phase=step.phase),
+        events.StepStarted(**deployment.identity, step=step.name, index=step.index, phase=step.phase),
         by=SYSTEM,
     )
     if step.phase == "build" or deployment.status is not Status.BUILDING:
@@ -343,7 +345,7 @@ def _step_ended(tx: Tx, deployment: Deployment, event: Mapping[str, Any], change
     changes["outputs"] = {**deployment.outputs, **event.get("outputs", {})}
     tx.append(
         events.StepFinished(
-            **about(deployment),
+            **deployment.identity,
             step=step.name,
             index=step.index,
             phase=step.phase,
@@ -364,7 +366,7 @@ def create(tx: Tx, deployment: Deployment, by: Principal) -> Deployment:
     created = store.insert(tx, deployment)
     tx.append(
         events.DeploymentCreated(
-            **about(created),
+            **created.identity,
             kind=created.kind.value,
             version=created.version,
             commit=created.commit_sha,
@@ -421,7 +423,7 @@ def finished(
     """Make the receipt of what has just ended, and say that it has. Facts: DeploymentFinished."""
     tx.append(
         events.DeploymentFinished(
-            **about(ended),
+            **ended.identity,
             status=ended.status.value,
             reason=ended.reason.value if ended.reason else None,
             message=ended.message,
@@ -431,16 +433,6 @@ def finished(
         ),
         by=by,
     )
-
-
-def about(deployment: Deployment) -> dict[str, Any]:
-    service, environment = deployment.lane
-    return {
-        "deployment": deployment.id,
-        "service": service,
-        "environment": environment,
-        "number": deployment.number,
-    }
 
 
 def elapsed(begin: int | None, end: int | None) -> float | None:

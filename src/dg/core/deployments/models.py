@@ -239,6 +239,12 @@ class Deployment(_Model):
     def lane(self) -> tuple[str, str]:
         return self.service, self.environment.value
 
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every fact about it carries (`events.DeploymentFact`)."""
+        service, environment = self.lane
+        return {"deployment": self.id, "service": service, "environment": environment, "number": self.number}
+
 
 class StepStatus(StrEnum):
     PENDING = "pending"

@@ -93,19 +93,12 @@ def _facts(
 def keep(tx: Tx, lane: Facts, failed: Deployment, retry: Deployment) -> None:
     """Let approvals of `failed` count for its `retry` where it brings just the same. Facts: ApprovalKept."""
     bound = content_of(lane, retry)
-    service, environment = retry.lane
     for approval in store.of(tx, failed.id):
         stands = approval.verdict is Verdict.APPROVED and approval.voided_at is None
         if retry.guard and stands and approval.content == bound:
             store.insert(tx, retry.id, approval)
             fact = events.ApprovalKept(
-                deployment=retry.id,
-                number=retry.number,
-                service=service,
-                environment=environment,
-                approver=approval.by,
-                given_to=failed.id,
-                content=bound,
+                **retry.identity, approver=approval.by, given_to=failed.id, content=bound
             )
             tx.append(fact, by=SYSTEM)
 
@@ -115,20 +108,12 @@ def keep(tx: Tx, lane: Facts, failed: Deployment, retry: Deployment) -> None:
 
 def void(tx: Tx, deployment: Deployment, reason: str, now: int) -> None:
     """Let no decision about `deployment` count any more. Facts: ApprovalVoided."""
-    service, environment = deployment.lane
     standing = [approval for approval in store.of(tx, deployment.id) if approval.voided_at is None]
     if not standing:
         return
     store.void(tx, deployment.id, reason, now)
     for approval in standing:
-        fact = events.ApprovalVoided(
-            deployment=deployment.id,
-            number=deployment.number,
-            service=service,
-            environment=environment,
-            approver=approval.by,
-            reason=reason,
-        )
+        fact = events.ApprovalVoided(**deployment.identity, approver=approval.by, reason=reason)
         tx.append(fact, by=SYSTEM)
 
 

@@ -98,7 +98,7 @@ class Approvals:
             content = keeper.content_of(lifecycle.facts(tx, *deployment.lane, now, queue=False), deployment)
             no = Approval(by=principal.id, at=now, verdict=Verdict.REJECTED, content=content, note=reason)
             decisions.insert(tx, deployment.id, no)
-            fact = events.DeploymentRejected(**lifecycle.about(deployment), content=content, reason=reason)
+            fact = events.DeploymentRejected(**deployment.identity, content=content, reason=reason)
             tx.append(fact, by=principal)
             why = f"it was rejected: {reason}"
             return lifecycle.fail_pending(tx, deployment, Reason.REJECTED, why, now, principal)
@@ -165,7 +165,7 @@ def _approve(tx: Tx, deployment: Deployment, principal: Principal, request: Appr
     decisions.insert(tx, deployment.id, approval)
     gate = _judged_again(tx, case)[judge.APPROVALS]
     fact = events.DeploymentApproved(
-        **lifecycle.about(deployment),
+        **deployment.identity,
         content=case.inputs.content,
         given=int(gate.values["given"]),
         needed=int(gate.values["needed"]),
@@ -277,7 +277,7 @@ def _pass(tx: Tx, case: _Case, name: str, principal: Principal, reason: str) -> 
         note=reason,
     )
     decisions.insert(tx, deployment.id, override)
-    tx.append(events.GateOverridden(**lifecycle.about(deployment), gate=name, reason=reason), by=principal)
+    tx.append(events.GateOverridden(**deployment.identity, gate=name, reason=reason), by=principal)
 
 
 # --- what follows --------------------------------------------------------------------------------

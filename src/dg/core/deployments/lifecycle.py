@@ -182,7 +182,7 @@ def expected(
             name=step.name,
             phase=step.phase,
             reversible=step.reversible,
-            expected=_median(history.get(step.name, [])[:samples]),
+            expected=median(history.get(step.name, [])[:samples]),
         )
         for index, step in enumerate(planned)
     ]
@@ -220,7 +220,8 @@ def starts(tx: Tx, lane: lanes.Facts, samples: int) -> dict[str, int]:
     return lanes.starts(lane, free_at, lambda waits: seconds(waits.kind, waits.pipeline_sha256))
 
 
-def _median(values: Sequence[float]) -> float | None:
+def median(values: Sequence[float]) -> float | None:
+    """The middle one, the upper of two; None of none."""
     return sorted(values)[len(values) // 2] if values else None
 
 

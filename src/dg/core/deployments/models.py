@@ -254,6 +254,10 @@ class StepStatus(StrEnum):
     SKIPPED = "skipped"
 
 
+BEGAN = frozenset({StepStatus.RUNNING, StepStatus.SUCCESS, StepStatus.FAILED})
+"""States of a step that may have had an effect."""
+
+
 class Step(_Model):
     """One step of one deployment's run."""
 

@@ -12,10 +12,8 @@ from typing import Any
 from dg.core.access.models import Principal
 from dg.core.database import Tx
 from dg.core.deployments import pipeline, store
-from dg.core.deployments.models import Deployment, Kind, RequestRetry, Status, Step, StepStatus
+from dg.core.deployments.models import BEGAN, Deployment, Kind, RequestRetry, Status, Step, StepStatus
 from dg.core.errors import Invalid, Refused
-
-_BEGAN = (StepStatus.RUNNING, StepStatus.SUCCESS, StepStatus.FAILED)
 
 
 def begin(tx: Tx, failed: Deployment, request: RequestRetry) -> pipeline.Step:
@@ -140,7 +138,7 @@ def _began(tx: Tx, failed: Deployment) -> Iterator[str]:
     """Names of the steps that had begun in a deployment or in one that it retried."""
     tried: Deployment | None = failed
     while tried is not None:
-        yield from (step.name for step in store.steps(tx, tried.id) if step.status in _BEGAN)
+        yield from (step.name for step in store.steps(tx, tried.id) if step.status in BEGAN)
         tried = store.find(tx, tried.retry_of) if tried.retry_of else None
 
 

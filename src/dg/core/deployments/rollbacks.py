@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from dg.core.access.models import Principal
 from dg.core.database import Tx
 from dg.core.deployments import lanes, store
-from dg.core.deployments.models import Deployment, Kind, RequestRollback, Status, StepStatus
+from dg.core.deployments.models import BEGAN, Deployment, Kind, RequestRollback, Status
 from dg.core.errors import Refused
-
-_BEGAN = (StepStatus.RUNNING, StepStatus.SUCCESS, StepStatus.FAILED)
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def irreversible(tx: Tx, target: Deployment) -> tuple[str, ...]:
         for deployment in store.effects_since(tx, *target.lane, target.number)
         if deployment.kind is not Kind.ROLLBACK
         for step in store.steps(tx, deployment.id)
-        if not step.reversible and step.status in _BEGAN
+        if not step.reversible and step.status in BEGAN
     ]
     return tuple(dict.fromkeys(names))
 

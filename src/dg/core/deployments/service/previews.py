@@ -111,7 +111,7 @@ def _outlook(tx: Tx, parts: Parts, wish: creation.Wish, plan: pipeline.Pipeline)
         asked=asked,
         current=lane.current,
         problems=tuple(creation.refusals(tx, wish, lane)),
-        steps=lifecycle.expected(tx, asked.lane, kind, _running(plan, kind), samples),
+        steps=lifecycle.expected(tx, asked.lane, kind, plan.running(kind), samples),
         starts=lanes.next_up(behind) == asked,
         hold=lanes.hold(behind, asked),
         gates=tuple(behind.gates.get(asked.id, ())),
@@ -195,7 +195,7 @@ def _back(tx: Tx, parts: Parts, lane: tuple[str, str], request: RequestRollback)
         return _Back(prospect, past)
     then = _snapshot(tx, prospect.wish.target)
     samples = parts.settings.deployments.eta_samples
-    running = _running(then, Kind.ROLLBACK) if then else []
+    running = then.running(Kind.ROLLBACK) if then else []
     return _Back(
         prospect,
         past,
@@ -213,7 +213,7 @@ def _past(ended: Sequence[Deployment]) -> PastRollbacks:
     ]
     return PastRollbacks(
         count=len(ended),
-        p50=sorted(took)[len(took) // 2] if took else None,
+        p50=lifecycle.median(took),
         last=ended[0].status if ended else None,
         last_at=ended[0].completed_at if ended else None,
     )
@@ -317,10 +317,6 @@ def _check_visible(parts: Parts, principal: Principal, lane: tuple[str, str]) ->
     service, environment = lane
     missing = NotFound(f"there is no lane {service}/{environment} that you may see")
     parts.access.visible(principal, Action.DEPLOYMENT_READ, environment, service, missing)
-
-
-def _running(plan: pipeline.Pipeline, kind: Kind) -> list[pipeline.Step]:
-    return [step for step in plan.steps if step.runs_on(kind)]
 
 
 def _planned(

@@ -14,6 +14,7 @@ from typing import Any, Literal
 import httpx
 import pytest
 from tests.api.checked import CheckedTransport
+from tests.tls import make_certificate
 
 from dg.api.app import App, create_app
 from dg.core.access.models import SYSTEM, Role
@@ -108,25 +109,7 @@ def first_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """A certificate for localhost and its key."""
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    asked = (
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    )
-    named = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    subprocess.run(
-        ["openssl", *asked, *named, "-keyout", key, "-out", certificate], check=True, capture_output=True
-    )
-    key.chmod(0o600)
-    return certificate, key
+    return make_certificate(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.client.servers import Server, serving
 from tests.scenarios.house import free_port
+from tests.tls import make_certificate
 
 from dg.client.app import Client
 from dg.client.errors import Unreachable
@@ -20,23 +21,7 @@ from dg.core.errors import Invalid
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Signs itself; its key stands beside it."""
-    folder = tmp_path_factory.mktemp("authority")
-    made = folder / "server.crt"
-    asked = (
-        "req",
-        "-x509",
-        "-newkey",
-        "ec",
-        "-pkeyopt",
-        "ec_paramgen_curve:prime256v1",
-        "-nodes",
-        "-days",
-        "1",
-    )
-    named = ("-subj", "/CN=dg", "-addext", "subjectAltName=IP:127.0.0.1")
-    command = ["openssl", *asked, *named, "-keyout", str(made.with_suffix(".key")), "-out", str(made)]
-    subprocess.run(command, check=True, capture_output=True)
-    made.with_suffix(".key").chmod(0o600)
+    made, _ = make_certificate(tmp_path_factory.mktemp("authority"))
     return made
 
 

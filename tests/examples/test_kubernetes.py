@@ -11,11 +11,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from tests.core.deployments.githttps import make_certificate
 from tests.examples.example import adopt, deploy, logs
 from tests.examples.kubernetes import Cluster, serving
 from tests.processes import seen_in_processes
 from tests.scenarios.house import House
+from tests.tls import make_certificate
 
 pytestmark = [
     pytest.mark.long,

@@ -19,6 +19,7 @@ import httpx
 import pytest
 from tests.client.servers import serving
 from tests.scenarios.house import free_port, until
+from tests.tls import make_certificate
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
@@ -79,12 +80,7 @@ def documented(language: str) -> str:
 def certificate(folder: Path) -> Path:
     """For 127.0.0.1; certificate and key in one file, as HAProxy reads them."""
     made = folder / "dg.pem"
-    asked = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
-    named = ("-subj", "/CN=dg", "-addext", "subjectAltName=IP:127.0.0.1")
-    command = ["openssl", *asked, *named, "-keyout", str(made), "-out", str(folder / "only.crt")]
-    subprocess.run(command, check=True, capture_output=True)
-    with made.open("a") as both:
-        both.write((folder / "only.crt").read_text())
+    made.write_text("".join(part.read_text() for part in make_certificate(folder)))
     return made
 
 

@@ -121,13 +121,3 @@ def serving(server: GitHttps) -> Iterator[GitHttps]:
         server.shutdown()
         server.server_close()
         thread.join()
-
-
-def make_certificate(folder: Path) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 that signs itself, and its key."""
-    certificate, key = folder / "tls.crt", folder / "tls.key"
-    made = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "1")
-    named = ("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1")
-    argv = ["openssl", "req", "-x509", *made, *named, "-keyout", str(key), "-out", str(certificate)]
-    subprocess.run(argv, check=True, capture_output=True)
-    return certificate, key

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.core.deployments.githttps import GitHttps, make_certificate, serving
+from tests.core.deployments.githttps import GitHttps, serving
 from tests.core.deployments.world import ADMIN, Repository, World, open_world, step
 from tests.processes import seen_in_processes
 from tests.scenarios.house import until
 from tests.sshd import Sshd, make_key, needs_sshd, sshd
+from tests.tls import make_certificate
 
 from dg.core.clock import SystemClock
 from dg.core.command import run

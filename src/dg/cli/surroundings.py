@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dg.cli.finding import Finding
-from dg.core.clock import to_datetime
+from dg.cli.words import moment
 from dg.core.home import Home
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def newest_event(state: Path) -> int | None:
 
 def not_before(newest: int, now: int) -> Finding:
     if now >= newest - BACKWARDS:
-        return Finding("history", "ok", f"the newest event is of {to_datetime(newest):%Y-%m-%d %H:%M:%S} UTC")
+        return Finding("history", "ok", f"the newest event is of {moment(newest)}")
     message = f"the newest event is {(newest - now) // 1_000_000} s ahead of the clock"
     return Finding("history", "fail", message, "the clock was set back: set it right before more is written")
 

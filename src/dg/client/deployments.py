@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator
 
 from dg.client.errors import Unreachable
 from dg.client.http import Http, Patience, path
-from dg.client.wire import decode, encode
+from dg.client.wire import JSON, decode, encode
 from dg.core.deployments.models import (
     FINAL,
     Approve,
@@ -88,50 +88,37 @@ class Deployments:
     ) -> Deployment:
         """Stop a deployment; a running one ends a little later. Raises Refused when it has ended."""
         body = {"then_rollback": then_rollback, **({"reason": reason} if reason else {})}
-        return decode(
-            Deployment,
-            await self._http.write("POST", path("deployments", deployment_id, "cancel"), body, key=key),
-        )
+        return await self._act(deployment_id, "cancel", body, key)
 
     async def rollback(
         self, deployment_id: str, request: RequestRollback, *, key: str | None = None
     ) -> Deployment:
         """Roll back the lane of `deployment_id`; the answer is the rollback, a deployment of its own."""
-        answer = await self._http.write(
-            "POST", path("deployments", deployment_id, "rollback"), encode(request), key=key
-        )
-        return decode(Deployment, answer)
+        return await self._act(deployment_id, "rollback", encode(request), key)
 
     async def retry(self, deployment_id: str, request: RequestRetry, *, key: str | None = None) -> Deployment:
         """Take a failed deployment up again; the answer is the retry. Raises Refused, such as `confirm`."""
-        answer = await self._http.write(
-            "POST", path("deployments", deployment_id, "retry"), encode(request), key=key
-        )
-        return decode(Deployment, answer)
+        return await self._act(deployment_id, "retry", encode(request), key)
 
     async def abandon(self, deployment_id: str, reason: str, *, key: str | None = None) -> Deployment:
         """Give up on one that was asked to stop and does not. Raises Refused (`too_early`), Forbidden."""
-        where = path("deployments", deployment_id, "abandon")
-        return decode(Deployment, await self._http.write("POST", where, {"reason": reason}, key=key))
+        return await self._act(deployment_id, "abandon", {"reason": reason}, key)
 
     async def approve(self, deployment_id: str, request: Approve, *, key: str | None = None) -> Deployment:
         """Agree to a deployment. Raises Refused (`stale_content` when what was seen moved), Forbidden."""
-        answer = await self._http.write(
-            "POST", path("deployments", deployment_id, "approve"), encode(request), key=key
-        )
-        return decode(Deployment, answer)
+        return await self._act(deployment_id, "approve", encode(request), key)
 
     async def reject(self, deployment_id: str, reason: str, *, key: str | None = None) -> Deployment:
         """Refuse a deployment that waits; the answer has ended. Raises Refused, Forbidden."""
-        where = path("deployments", deployment_id, "reject")
-        return decode(Deployment, await self._http.write("POST", where, {"reason": reason}, key=key))
+        return await self._act(deployment_id, "reject", {"reason": reason}, key)
 
     async def override(self, deployment_id: str, request: Override, *, key: str | None = None) -> Deployment:
         """Pass closed gates, all of them or none. Raises Refused for open ones, Forbidden."""
-        answer = await self._http.write(
-            "POST", path("deployments", deployment_id, "override"), encode(request), key=key
-        )
-        return decode(Deployment, answer)
+        return await self._act(deployment_id, "override", encode(request), key)
+
+    async def _act(self, deployment_id: str, action: str, body: JSON, key: str | None) -> Deployment:
+        where = path("deployments", deployment_id, action)
+        return decode(Deployment, await self._http.write("POST", where, body, key=key))
 
     async def status(self, deployment_id: str) -> Progress:
         """Status, progress and the last log lines: cheap to ask often."""

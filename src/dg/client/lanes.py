@@ -36,7 +36,7 @@ class Lanes:
         lasting: str | None = None,
         key: str | None = None,
     ) -> Lane:
-        """Close one lane. Raises Refused when it is locked already."""
+        """Close one lane. Raises Refused when it is locked by hand already."""
         body = {"reason": reason, **_end(until, lasting)}
         return decode(
             Lane, await self._http.write("POST", path("lanes", service, environment, "lock"), body, key=key)
@@ -45,7 +45,7 @@ class Lanes:
     async def unlock(
         self, service: str, environment: Environment, *, reason: str | None = None, key: str | None = None
     ) -> Lane:
-        """Open a locked lane. Raises Refused when it is not locked."""
+        """Open a lane; one that is open stays so."""
         body = {"reason": reason} if reason else {}
         return decode(
             Lane, await self._http.write("POST", path("lanes", service, environment, "unlock"), body, key=key)

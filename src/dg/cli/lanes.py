@@ -52,7 +52,7 @@ def why(invocation: Invocation, service: str, environment: Environment) -> int:
     else:
         _print(found, output)
         output.table([_waits(each) for each in queue])
-    return ExitCode.REFUSED if found.state.value in ("locked", "frozen") else ExitCode.OK
+    return ExitCode.REFUSED if found.state.closed else ExitCode.OK
 
 
 def _waits(waiting: Waiting) -> list[Text]:

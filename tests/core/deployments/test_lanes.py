@@ -268,7 +268,7 @@ def test_next_is_the_first_of_those_that_are_due_and_admitted(
     rivals = rollbacks or due
     assert chosen in rivals
     assert all((chosen.queued_at, chosen.number) <= (d.queued_at, d.number) for d in rivals)
-    if lanes.state(lane) in lanes.CLOSED:
+    if lanes.state(lane).closed:
         assert chosen.kind is Kind.ROLLBACK
 
 
@@ -293,7 +293,7 @@ def test_it_is_next_exactly_when_its_hold_says_so(
 ) -> None:
     ready = [found.model_copy(update={"not_before": None}) for found in queue]
     lane = facts(queue=ready, **closing)
-    if lanes.state(lane) not in lanes.CLOSED:
+    if not lanes.state(lane).closed:
         says = [found for found in ready if lanes.hold(lane, found) == "It is next and starts at once."]
         assert says == [found for found in (lanes.next_up(lane),) if found is not None]
 

@@ -16,9 +16,6 @@ _SECOND = 1_000_000
 MOST_WAITING = 100
 """Those behind them in a longer queue are not told when they start: it would not come true anyway."""
 
-CLOSED = frozenset({LaneState.FROZEN, LaneState.LOCKED})
-"""States in which nothing new is taken."""
-
 
 @dataclass(frozen=True)
 class Facts:

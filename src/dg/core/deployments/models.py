@@ -416,6 +416,11 @@ class LaneState(StrEnum):
     BUSY = "busy"
     OPEN = "open"
 
+    @property
+    def closed(self) -> bool:
+        """Whether nothing new is taken."""
+        return self in (LaneState.FROZEN, LaneState.LOCKED)
+
 
 class Lane(_Model):
     """A lane: one service in one environment; one deployment at a time holds it.

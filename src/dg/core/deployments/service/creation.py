@@ -89,7 +89,7 @@ def refusals(tx: Tx, wish: Wish, lane: lanes.Facts) -> Iterator[Refused]:
     yield from _outdated(wish, lane)
     if block := store.block(tx, *deployment.lane, deployment.commit_sha):
         yield Refused(lanes.blocked(block), reason="version_blocked")
-    if lanes.state(lane) in lanes.CLOSED and (deployment.not_before or 0) <= lane.now:
+    if lanes.state(lane).closed and (deployment.not_before or 0) <= lane.now:
         yield Refused(lanes.explain(lane), reason="lane_closed")
     if refuses_queue(wish) and (lane.holder or lane.queue):
         first = lane.holder or lanes.in_order(lane.queue)[0]

@@ -76,32 +76,27 @@ class Desk:
         self.file = file
         self.said: list[str] = []
 
-    async def look(self, server: Server, url: str = THERE, times: int = 1) -> list[str]:
-        """One run of a program that asks `times`; what it complained of."""
-        self.said = []
-        transport = httpx.MockTransport(server)
-        async with Client(
+    def client(self, server: Server, url: str) -> Client:
+        """A program that speaks to `server`, and remembers and complains here."""
+        return Client(
             url,
             "tok.en",
-            transport=transport,
+            transport=httpx.MockTransport(server),
             clock=InstantClock(),
             memory=self.file,
             complain=self.said.append,
-        ) as client:
+        )
+
+    async def look(self, server: Server, url: str = THERE, times: int = 1) -> list[str]:
+        """One run of a program that asks `times`; what it complained of."""
+        self.said = []
+        async with self.client(server, url) as client:
             for _ in range(times):
                 await client.whoami()
         return self.said
 
     async def accept(self, server: Server, url: str = THERE) -> None:
-        transport = httpx.MockTransport(server)
-        async with Client(
-            url,
-            "tok.en",
-            transport=transport,
-            clock=InstantClock(),
-            memory=self.file,
-            complain=self.said.append,
-        ) as client:
+        async with self.client(server, url) as client:
             await client.whoami()
             assert client.ledger.accept() is not None
 

@@ -11,17 +11,14 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.core.access.room import signing_key
+from tests.core.access.room import access_to
 
-from dg.core.access.service import open_access
 from dg.core.anchors import Anchors
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
-from dg.core.home import write_private
 from dg.core.ledger import GENESIS, Anchor
 from dg.core.testing import Ground, ManualClock, open_ground, person
-from dg.settings.tree import Access as AccessSettings
 
 ADMIN = person("admin", name="ada")
 KEEP = "import sys; open(sys.argv[1], 'ab').write(sys.stdin.buffer.read())"
@@ -54,16 +51,7 @@ class Stand:
 
 
 async def stand_on(ground: Ground, anchors: Anchors) -> Stand:
-    write_private(ground.home.keys / "issuer.pem", signing_key())
-    access = await open_access(
-        ground.db,
-        bus=ground.bus,
-        clock=ground.clock,
-        ids=ground.ids,
-        tasks=ground.tasks,
-        home=ground.home,
-        settings=AccessSettings(),
-    )
+    access = await access_to(ground)
     feed = await open_feed(ground.db, access=access, bus=ground.bus, clock=ground.clock, anchors=anchors)
     return Stand(ground, feed, anchors)
 

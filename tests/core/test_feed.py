@@ -10,10 +10,10 @@ from pathlib import Path
 from shutil import copyfile
 
 import pytest
+from tests.core.access.room import access_to
 from tests.core.vandal import damage
 
 from dg.core.access.models import Principal
-from dg.core.access.service import open_access
 from dg.core.anchors import Anchors
 from dg.core.database import Tx
 from dg.core.errors import Forbidden, Invalid, Unavailable
@@ -21,7 +21,6 @@ from dg.core.events import DeploymentCreated, Fact, FreezeSet, LaneLocked, Serve
 from dg.core.feed import Feed, open_feed
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, eventually, open_ground, person
-from dg.settings.tree import Access as AccessSettings
 
 ADMIN = person("admin", name="ada")
 
@@ -54,15 +53,7 @@ class Stand:
 
 
 async def stand_on(ground: Ground, *, anchored: bool = True) -> Stand:
-    access = await open_access(
-        ground.db,
-        bus=ground.bus,
-        clock=ground.clock,
-        ids=ground.ids,
-        tasks=ground.tasks,
-        home=ground.home,
-        settings=AccessSettings(),
-    )
+    access = await access_to(ground)
     file = ground.home.path / "anchors.jsonl" if anchored else None
     feed = await open_feed(
         ground.db, access=access, bus=ground.bus, clock=ground.clock, anchors=Anchors(file)

@@ -11,19 +11,18 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from tests.core.access.room import access_to
 from tests.core.disk import SmallDisk
 
 from dg import __version__
 from dg.core import schema
 from dg.core.access.models import SYSTEM
-from dg.core.access.service import open_access
 from dg.core.clock import Clock, SystemClock
 from dg.core.database import SqliteDatabase, SqliteFile, Statement, open_database
 from dg.core.errors import Forbidden, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.system import LoopLag, System
 from dg.core.testing import Ground, ManualClock, eventually, open_ground, person, settle
-from dg.settings.tree import Access as AccessSettings
 from dg.settings.tree import Health
 
 INSERT = Statement(schema.meta.insert())
@@ -35,15 +34,7 @@ async def opened(
 ) -> AsyncIterator[tuple[Ground, System]]:
     """A system over an open home with both databases."""
     async with open_ground(path, clock or SystemClock()) as ground:
-        access = await open_access(
-            ground.db,
-            bus=ground.bus,
-            clock=ground.clock,
-            ids=ground.ids,
-            tasks=ground.tasks,
-            home=ground.home,
-            settings=AccessSettings(),
-        )
+        access = await access_to(ground)
         file = SqliteFile(ground.home.logs, durable=False, busy_timeout=0.1)
         async with open_database(file, clock=ground.clock, tasks=ground.tasks) as logs:
             yield (

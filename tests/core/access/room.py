@@ -39,16 +39,20 @@ def signing_key() -> str:
         return (Path(folder) / "issuer.pem").read_text()
 
 
-async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
+async def access_to(ground: Ground, settings: AccessSettings | None = None) -> Access:
     """Open access as a server's start does."""
     write_private(ground.home.keys / "issuer.pem", signing_key())
-    access = await open_access(
+    return await open_access(
         ground.db,
         bus=ground.bus,
-        clock=clock,
+        clock=ground.clock,
         ids=ground.ids,
         tasks=ground.tasks,
         home=ground.home,
-        settings=settings,
+        settings=settings or AccessSettings(),
     )
-    return Room(ground, clock, access, settings)
+
+
+async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
+    """Open access over a ground that has this clock."""
+    return Room(ground, clock, await access_to(ground, settings), settings)

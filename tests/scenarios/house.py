@@ -18,6 +18,7 @@ from typing import TypeVar
 import pytest
 
 from dg.client.app import Client
+from dg.core.deployments.models import CreateDeployment, Deployment
 from dg.core.home import Home
 from dg.runner import processes
 from dg.sandbox.server import end_runners, environ
@@ -231,6 +232,12 @@ class House:
     def client(self) -> Client:
         """Open with `async with`; the owner's."""
         return Client(self.url, self.token)
+
+    async def deploy(self, dg: Client, wish: CreateDeployment) -> Deployment:
+        """Ask for a deployment; what still runs of it when the house is closed is ended."""
+        deployment = await dg.deployments.create(wish)
+        self.deployments.add(deployment.id)
+        return deployment
 
     def dg(
         self, *arguments: str, token: str | None = None, seconds: float = START_SECONDS

@@ -93,9 +93,7 @@ async def test_two_people_agree_to_what_they_saw_and_an_admin_passes_the_window(
 
 
 async def _ask(house: House, who: Person, commit: str) -> Deployment:
-    asked = await who.api.deployments.create(CreateDeployment(environment=PRODUCTION, ref=commit))
-    house.deployments.add(asked.id)
-    return asked
+    return await house.deploy(who.api, CreateDeployment(environment=PRODUCTION, ref=commit))
 
 
 async def _nobody_else_may(ana: Person, robot: Person, deployment: Deployment) -> None:

@@ -34,8 +34,7 @@ class Load:
         async with self._house.client() as dg:
             wish = CreateDeployment(environment=LANES[number % len(LANES)], ref="main")
             while not stop.is_set():
-                deployment = await dg.deployments.create(wish)
-                self._house.deployments.add(deployment.id)
+                deployment = await self._house.deploy(dg, wish)
                 self.acknowledged.append(deployment)
 
 
@@ -88,8 +87,8 @@ async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment
         await truth.books_are_in_order(house, client)
         for environment in LANES:
             await truth.open_lane(client, environment)
-        again = await client.deployments.create(
-            CreateDeployment(environment=Environment.STAGING, ref=acknowledged[0].commit_sha)
+        again = await house.deploy(
+            client, CreateDeployment(environment=Environment.STAGING, ref=acknowledged[0].commit_sha)
         )
         assert (await truth.end_of(client, again.id)).status is Status.SUCCESS
     return restored + ready

@@ -70,9 +70,7 @@ async def _deploy(house: House, dg: Client, environment: Environment) -> None:
 async def _create(house: House, dg: Client, environment: Environment) -> Deployment:
     await truth.open_lane(dg, environment)
     commit = house.repository.commit(f"for {environment}")
-    deployment = await dg.deployments.create(CreateDeployment(environment=environment, ref=commit))
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, CreateDeployment(environment=environment, ref=commit))
 
 
 @pytest.mark.parametrize(

@@ -88,9 +88,7 @@ async def _deploy(house: House, dg: Client) -> None:
 async def _create(house: House, dg: Client, service: str) -> Deployment:
     environment = Environment.DEVELOPMENT if service == "slow" else Environment.STAGING
     wish = CreateDeployment(environment=environment, service=service, ref="main")
-    deployment = await dg.deployments.create(wish)
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, wish)
 
 
 async def _until_the_owner_is_known(house: House) -> float:

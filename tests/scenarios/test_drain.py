@@ -50,9 +50,7 @@ def pipeline(house: House, go: Path, check: str = "true") -> str:
 
 async def deploy(house: House, dg: Client, environment: Environment = Environment.STAGING) -> Deployment:
     commit = house.repository.commit("next")
-    deployment = await dg.deployments.create(CreateDeployment(environment=environment, ref=commit))
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, CreateDeployment(environment=environment, ref=commit))
 
 
 async def begun(house: House, deployment: Deployment) -> None:

@@ -90,10 +90,7 @@ async def test_bad_version_fails_and_is_rolled_back_and_every_surface_tells_the_
 
 
 async def _deploy_by_api(house: House, dg: Client, commit: str) -> Deployment:
-    deployment = await dg.deployments.create(
-        CreateDeployment(environment=PRODUCTION, ref=commit, version="v1")
-    )
-    house.deployments.add(deployment.id)
+    deployment = await house.deploy(dg, CreateDeployment(environment=PRODUCTION, ref=commit, version="v1"))
     ended = await truth.end_of(dg, deployment.id)
     assert ended.status is Status.SUCCESS
     return ended

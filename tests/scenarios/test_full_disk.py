@@ -67,10 +67,7 @@ async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House, 
     waiting = journalled("migrate", "deploy", 0.0, str(gate))
     async with house.client() as dg:
         await dg.pipelines.register(house.pipeline(waiting + journalled("smoke", "verify")))
-        deployment = await dg.deployments.create(
-            CreateDeployment(environment=Environment.DEVELOPMENT, ref="main")
-        )
-        house.deployments.add(deployment.id)
+        deployment = await house.deploy(dg, CreateDeployment(environment=Environment.DEVELOPMENT, ref="main"))
         async for progress in dg.deployments.watch(deployment.id, every=0.02):
             if progress.deployment.stage == "migrate":
                 break
@@ -90,7 +87,7 @@ async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House, 
             outcome = await truth.ended(house, dg, deployment.id, whole_log=False)
         healed = time.monotonic() - freed
         assert outcome.deployment.status is Status.SUCCESS
-        again = await dg.deployments.create(CreateDeployment(environment=Environment.STAGING, ref="main"))
+        again = await house.deploy(dg, CreateDeployment(environment=Environment.STAGING, ref="main"))
         assert (await truth.ended(house, dg, again.id)).deployment.status is Status.SUCCESS
         await truth.books_are_in_order(house, dg)
     fault = f"a home of {SIZE} is full"

@@ -82,9 +82,7 @@ def service(kind: str, number: int) -> str:
 
 async def create(house: House, dg: Client, kind: str, number: int = 0) -> Deployment:
     wish = CreateDeployment(environment=Environment.DEVELOPMENT, service=service(kind, number), ref="main")
-    deployment = await dg.deployments.create(wish)
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, wish)
 
 
 async def run(house: House, dg: Client, kind: str, number: int = 0) -> Deployment:

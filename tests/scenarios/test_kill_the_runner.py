@@ -57,9 +57,7 @@ async def _register(house: House) -> None:
 async def _create(house: House, dg: Client, environment: Environment) -> Deployment:
     await truth.open_lane(dg, environment)
     commit = house.repository.commit(f"for {environment}")
-    deployment = await dg.deployments.create(CreateDeployment(environment=environment, ref=commit))
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, CreateDeployment(environment=environment, ref=commit))
 
 
 async def _ended(house: House, dg: Client, deployment: Deployment) -> truth.Outcome:

@@ -62,9 +62,7 @@ async def _warm_up(house: House) -> None:
 
 async def _create(house: House, dg: Client, environment: Environment) -> Deployment:
     commit = house.repository.commit(f"for {environment}")
-    deployment = await dg.deployments.create(CreateDeployment(environment=environment, ref=commit))
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, CreateDeployment(environment=environment, ref=commit))
 
 
 async def _survives(house: House, dg: Client, deployment: Deployment) -> str:

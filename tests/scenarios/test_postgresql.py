@@ -146,9 +146,7 @@ async def _begin(house: House, dg: Client, environment: Environment, seconds: fl
     steps = journalled("compile", "build", 1.0) + journalled("switch", "deploy", seconds)
     await dg.pipelines.register(house.pipeline(steps).replace('timeout = "60s"', 'timeout = "20m"'))
     commit = house.repository.commit(f"for {environment}")
-    deployment = await dg.deployments.create(CreateDeployment(environment=environment, ref=commit))
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, CreateDeployment(environment=environment, ref=commit))
 
 
 async def _under_load(house: House, cluster: Cluster, load: Load) -> list[float]:
@@ -210,8 +208,7 @@ async def test_a_second_host_takes_over_and_the_first_one_stands_by(tmp_path: Pa
         async with first.client() as dg:
             await dg.pipelines.register(first.pipeline(usual_steps()))
             commit = first.repository.commit("kept")
-            kept = await dg.deployments.create(CreateDeployment(environment=Environment.STAGING, ref=commit))
-            first.deployments.add(kept.id)
+            kept = await first.deploy(dg, CreateDeployment(environment=Environment.STAGING, ref=commit))
             await truth.ended(first, dg, kept.id)
         token = first.token
         first.kill()

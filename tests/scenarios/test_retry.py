@@ -62,8 +62,7 @@ async def test_steps_that_went_well_are_not_run_again_whatever_is_killed(house: 
 async def _failed(house: House, dg: Client) -> Deployment:
     commit = house.repository.commit("the release")
     asked = CreateDeployment(environment=Environment.STAGING, ref=commit)
-    made = await dg.deployments.create(asked)
-    house.deployments.add(made.id)
+    made = await house.deploy(dg, asked)
     async with asyncio.timeout(truth.SECONDS_TO_END):
         failed = await truth.end_of(dg, made.id)
     assert (failed.status, failed.reason, failed.touched) == (Status.FAILED, Reason.STEP_FAILED, True)

@@ -69,9 +69,7 @@ async def create(
         if lane.lock is not None:
             await dg.lanes.unlock(lane.service, environment)
     wish = CreateDeployment(environment=environment, ref="main", service=service)
-    deployment = await dg.deployments.create(wish)
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, wish)
 
 
 async def lock(client: httpx.AsyncClient) -> httpx.Response:

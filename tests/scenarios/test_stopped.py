@@ -42,9 +42,7 @@ async def _register(house: House) -> None:
 
 async def _create(house: House, dg: Client) -> Deployment:
     wish = CreateDeployment(environment=Environment.STAGING, ref="main")
-    deployment = await dg.deployments.create(wish)
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, wish)
 
 
 @contextmanager

@@ -56,9 +56,7 @@ async def _register(house: House) -> None:
 
 async def _create(house: House, dg: Client, service: str = "web") -> Deployment:
     wish = CreateDeployment(environment=Environment.STAGING, service=service, ref="main")
-    deployment = await dg.deployments.create(wish)
-    house.deployments.add(deployment.id)
-    return deployment
+    return await house.deploy(dg, wish)
 
 
 async def test_however_a_step_ends_the_other_lanes_go_on(served: House, observed: Observed) -> None:

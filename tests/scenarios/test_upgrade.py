@@ -56,8 +56,7 @@ async def begin(house: House, go: Path) -> Deployment:
         await dg.pipelines.register(house.pipeline("".join(steps)))
         commit = house.repository.commit("second")
         request = CreateDeployment(environment=Environment.STAGING, ref=commit)
-        deployment = await dg.deployments.create(request)
-        house.deployments.add(deployment.id)
+        deployment = await house.deploy(dg, request)
     await asyncio.to_thread(until, lambda: _in_step(house, "switch"), "the step to begin")
     return deployment
 

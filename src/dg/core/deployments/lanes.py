@@ -48,6 +48,12 @@ class Facts:
         running = [freeze for freeze in covering if freeze.until > self.now]
         return max(running, key=lambda freeze: freeze.until, default=None)
 
+    @property
+    def closed_by_hand(self) -> bool:
+        """Whether a person closed it, which a rollback passes only with its stated override."""
+        lock = self.active_lock
+        return self.active_freeze is not None or (lock is not None and not lock.automatic)
+
 
 def covers(freeze: Freeze, service: str, environment: str) -> bool:
     """True when `freeze` closes this lane."""
@@ -170,11 +176,9 @@ def admits(facts: Facts, deployment: Deployment) -> bool:
     A rollback to the newest good version passes automatic locks; a manual lock or a freeze only with its
     stated override.
     """
-    lock = facts.active_lock
     if deployment.kind is Kind.ROLLBACK:
-        closed_by_hand = bool(facts.active_freeze) or bool(lock and not lock.automatic)
-        return not closed_by_hand or deployment.override is not None
-    return facts.active_freeze is None and lock is None
+        return not facts.closed_by_hand or deployment.override is not None
+    return facts.active_freeze is None and facts.active_lock is None
 
 
 def closed_gate(facts: Facts, deployment: Deployment) -> Gate | None:

@@ -146,9 +146,7 @@ def _not_the_target(
 
 
 def _hand_closed(facts: lanes.Facts, request: RequestRollback) -> Refused | None:
-    lock = facts.active_lock
-    closed = facts.active_freeze is not None or (lock is not None and not lock.automatic)
-    if not closed or request.override is not None:
+    if not facts.closed_by_hand or request.override is not None:
         return None
     return Refused(
         f"{lanes.explain(facts)} A rollback may pass it with a reason: --override REASON",

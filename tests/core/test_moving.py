@@ -96,11 +96,20 @@ async def test_a_move_that_is_broken_off_at_its_end_leaves_nothing(
     assert move(settings, url).rows["deployments"] == 2
 
 
-async def test_a_ledger_that_is_not_whole_is_not_moved(tmp_path: Path, url: str) -> None:
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("DELETE FROM ledger WHERE seq = 2", "entry 2 is missing"),
+        ("UPDATE receipts SET body = replace(body, 'v1', 'v9')", "the receipt of .* was changed"),
+    ],
+)
+async def test_a_ledger_that_is_not_whole_is_not_moved(
+    tmp_path: Path, url: str, damage: str, said: str
+) -> None:
     settings = await used(tmp_path)
     with closing(sqlite3.connect(Home(settings.home).state)) as file, file:
-        file.execute("DELETE FROM ledger WHERE seq = 2")
-    with pytest.raises(Invalid, match="nothing was moved: entry 2 is missing"):
+        file.execute(damage)
+    with pytest.raises(Invalid, match=f"nothing was moved: {said}"):
         move(settings, url)
     assert tables(url) == set()
 

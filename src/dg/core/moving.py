@@ -8,6 +8,7 @@ from dg.core import ledger
 from dg.core.database import Tx, prepare
 from dg.core.database.address import Address, address_of, has_password, parse_address
 from dg.core.database.opening import HEADS
+from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.errors import Invalid, NotFound
 from dg.core.home import Home
 from dg.core.ledger import Head
@@ -28,7 +29,7 @@ def move(settings: Settings, url: str | None) -> Moved:
     """Copy all that the home's SQLite files hold to `url`, or to the settings' database; they are kept.
 
     Raises NotFound for a home without state, Refused when a server holds it or the database is not empty,
-    Invalid when the ledger is not whole or the database is not one.
+    Invalid when the ledger, or a receipt, is not whole or the database is not one.
     """
     address, home = _target(settings, url), Home(settings.home)
     # It brings the driver along.
@@ -60,10 +61,7 @@ def _target(settings: Settings, url: str | None) -> Address:
 
 
 def _checked(tx: Tx) -> Head:
-    chain = ledger.Check()
-    while chain.page(tx):
-        pass
-    verdict = chain.verdict(ledger.head(tx))
+    verdict = ledger.check(tx, (ReceiptsWitness(),))
     if not verdict.ok:
         raise Invalid(
             f"the ledger is not whole, so nothing was moved: {verdict.message}; see `dg audit verify`",

@@ -53,10 +53,7 @@ def check_ledger(path: Path) -> Point:
     witnesses = (ReceiptsWitness(),) if revision(path) == schema.STATE_HEAD else ()
     with _examining(path) as connection:
         tx = Tx(connection)
-        chain = ledger.Check(witnesses)
-        while chain.page(tx):
-            pass
-        verdict = chain.verdict(ledger.head(tx))
+        verdict = ledger.check(tx, witnesses)
         newest = ledger.after(tx, verdict.head_seq - 1, 1)
     if not verdict.ok:
         raise Invalid(f"the ledger in {path.name} is not whole: {verdict.message}", reason="bad_ledger")

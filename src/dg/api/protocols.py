@@ -1,7 +1,7 @@
 """uvicorn's protocols with the bounds that uvicorn leaves out: deadlines, caps, and aborts.
 
-A peer that sends nothing, dribbles or stops reading costs a timer, never a task that waits for ever
-(research/http 2, reliability 0.8). `server.py` runs them.
+A peer that sends nothing, dribbles or stops reading costs a timer, never a task that waits for ever.
+`server.py` runs them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The same request twice has one effect: the key is kept in the transaction that has the effect.
 
 So there is nothing in between: after a crash either both are there or neither. Shape and meaning of the
-Idempotency-Key: draft-ietf-httpapi-idempotency-key-header (research/http 4).
+Idempotency-Key: draft-ietf-httpapi-idempotency-key-header.
 """
 
 from __future__ import annotations

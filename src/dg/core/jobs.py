@@ -1,7 +1,7 @@
 """What happens by itself: jobs, when each is due, and the scheduler that `core/app.py` opens.
 
 APScheduler only ticks. It sleeps through a wall clock that is set back, and counts every missed run after one
-that is set forward (research/reliability 0.6), so what is due is worked out here: intervals on the monotonic
+that is set forward (docs/decisions/0006), so what is due is worked out here: intervals on the monotonic
 clock, calendar times once per beat. Each run is claimed by a row, so that several servers run it once.
 """
 

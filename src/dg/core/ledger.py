@@ -2,7 +2,7 @@
 
 Services append facts to their transaction; `seal` turns them into entries inside it, so a change and its
 record are one commit. The head row is written last in each transaction and gives `seq` and hash: one integer
-cursor is lossless (research/engine 4). Actors are references; what names a person stays out of the chain,
+cursor is lossless. Actors are references; what names a person stays out of the chain,
 so erasing the name leaves it whole. High-volume data (log lines, metrics) never goes in.
 """
 

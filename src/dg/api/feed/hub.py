@@ -1,7 +1,7 @@
 """Fans facts out to the WebSocket clients: each message becomes bytes once, and nobody waits for a peer.
 
 The bytes go straight into each client's transport, past ASGI's `send`, which may wait; a client whose buffer
-does not drain is cut off and may resume from the last `seq` it saw (research/http 2).
+does not drain is cut off and may resume from the last `seq` it saw (docs/decisions/0005).
 """
 
 from __future__ import annotations

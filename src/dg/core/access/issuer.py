@@ -1,6 +1,6 @@
 """The local issuer: signs this home's tokens with a key of its own, and checks what it is shown (RS256 only).
 
-PyJWT alone accepts tokens without an end, with doubled claims or of any size (research/reliability 1.8), so
+PyJWT alone accepts tokens without an end, with doubled claims or of any size, so
 it only checks the signature here; everything that can be read before it is held against a strict form.
 """
 

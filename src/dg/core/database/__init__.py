@@ -1,7 +1,7 @@
 """The way to the database: `await db.write(fn)`, `await db.read(fn)`; `fn(tx)` is plain synchronous code.
 
 Only this package imports the drivers. Services hand it functions that touch nothing but `tx`; it runs them in
-a connection's own thread, one hop per transaction (research/engine 3).
+a connection's own thread, one hop per transaction.
 """
 
 from __future__ import annotations

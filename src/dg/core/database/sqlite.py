@@ -171,7 +171,7 @@ async def _hop(connection: aiosqlite.Connection, fn: Callable[..., T], *args: An
     """Run `fn(sqlite3_connection, *args)` in the connection's thread.
 
     aiosqlite offers statements only; its one hop for a whole function is private, so it is used here alone
-    (research/engine 3) and a test holds the pinned version to it.
+    and a test holds the pinned version to it.
     """
     run = connection._execute(fn, connection._conn, *args)  # type: ignore[no-untyped-call]  # noqa: SLF001
     return cast(T, await run)

@@ -1,7 +1,7 @@
 """Drives deployments: gives free lanes to whoever is next, starts runners, follows them, adopts live ones.
 
 The rows are the truth and every move is a transaction of `lifecycle`; this loop may die at any instant and
-the next one goes on from the rows and the run folders (research/mission 4.3, engine 5).
+the next one goes on from the rows and the run folders.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from dg import __version__
 from dg.core import schema
 from dg.core.access.models import SYSTEM
 from dg.core.clock import Clock, SystemClock
-from dg.core.database import SqliteDatabase, SqliteFile, Statement, open_database
+from dg.core.database import WAL_LIMIT, SqliteDatabase, SqliteFile, Statement, Tx, open_database
 from dg.core.errors import Forbidden, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.system import LoopLag, System
@@ -98,6 +99,22 @@ async def test_readers_that_all_hang_are_said(tmp_path: Path) -> None:
 async def test_little_space_is_said(tmp_path: Path) -> None:
     async with opened(tmp_path, settings=Health.model_construct(disk_low=1 << 60)) as (_, made):
         assert (await made.health()).checks["disk"] == "low"
+
+
+async def test_a_reader_that_lets_no_write_ahead_log_end_is_said(tmp_path: Path) -> None:
+    much = "x" * (WAL_LIMIT // 2)
+    async with opened(tmp_path) as (ground, made):
+        with closing(sqlite3.connect(ground.home.state, isolation_level=None)) as other:
+            other.execute("BEGIN")
+            other.execute("SELECT * FROM meta").fetchone()
+            for key in ("one", "two"):
+                assert (await made.health()).checks["writes_state"] == "ok"
+                await ground.db.write(partial(Tx.run, statement=INSERT, key=key, value=much))
+            health = await made.health()
+            assert (health.status, health.checks["writes_state"]) == ("degraded", "write-ahead log too large")
+        for key in ("three", "four"):
+            await ground.db.write(partial(Tx.run, statement=INSERT, key=key, value="x"))
+        assert (await made.health()).status == "ok"
 
 
 async def test_a_full_disk_is_said_and_so_is_that_it_healed(small_disk: SmallDisk) -> None:

@@ -25,7 +25,7 @@ from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
 from dg.core.anchors import Anchors
 from dg.core.clock import Clock
-from dg.core.database import Database, Statement, Tx
+from dg.core.database import WAL_LIMIT, Database, Statement, Tx
 from dg.core.errors import Problem
 from dg.core.home import Home
 from dg.settings.tree import Health as HealthSettings
@@ -136,7 +136,9 @@ class System:
             return "stuck"
         if name == "state" and database.trouble is not None:
             await self._try_again()
-        return "refused" if database.trouble else "ok"
+        if database.trouble:
+            return "refused"
+        return "write-ahead log too large" if database.backlog > WAL_LIMIT else "ok"
 
     async def _try_again(self) -> None:
         """Find out whether writing works again: without this nobody would until the next change."""

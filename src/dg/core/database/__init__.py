@@ -6,12 +6,13 @@ a connection's own thread, one hop per transaction.
 
 from __future__ import annotations
 
-from dg.core.database.sqlite import SqliteDatabase, SqliteFile, open_database, prepare
+from dg.core.database.sqlite import WAL_LIMIT, SqliteDatabase, SqliteFile, open_database, prepare
 from dg.core.database.statements import Row, Shapes, Statement
 from dg.core.database.transactions import Author, Publish, Seal, Tx
 from dg.core.database.writer import Database
 
 __all__ = [
+    "WAL_LIMIT",
     "Author",
     "Database",
     "Publish",

@@ -24,6 +24,8 @@ from dg.core.tasks import Tasks
 
 T = TypeVar("T")
 
+WAL_LIMIT = 64 << 20
+"""Bytes to which a write-ahead log shrinks back; one that stays longer has a reader that lets it not end."""
 _GLANCE = 0.02
 """Seconds for which a look may hold up the event loop."""
 
@@ -62,6 +64,11 @@ class SqliteDatabase(Database):
             self._readers.put_nowait(reader)
         self._glancer = glancer
         self._tasks = tasks
+
+    @property
+    def backlog(self) -> int:
+        wal = self.file.path.with_name(self.file.path.name + "-wal")
+        return wal.stat().st_size if wal.exists() else 0
 
     async def read(self, fn: Callable[[Tx], T]) -> T:
         reader = await self._readers.get()
@@ -149,11 +156,7 @@ class SqliteDatabase(Database):
 
     async def sizes(self) -> dict[str, int]:
         """Bytes of the file and of its write-ahead log."""
-        wal = self.file.path.with_name(self.file.path.name + "-wal")
-        return {
-            "bytes": self.file.path.stat().st_size,
-            "wal_bytes": wal.stat().st_size if wal.exists() else 0,
-        }
+        return {"bytes": self.file.path.stat().st_size, "wal_bytes": self.backlog}
 
 
 def _is_statement_error(error: sqlite3.Error) -> bool:
@@ -188,7 +191,7 @@ def _connect(file: SqliteFile, *, reading: bool) -> sqlite3.Connection:
         connection.execute("PRAGMA query_only = ON")
         return connection
     connection.execute(f"PRAGMA synchronous = {'FULL' if file.durable else 'NORMAL'}")
-    connection.execute("PRAGMA journal_size_limit = 67108864")
+    connection.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
     connection.execute("PRAGMA secure_delete = ON")
     return connection
 

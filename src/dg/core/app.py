@@ -26,6 +26,7 @@ from dg.core.deployments.gates.demands import Demands, read
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
+from dg.core.deployments.quota import LogQuota
 from dg.core.deployments.receipt import fingerprint
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
@@ -180,6 +181,7 @@ async def open_core(
         work = await stack.enter_async_context(open_tasks())
         dispatcher = Dispatcher(parts, runners, work)
         lag = LoopLag(clock)
+        quota = LogQuota(parts, runners)
         system = System(
             state=state,
             logs=logs,
@@ -188,7 +190,8 @@ async def open_core(
             access=access,
             settings=settings.health,
             lag=lag,
-            gauges={"active_runs": lambda: dispatcher.active},
+            gauges={"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures},
+            signs={"kept_logs": lambda: quota.state},
             anchors=anchors,
         )
         stack.callback(bus.close)
@@ -196,7 +199,7 @@ async def open_core(
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await access.owner_token(_owner()))
             listed = (
-                *deployment_jobs(parts, dispatcher, runners),
+                *deployment_jobs(parts, dispatcher, runners, quota),
                 *_house_jobs(settings, home, access, feed),
             )
             await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))

@@ -32,6 +32,8 @@ from dg.settings.tree import Health as HealthSettings
 
 Gauge = Callable[[], Any]
 """A figure that another part of the server keeps, as a JSON value; cheap."""
+Sign = Callable[[], str]
+"""How another part of the server is, in a word or two: "ok" when it is well; cheap."""
 
 
 _COUNTED = (schema.deployments, schema.tokens, schema.idempotency, schema.ticks, schema.snapshots)
@@ -86,7 +88,7 @@ class LoopLag:
 
 
 class System:
-    """The server's own state. `gauges` are figures that other parts keep, by their names."""
+    """The server's own state. `gauges` and `signs` are what other parts know of themselves, by name."""
 
     def __init__(
         self,
@@ -99,6 +101,7 @@ class System:
         settings: HealthSettings,
         lag: LoopLag,
         gauges: Mapping[str, Gauge],
+        signs: Mapping[str, Sign] | None = None,
         anchors: Anchors | None = None,
     ) -> None:
         self._databases = {"state": state, "logs": logs}
@@ -108,6 +111,7 @@ class System:
         self._access = access
         self._settings = settings
         self._gauges = gauges
+        self._signs = signs or {}
         self._anchors = anchors or Anchors()
         self.lag = lag
         self._started = clock.monotonic()
@@ -118,6 +122,7 @@ class System:
         checks = {"database": await self._reads(), "disk": self._disk()}
         for name, database in self._databases.items():
             checks[f"writes_{name}"] = await self._writes(name, database)
+        checks |= {name: sign() for name, sign in self._signs.items()}
         if self._anchors.wanted:
             checks["anchor"] = "failed" if self._anchors.trouble else "ok"
         good = all(value == "ok" for value in checks.values())

@@ -315,6 +315,8 @@ class Retention(Section):
 
     logs: Duration = 90 * 86400.0
     """Logs of ended deployments."""
+    log_quota: Size = 4 << 30
+    """Most that the logs of all deployments may take together; of more, the oldest of ended ones go first."""
     runs: Duration = 7 * 86400.0
     """Working folders of ended deployments."""
     ticks: Duration = 86400.0
@@ -386,6 +388,8 @@ class Settings(Section):
         ):
             if operator.attrgetter(low)(self) > operator.attrgetter(high)(self):
                 raise ValueError(f"{low} is more than {high}")
+        if self.logs.head_bytes + self.logs.tail_bytes > self.retention.log_quota:
+            raise ValueError("logs.head_bytes and logs.tail_bytes are together more than retention.log_quota")
         return self
 
     @model_validator(mode="after")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -27,6 +29,7 @@ from dg.core.deployments.models import (
     SetFreeze,
     Status,
 )
+from dg.core.deployments.quota import LogQuota
 from dg.core.idempotency import Once
 from dg.core.testing import ManualClock
 from dg.core.types import Environment
@@ -43,26 +46,42 @@ class Calendar:
     runners: Runners
     desk: Desk
 
+    @cached_property
+    def quota(self) -> LogQuota:
+        return LogQuota(self.world.parts, self.runners)
+
     async def run(self, name: str) -> None:
-        listed = jobs.jobs(self.world.parts, self.world.core.deployments._dispatcher, self.runners)
+        dispatcher = self.world.core.deployments._dispatcher
+        listed = jobs.jobs(self.world.parts, dispatcher, self.runners, self.quota)
         await next(job.run for job in listed if job.name == f"deployments.{name}")()
 
-    async def succeed(self, ref: str) -> Deployment:
+    async def succeed(self, ref: str, printed: bytes = b"a\n") -> Deployment:
         """A deployment that went well, with a run folder and a line."""
+        return await self.desk.end(await self.begin(ref, printed), outputs={"image": f"web:{ref}"})
+
+    async def begin(self, ref: str, printed: bytes = b"a\n") -> Deployment:
+        """A deployment that runs, with a run folder and a line."""
         made = await self.world.create(ref)
         started = await self.desk.start()
         assert started is not None
         assert started.id == made.id
         self.runners.folder(made.id).mkdir()
         writer = await logs.open_writer(self.world.parts.logs, made.id, 100, 100)
-        await writer.append([Chunk(0, 0, 1, b"a\n")], self.clock.micros())
-        return await self.desk.end(started, outputs={"image": f"web:{ref}"})
+        await writer.append([Chunk(0, 0, 1, printed)], self.clock.micros())
+        return started
 
 
 @pytest.fixture
 async def calendar(tmp_path: Path) -> AsyncIterator[Calendar]:
+    async with opened(tmp_path) as calendar:
+        yield calendar
+
+
+@asynccontextmanager
+async def opened(path: Path, **sections: Any) -> AsyncIterator[Calendar]:
+    """A calendar over a home with these settings."""
     clock = ManualClock()
-    async with open_world(tmp_path, passive=True, clock=clock) as world:
+    async with open_world(path, passive=True, clock=clock, **sections) as world:
         await world.register()
         runners = Runners(world.home.runs, world.home.lanes, None, None, 0.1)
         yield Calendar(world, clock, runners, Desk(world.db, clock))
@@ -144,6 +163,69 @@ async def test_retention_removes_what_is_old_and_counts_it(calendar: Calendar) -
     await calendar.run("remove_old")
     assert len(await world.entries("records.pruned")) == 2
     assert await world.db.read(lambda tx: tx.all(Statement(sa.select(schema.ticks.c.tick)))) == [{"tick": 2}]
+
+
+LINE = b"x" * 1023 + b"\n"
+
+
+@asynccontextmanager
+async def narrow(path: Path, lines: int) -> AsyncIterator[Calendar]:
+    """A calendar in which the logs of all may be so many `LINE`s."""
+    logs = {"head_bytes": 512, "tail_bytes": 512, "line_bytes": 512, "file_bytes": 512}
+    async with opened(path, logs=logs, retention={"log_quota": lines * len(LINE)}) as calendar:
+        yield calendar
+
+
+async def test_logs_over_quota_go_oldest_first(tmp_path: Path) -> None:
+    async with narrow(tmp_path, 2) as calendar:
+        world = calendar.world
+        oldest, older, newest = [await calendar.succeed(ref, LINE) for ref in ("v1", "v2", "v3")]
+        before = await world.entries()
+        await calendar.run("keep_log_quota")
+        assert [len(await world.lines(each)) for each in (oldest, older, newest)] == [0, 1, 1]
+        assert [calendar.runners.folder(each.id).exists() for each in (oldest, older)] == [False, True]
+        assert (calendar.quota.state, calendar.quota.figures()) == ("ok", {"bytes": 2048, "quota": 2048})
+
+        after = await world.entries()
+        assert after[: len(before)] == before
+        assert [entry.payload["removed"] for entry in after[len(before) :]] == [{"log_chunks_over_quota": 1}]
+        assert (await world.get(oldest)).status is Status.SUCCESS
+        assert (await world.core.feed.verify(ADMIN)).ok
+        await calendar.run("keep_log_quota")
+        assert await world.entries() == after
+
+
+async def test_the_log_of_a_deployment_that_runs_stays_and_health_says_it(tmp_path: Path) -> None:
+    async with narrow(tmp_path, 2) as calendar:
+        world = calendar.world
+        ended = await calendar.succeed("v1", LINE)
+        running = await calendar.begin("v2", LINE * 3)
+        await calendar.run("keep_log_quota")
+        assert [len(await world.lines(each)) for each in (ended, running)] == [0, 3]
+        assert calendar.runners.folder(running.id).exists()
+        assert calendar.quota.state == "over quota"
+
+        await calendar.desk.end(running)
+        await calendar.run("keep_log_quota")
+        assert await world.lines(running) == []
+        assert calendar.quota.state == "ok"
+
+
+async def test_the_log_of_one_that_was_abandoned_and_may_still_write_stays(tmp_path: Path) -> None:
+    async with narrow(tmp_path, 1) as calendar:
+        world = calendar.world
+        left = await calendar.succeed("v1", LINE * 2)
+        lane = (left.service, left.environment.value)
+        await world.db.write(lambda tx: store.set_lane(tx, *lane, left_by=left.id))
+        await calendar.run("keep_log_quota")
+        assert len(await world.lines(left)) == 2
+        assert calendar.runners.folder(left.id).exists()
+
+
+async def test_health_and_diagnostics_tell_of_the_quota(calendar: Calendar) -> None:
+    system = calendar.world.core.system
+    assert (await system.health()).checks["kept_logs"] == "ok"
+    assert (await system.diagnostics(ADMIN))["kept_logs"] == {"bytes": None, "quota": 4 << 30}
 
 
 async def test_what_a_rollback_needs_is_kept_for_good(calendar: Calendar) -> None:

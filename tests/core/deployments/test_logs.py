@@ -191,7 +191,7 @@ async def test_what_is_forgotten_is_gone_and_only_that(shelf: Shelf) -> None:
     await (await shelf.writer()).append([chunk(0, "a")], NOON)
     other = await open_writer(shelf.own, "d2", PLENTY, PLENTY)
     await other.append([chunk(0, "b"), chunk(1, "c")], NOON)
-    assert await shelf.own.read(logs.deployments) == {"d1", "d2"}
+    assert await shelf.own.read(logs.sizes) == {"d1": 2, "d2": 4}
     assert await shelf.own.write(lambda tx: logs.forget(tx, "d2")) == 2
-    assert await shelf.own.read(logs.deployments) == {"d1"}
+    assert await shelf.own.read(logs.sizes) == {"d1": 2}
     assert (await shelf.page()).items[0].text == "a"

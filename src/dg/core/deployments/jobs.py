@@ -12,16 +12,18 @@ from dg.core.deployments import lifecycle, logs, store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.models import Status
 from dg.core.deployments.parts import Parts, Runners
+from dg.core.deployments.quota import LogQuota
 from dg.core.jobs import Every, Job, prune_ticks
 
 log = logging.getLogger(__name__)
 
 _SECOND = 1_000_000
 _LOOK = 10.0
+_MINUTE = 60.0
 _AT_A_TIME = 200
 
 
-def jobs(parts: Parts, dispatcher: Dispatcher, runners: Runners) -> tuple[Job, ...]:
+def jobs(parts: Parts, dispatcher: Dispatcher, runners: Runners, quota: LogQuota) -> tuple[Job, ...]:
     """The domain's jobs, for `core/app.py`."""
 
     async def start_due() -> None:
@@ -39,6 +41,7 @@ def jobs(parts: Parts, dispatcher: Dispatcher, runners: Runners) -> tuple[Job, .
     return (
         Job("deployments.start_due", Every(_LOOK), start_due),
         Job("deployments.end_what_ran_out", Every(_LOOK), end_what_ran_out),
+        Job("deployments.keep_log_quota", Every(_MINUTE), quota.keep),
         Job("deployments.remove_old", Every(parts.settings.retention.interval), remove_old),
     )
 
@@ -109,8 +112,8 @@ class _Retention:
 
     async def _remove_logs(self, before: int) -> int:
         old = await self._parts.db.read(lambda tx: store.ended_before(tx, before))
-        kept = await self._parts.logs.read(logs.deployments)
+        kept = await self._parts.logs.read(logs.sizes)
         removed = 0
-        for deployment_id in kept & set(old):
+        for deployment_id in kept.keys() & set(old):
             removed += await self._parts.logs.write(partial(logs.forget, deployment_id=deployment_id))
         return removed

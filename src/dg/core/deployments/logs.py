@@ -35,7 +35,11 @@ _DELETE = Statement(
     )
 )
 _DELETE_ALL = Statement(_own.delete().where(_own.c.deployment_id == bindparam("of")))
-_DEPLOYMENTS = Statement(sa.select(_own.c.deployment_id).distinct())
+_TOGETHER = Statement(
+    sa.select(_own.c.deployment_id, sa.func.sum(sa.func.length(_own.c.body)).label("bytes")).group_by(
+        _own.c.deployment_id
+    )
+)
 _SIZES = Statement(
     sa.select(_own.c.seq, _own.c.lines, sa.func.length(_own.c.body).label("bytes"))
     .where(_own.c.deployment_id == bindparam("of"))
@@ -138,9 +142,9 @@ def forget(tx: Tx, deployment_id: str) -> int:
     return tx.run(_DELETE_ALL, of=deployment_id)
 
 
-def deployments(tx: Tx) -> frozenset[str]:
-    """Ids of all that have lines; asked of the logs' own database."""
-    return frozenset(row["deployment_id"] for row in tx.all(_DEPLOYMENTS))
+def sizes(tx: Tx) -> dict[str, int]:
+    """Bytes of all that have lines, by deployment; asked of the logs' own database."""
+    return {row["deployment_id"]: int(row["bytes"]) for row in tx.all(_TOGETHER)}
 
 
 def page(tx: Tx, deployment_id: str, after: int, limit: int, *, complete: bool) -> LogPage:

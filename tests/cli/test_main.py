@@ -50,6 +50,20 @@ def test_every_command_exists_under_its_name(name: str) -> None:
     assert command.get_short_help_str(200)
 
 
+@pytest.mark.parametrize("name", ["", *PLACES])
+def test_no_line_of_help_is_cut_or_wider_than_a_terminal(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = main.dg.get_command(click.Context(main.dg), name) if name else main.dg
+    assert command is not None
+    below = list(command.commands) if isinstance(command, click.Group) and name else []
+    for words in ([name], *([name, each] for each in below)):
+        assert run([*filter(None, words), "--help"]) == ExitCode.OK
+        for line in capsys.readouterr().out.splitlines():
+            assert len(line) <= 80, line
+            assert not line.endswith("...") or line.startswith("Usage:"), line
+
+
 @pytest.mark.parametrize("name", PLACES)
 def test_every_command_takes_the_global_options(name: str) -> None:
     command = main.dg.get_command(click.Context(main.dg), name)

@@ -49,7 +49,7 @@ def backup(invocation: Invocation, file: Path, with_secrets: bool) -> None:
 @click.command(
     cls=Command,
     epilog="""\b
-Examples:
+Example:
   dg restore /mnt/backups/dg-2026-11-26.tar.gz --home /var/lib/dg""",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))

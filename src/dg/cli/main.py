@@ -15,7 +15,7 @@ from click.shell_completion import shell_complete
 
 from dg import __version__
 from dg.cli.errors import EXIT_CODES, ExitCode, report
-from dg.cli.options import Group, Invocation
+from dg.cli.options import Group, Invocation, summary
 from dg.core.errors import Invalid, Problem
 
 COMMANDS = {
@@ -90,9 +90,7 @@ class Lazy(Group):
         for heading, section in COMMANDS.items():
             found = [(name, self.get_command(ctx, name)) for name in section]
             with formatter.section(heading):
-                formatter.write_dl(
-                    [(name, command.get_short_help_str(70)) for name, command in found if command]
-                )
+                formatter.write_dl([(name, summary(command)) for name, command in found if command])
         with formatter.section("Exit codes"):
             formatter.write_dl([(str(int(code)), meaning) for code, meaning in EXIT_CODES.items()])
 

@@ -14,7 +14,7 @@ from dg.cli.output import Meaning
     epilog="""\b
 Examples:
   createdb dg && dg migrate-to postgresql://dg@db.example.com/dg
-  dg migrate-to            # to database.url, or database.url_file, of the settings""",
+  dg migrate-to            # to database.url (or url_file) of the settings""",
 )
 @click.argument("target", metavar="[URL]", required=False)
 @pass_invocation

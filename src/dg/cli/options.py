@@ -87,3 +87,14 @@ class Group(click.Group):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(global_options())
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Whole first sentences: click's own list cuts them to one line."""
+        found = [(name, self.get_command(ctx, name)) for name in self.list_commands(ctx)]
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary(command)) for name, command in found if command])
+
+
+def summary(command: click.Command) -> str:
+    """The first sentence of what a command does."""
+    return command.get_short_help_str(sys.maxsize)

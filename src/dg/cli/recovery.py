@@ -15,7 +15,7 @@ from dg.cli.params import Key
     epilog="""\b
 Examples:
   dg retry latest --wait
-  dg retry 019acd5e-7c00-7000-8000-000000000000 --from rollout --note "the quota was raised"
+  dg retry 41 --from rollout --note "the quota was raised"
   dg retry latest --from migrate --confirm""",
 )
 @click.argument("id", metavar="ID")

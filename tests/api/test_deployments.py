@@ -13,7 +13,7 @@ from tests.api.conftest import Api
 from tests.api.waiting import until
 
 from dg.core.access.models import SYSTEM
-from dg.core.deployments.receipt import verify
+from dg.core.deployments.receipt import read_key, verify
 
 PATH = "/v1/deployments"
 WISH = {"environment": "development", "service": "shop"}
@@ -379,3 +379,5 @@ async def test_an_ended_deployment_has_a_receipt_that_verifies(api: Api) -> None
         first, again = await operator.get(f"{at}/receipt"), await operator.get(f"{at}/receipt")
         assert first.content == again.content
         assert verify(first.content).body["deployment"]["status"] == "failed"
+        key = read_key((await operator.get("/v1/receipts/key")).content)
+    assert verify(first.content, key).body["deployment"]["status"] == "failed"

@@ -92,6 +92,23 @@ def test_wrong_key_wrong_order_and_a_changed_byte_are_refused(
         assert sentence in said
 
 
+def test_the_server_s_key_is_printed_as_verify_takes_it(
+    api: ScriptedApi, files: tuple[Path, Path], tmp_path: Path, capsys: Captured
+) -> None:
+    mine = {
+        "key": receipt.public_pem(KEY.public_key()),
+        "fingerprint": receipt.fingerprint(KEY.public_key()),
+    }
+    api.on("GET /receipts/key", mine["key"].encode())
+    assert run(["receipt", "key"]) == ExitCode.OK
+    kept = tmp_path / "key.pem"
+    kept.write_text(capsys.readouterr().out)
+    assert run(["receipt", "verify", str(files[0]), "--key", str(kept)]) == ExitCode.OK
+    assert "signed by the key that you gave" in capsys.readouterr().out
+    assert run(["receipt", "key", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == mine
+
+
 def test_get_writes_the_server_s_bytes(api: ScriptedApi, tmp_path: Path, capsys: Captured) -> None:
     made = {
         "id": ID, "number": 1, "service": "web", "environment": "production", "kind": "deploy",

@@ -85,7 +85,8 @@ Examples:
 def verify(invocation: Invocation, files: tuple[Path, ...], key: Path | None) -> None:
     """Check receipts without a server: nothing was changed, and each FILE follows the one before it.
 
-    Without --key it is not said whose key signed: compare the fingerprint with one that you trust.
+    Without --key it is not said whose key signed: compare the fingerprint with one that you trust, or
+    give what `dg receipt key` printed.
     """
     from dg.core.deployments.receipt import follows, read_key
     from dg.core.deployments.receipt import verify as check
@@ -105,6 +106,29 @@ def verify(invocation: Invocation, files: tuple[Path, ...], key: Path | None) ->
         _print(proof, invocation.output)
     if not invocation.json:
         _say_what_is_proved(invocation.output, chain=len(proofs) > 1, trusted=trusted is not None)
+
+
+@receipt.command(
+    cls=Command,
+    epilog="""\b
+Example:
+  dg receipt key > dg.pem && dg receipt verify --key dg.pem receipt.json""",
+)
+@pass_invocation
+def key(invocation: Invocation) -> None:
+    """Print the public key (PEM) that the server's receipts verify with.
+
+    Fetch it once, from a machine that you trust, and keep it where you keep receipts.
+    """
+    from dg.cli.remote import server
+    from dg.core.deployments.receipt import fingerprint, public_pem, read_key
+
+    with server(invocation) as dg:
+        found = read_key(dg.run(dg.client.deployments.receipt_key()))
+    if invocation.json:
+        invocation.output.record({"key": public_pem(found), "fingerprint": fingerprint(found)})
+    else:
+        click.echo(public_pem(found), nl=False)
 
 
 def _print(proof: Proof, output: Output) -> None:
@@ -149,4 +173,4 @@ def _say_what_is_proved(output: Output, *, chain: bool, trusted: bool) -> None:
     if trusted:
         output.line("They were signed by the key that you gave.")
     else:
-        output.line("Whose key it is, the receipt cannot say: compare the fingerprint, or give --key.")
+        output.line("Whose key it is, the receipt cannot say: give --key, which `dg receipt key` prints.")

@@ -130,8 +130,14 @@ class Deployments:
 
     async def receipt(self, deployment_id: str) -> bytes:
         """The signed receipt, byte for byte, for `dg receipt verify`. Raises Refused while it lives."""
-        where = path("deployments", deployment_id, "receipt")
-        async with self._http.stream(where, accept="application/json", silence=LONG_POLL) as response:
+        return await self._bytes(path("deployments", deployment_id, "receipt"), "application/json")
+
+    async def receipt_key(self) -> bytes:
+        """The public key that the server's receipts verify with, in PEM form."""
+        return await self._bytes(path("receipts", "key"), "application/x-pem-file")
+
+    async def _bytes(self, where: str, accept: str) -> bytes:
+        async with self._http.stream(where, accept=accept, silence=LONG_POLL) as response:
             return await response.aread()
 
     async def steps(self, deployment_id: str) -> tuple[Step, ...]:

@@ -118,6 +118,11 @@ async def get_deployment_receipt(call: Call) -> Response:
     return Response(document, media_type=json.MEDIA_TYPE)
 
 
+async def get_receipt_key(call: Call) -> Response:
+    pem = await call.core.deployments.receipt_key(call.principal)
+    return Response(pem, media_type="application/x-pem-file")
+
+
 async def get_deployment_status(call: Call) -> Response:
     found = await call.core.deployments.status(call.principal, _id(call))
     ended = found.deployment.status in FINAL
@@ -208,6 +213,7 @@ HANDLERS: Mapping[str, Handler] = {
     "getDeploymentLogs": get_deployment_logs,
     "getDeploymentChanges": get_deployment_changes,
     "getDeploymentReceipt": get_deployment_receipt,
+    "getReceiptKey": get_receipt_key,
     "cancelDeployment": cancel_deployment,
     "rollbackDeployment": rollback_deployment,
     "retryDeployment": retry_deployment,

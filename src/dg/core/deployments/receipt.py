@@ -68,6 +68,13 @@ def fingerprint(key: Ed25519PublicKey) -> str:
     return hashlib.sha256(der).hexdigest()
 
 
+def public_pem(key: Ed25519PublicKey) -> str:
+    """The key as `read_key` takes it."""
+    return key.public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    ).decode()
+
+
 def sign(body: Body, key: Ed25519PrivateKey) -> bytes:
     """The signed document; the same receipt and key always give the same bytes."""
     header = _encode(canonical(_header(key.public_key())))
@@ -142,11 +149,11 @@ def _signed(header: str, body: Body) -> bytes:
 
 
 def _document(body: Body, header: str, signature: str, key: Ed25519PublicKey) -> bytes:
-    pem = key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    pem = public_pem(key)
     whole = {
         "receipt": body,
         "signature": {"protected": header, "signature": signature},
-        "key": pem.decode(),
+        "key": pem,
     }
     return (json.dumps(whole, sort_keys=True, indent=2, ensure_ascii=False) + "\n").encode()
 

@@ -227,6 +227,11 @@ class Deployments:
             raise NotFound(f"deployment {id} ended before this server kept receipts", reason="no_receipt")
         return receipt.sign(body, self._parts.receipt_key)
 
+    async def receipt_key(self, principal: Principal) -> str:
+        """The public key, PEM, with which the receipts of this server verify wherever they are read."""
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_READ)
+        return receipt.public_pem(self._parts.receipt_key.public_key())
+
     # --- change ----------------------------------------------------------------------------------
 
     async def update(

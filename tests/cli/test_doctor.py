@@ -44,6 +44,17 @@ def test_doctor_says_what_is_wrong_and_what_to_do(tmp_path: Path, capsys: pytest
     assert "correct what is named" in text
 
 
+@pytest.mark.parametrize("command", [("doctor",), ("config", "show")])
+def test_demands_that_would_stop_the_server_are_found_before(
+    command: tuple[str, ...], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    demands = "[environments.production]\napprovals = { counts = 2 }\n"
+    tmp_path.joinpath("server.toml").write_text(demands)
+    assert run([*command, "--home", str(tmp_path)]) != ExitCode.OK
+    said = capsys.readouterr()
+    assert "environments.production.approvals.counts" in said.out + said.err
+
+
 @pytest.mark.parametrize(
     ("finding", "level"),
     [

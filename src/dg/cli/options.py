@@ -33,12 +33,16 @@ class Invocation:
 
     def settings(self, overrides: Mapping[str, object] | None = None) -> Loaded:
         """The settings of the home in question; `overrides` are flags by path. Raises Invalid."""
+        from dg.core.deployments.gates import demands
         from dg.settings import SettingsError, load
 
         try:
-            return load(self.home, overrides or {}, self.environ)
+            loaded = load(self.home, overrides or {}, self.environ)
         except SettingsError as error:
             raise Invalid(f"these settings cannot be used: {error}", reason="settings") from None
+        # What is demanded is read by the core alone, and a server does not start where it is wrong.
+        demands.of_all(loaded.settings.environments)
+        return loaded
 
 
 pass_invocation = click.make_pass_decorator(Invocation)

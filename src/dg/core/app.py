@@ -22,7 +22,7 @@ from dg.core.database.opening import open_databases
 from dg.core.database.transactions import Waits
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
-from dg.core.deployments.gates.demands import Demands, read
+from dg.core.deployments.gates.demands import Demands, of_all
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.parts import Git, Parts, Protection
@@ -85,10 +85,7 @@ class SettingsProtection:
 
     def __init__(self, settings: Settings) -> None:
         self._environments = settings.environments
-        self._demands = {
-            tier: read(self._environments.named(tier).demands(), tier, f"environments.{tier}")
-            for tier in Environment
-        }
+        self._demands = of_all(self._environments)
 
     def protected(self, environment: Environment) -> bool:
         return self._environments.named(environment.value).protected

@@ -17,6 +17,7 @@ from dg.core.deployments.gates.windows import Window, never_open
 from dg.core.deployments.tables import Table, mistakes
 from dg.core.errors import Invalid
 from dg.core.types import Environment
+from dg.settings.tree import Environments
 
 Queue = Literal["all", "latest", "reject"]
 """What happens to those who wait: each has its turn, the newest takes all turns, or nobody may wait."""
@@ -74,6 +75,13 @@ class Demands(Table):
                 "windows",
                 "leave no time at all; freeze the lane instead, or let them end before they begin again",
             )
+
+
+def of_all(environments: Environments) -> dict[Environment, Demands]:
+    """What the settings demand of each environment. Raises Invalid as `read` does."""
+    return {
+        tier: read(environments.named(tier).demands(), tier, f"environments.{tier}") for tier in Environment
+    }
 
 
 def read(values: Mapping[str, object], environment: Environment, setting: str) -> Demands:

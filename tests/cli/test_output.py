@@ -57,6 +57,17 @@ def test_no_text_acts_on_the_terminal(text: str, meaning: Meaning) -> None:
     assert written.count("\n") == 2
 
 
+def test_a_column_that_is_wanted_whole_is_wrapped_below_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "30")
+    output, stream = on_terminal()
+    output.table([["window", "An admin can pass it: dg override 7"], ["queue", ""]], whole=True)
+    assert stream.getvalue().splitlines() == [
+        "window  An admin can pass it:",
+        "        dg override 7",
+        "queue",
+    ]
+
+
 def test_a_status_is_a_glyph_and_a_word_and_has_a_stand_in() -> None:
     output, _ = to_file()
     assert output.status("rolled_back") == ("↩ rolled back", Meaning.WARN)

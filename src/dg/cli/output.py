@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import textwrap
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TextIO
@@ -92,9 +93,17 @@ class Output:
         self._write(" ".join(self._paint(text) for text in texts))
 
     def table(
-        self, rows: Sequence[Sequence[Text]], header: Sequence[str] = (), right: frozenset[int] = frozenset()
+        self,
+        rows: Sequence[Sequence[Text]],
+        header: Sequence[str] = (),
+        right: frozenset[int] = frozenset(),
+        *,
+        whole: bool = False,
     ) -> None:
-        """Aligned columns, those in `right` to the right. On a terminal the last column is cut to fit."""
+        """Aligned columns, those in `right` to the right.
+
+        On a terminal the last column is cut to fit, or wrapped below itself where it is wanted `whole`.
+        """
         titles: list[Sequence[Text]] = [[(name, Meaning.DIM) for name in header]] if header else []
         cells = [[_pair(text) for text in row] for row in (*titles, *rows)]
         if not cells:
@@ -103,6 +112,8 @@ class Output:
         room = shutil.get_terminal_size().columns - sum(widths[:-1]) - 2 * (len(widths) - 1)
         if self.terminal and widths[-1] > room >= 8:
             widths[-1] = room
+        if whole:
+            cells = [piece for row in cells for piece in _wrapped(row, widths[-1])]
         for row in cells:
             padded = (
                 self._padded(cell, size, index in right)
@@ -135,6 +146,15 @@ class Output:
         space = " " * (size - width(text))
         painted = self._paint((text, cell[1]) if cell[1] else text)
         return space + painted if right else painted + space
+
+
+def _wrapped(row: list[tuple[str, Meaning | None]], size: int) -> Iterator[list[tuple[str, Meaning | None]]]:
+    """The row, its last cell on as many lines as it takes."""
+    words, meaning = row[-1]
+    first, *more = textwrap.wrap(words, max(size, 1), break_on_hyphens=False) or [""]
+    yield [*row[:-1], (first, meaning)]
+    for each in more:
+        yield [*[("", None)] * (len(row) - 1), (each, meaning)]
 
 
 def _pair(text: Text) -> tuple[str, Meaning | None]:

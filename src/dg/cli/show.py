@@ -68,7 +68,7 @@ def print_gates(gates: Sequence[Gate], output: Output) -> None:
     """What must be true before it may take its lane, as it stands; nothing where nothing is demanded."""
     if gates:
         output.line()
-        output.table([_gate(gate, output) for gate in gates], header=("GATE", "STATE", ""))
+        output.table([_gate(gate, output) for gate in gates], header=("GATE", "STATE", ""), whole=True)
 
 
 def _gate(gate: Gate, output: Output) -> list[Text]:

@@ -154,7 +154,7 @@ async def test_what_a_hand_closed_is_passed_only_with_a_reason(desk: Desk, closi
         await desk.write(lambda tx: store.insert_freeze(tx, frozen))
     refused = await refusal(desk)
     assert refused.reason == "lane_closed"
-    assert refused.message.endswith("A rollback may pass it with a reason: --override REASON")
+    assert refused.message.endswith(". A rollback may pass it with a reason: --override REASON")
     assert (await wish(desk, override="users cannot pay")).target.version == "v1"
 
 

@@ -149,7 +149,7 @@ def _hand_closed(facts: lanes.Facts, request: RequestRollback) -> Refused | None
     if not facts.closed_by_hand or request.override is not None:
         return None
     return Refused(
-        f"{lanes.explain(facts)} A rollback may pass it with a reason: --override REASON",
+        f"{lanes.explain(facts).rstrip('.')}. A rollback may pass it with a reason: --override REASON",
         reason="lane_closed",
     )
 

@@ -79,9 +79,13 @@ def _spread(figure: LeadTime | Recovery) -> str:
 
 
 def _counted(figure: LeadTime) -> str:
-    told = f"{figure.commits} commits in {figure.deployments} deployments"
+    told = f"{_many(figure.commits, 'commit')} in {_many(figure.deployments, 'deployment')}"
     unknown = len(figure.unknown)
     return f"{told}; the commits of {unknown} more are not known any more" if unknown else told
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _recovered(figure: Recovery) -> str:

@@ -89,6 +89,13 @@ def test_deploy_asks_for_what_was_said_and_names_the_next_command(api: ScriptedA
     assert f"dg logs {ID} -f" in said
 
 
+def test_deploy_says_what_a_new_one_waits_for(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /deployments", samples.deployment(), status=201)
+    api.on(f"GET /deployments/{ID}", samples.deployment(hold="It waits for one approval."))
+    assert run(["deploy", "web", "main", "--env", "staging"]) == ExitCode.OK
+    assert "is pending · It waits for one approval." in capsys.readouterr().out
+
+
 def test_a_key_is_sent_as_it_was_given(api: ScriptedApi, capsys: Captured) -> None:
     api.on("POST /deployments", samples.deployment(), status=201)
     assert run(["deploy", "web", "main", "--env", "staging", "--key", "job-17/2"]) == ExitCode.OK

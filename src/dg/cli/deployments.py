@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -12,6 +13,7 @@ from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning
 from dg.cli.params import ENVIRONMENT, Key, Moment
+from dg.core.errors import Problem
 
 if TYPE_CHECKING:
     from dg.cli.output import Output
@@ -97,6 +99,10 @@ def carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) 
     if output.json:
         record(output, deployment)
     else:
+        if not (deployment.hold or deployment.not_before):
+            # What a new one waits for is told to whoever looks. It is made, whatever becomes of this look.
+            with suppress(Problem):
+                deployment = dg.run(dg.client.deployments.get(deployment.id))
         output.line(*outcome(deployment, output))
         output.line(("  follow it:", Meaning.DIM), f"dg logs {deployment.id} -f")
     return ExitCode.OK

@@ -69,6 +69,12 @@ def preview(**changed: Any) -> dict[str, Any]:
     }
 
 
+def test_plan_names_what_lets_the_server_into_the_repository(api: ScriptedApi, capsys: Captured) -> None:
+    api.on(PREVIEW, preview(source="git.example.com/acme", credential="ssh_key"))
+    assert run(["plan", "web", "--env", "staging"]) == ExitCode.OK
+    assert 'git by the ssh key of [git.sources."git.example.com/acme"]' in capsys.readouterr().out
+
+
 def objection(reason: str, sentence: str) -> dict[str, str]:
     return {"reason": reason, "sentence": sentence}
 

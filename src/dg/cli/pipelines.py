@@ -98,6 +98,7 @@ def source(invocation: Invocation, service: str) -> None:
     Says which key or token of the server's settings it was let in with.
     """
     from dg.cli.remote import record, server
+    from dg.cli.words import let_in
 
     with server(invocation) as dg:
         found = dg.run(dg.client.pipelines.source(service))
@@ -107,7 +108,7 @@ def source(invocation: Invocation, service: str) -> None:
         return
     output.line(output.glyph("ok"), (found.git, Meaning.STRONG), f"{found.ref} is {found.commit_sha[:7]}")
     if found.source and found.credential:
-        output.line("  by the", found.credential.replace("_", " "), f'of [git.sources."{found.source}"]')
+        output.line("  by", *let_in(found.source, found.credential))
     else:
         output.line("  by no key or token of the server's settings")
 

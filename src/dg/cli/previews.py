@@ -72,7 +72,7 @@ def plan(
 def print_preview(preview: Preview, output: Output) -> None:
     """What it would run, bring, need and wait for, and whether it may."""
     from dg.cli.show import print_gates
-    from dg.cli.words import commits, labelled
+    from dg.cli.words import commits, labelled, let_in
 
     what = f"{preview.kind.value} {preview.service} {labelled(preview.version, preview.commit_sha)}"
     over = [(f"over {preview.current_version}", Meaning.DIM)] if preview.current_version else []
@@ -82,6 +82,9 @@ def print_preview(preview: Preview, output: Output) -> None:
     if preview.files and preview.files.total:
         counts = f"FILES {preview.files.total} +{preview.files.added} -{preview.files.removed}"
         _print_rows(counts, _files(preview.files), output)
+    if preview.source and preview.credential:
+        output.line()
+        output.line(("git by", Meaning.DIM), *let_in(preview.source, preview.credential))
     print_gates(preview.gates, output)
     output.line()
     if preview.objections:

@@ -94,6 +94,11 @@ def outcome(deployment: Deployment, output: Output) -> list[Text]:
             return [(glyph, meaning), words, *([(f"· {said}", Meaning.DIM)] if said else [])]
 
 
+def let_in(source: str, credential: str) -> tuple[str, ...]:
+    """What of the settings lets the server into a repository."""
+    return "the", credential.replace("_", " "), f'of [git.sources."{source}"]'
+
+
 def commits(changes: Changes) -> list[list[Text]]:
     """Rows of the commits that come, then of those that go."""
     coming = _some("+", changes.commits, changes.total)

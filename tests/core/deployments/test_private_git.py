@@ -22,8 +22,10 @@ from tests.tls import make_certificate
 from dg.core.clock import SystemClock
 from dg.core.command import run
 from dg.core.deployments.git import Mirrors
+from dg.core.deployments.models import CreateDeployment
 from dg.core.deployments.sources import Sources
 from dg.core.errors import Refused, Unavailable
+from dg.core.types import Environment
 from dg.settings.tree import GitSource
 
 # Another one in each process: the tests look through all processes, those of other tests beside them too.
@@ -381,6 +383,9 @@ async def test_the_source_says_what_let_the_server_in(world: World, https: GitHt
     await world.register(git=f"{https.url}/private")
     found = await world.core.pipelines.source(ADMIN, "web")
     assert (found.source, found.credential, found.ref) == (f"{https.url}/", "token", "main")
+    wish = CreateDeployment(environment=Environment.STAGING, ref="v1")
+    planned = await world.core.deployments.preview(ADMIN, wish)
+    assert (planned.source, planned.credential) == (found.source, found.credential)
     https.expected = "Basic somebody-renewed-it"
     with pytest.raises(Refused, match="check the token of"):
         await world.core.pipelines.source(ADMIN, "web")

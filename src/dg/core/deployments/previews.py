@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -44,7 +45,8 @@ class Preview(_Model):
 
     `objections` hold everything that would refuse it, the first one being the answer of a create. `gates`
     are what it would wait for, as they stand. `steps` are empty when the pipeline cannot run there.
-    `expected` and `estimated_start` are None without experience.
+    `expected` and `estimated_start` are None without experience. `source` names the entry of the settings'
+    `git.sources` whose `credential` let the server into the repository; both None where there is none.
     """
 
     service: str
@@ -64,6 +66,8 @@ class Preview(_Model):
     steps: tuple[PlannedStep, ...] = ()
     irreversible: tuple[str, ...] = ()
     secrets: tuple[str, ...] = ()
+    source: str | None = None
+    credential: Literal["ssh_key", "ssh_agent", "token"] | None = None
     expected: float | None = None
     estimated_start: int | None = None
 

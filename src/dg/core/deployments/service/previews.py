@@ -78,6 +78,7 @@ async def preview(parts: Parts, principal: Principal, request: CreateDeployment)
     steps = _planned(plan, outlook.asked, outlook.steps)
     base = outlook.current.commit_sha if outlook.current else None
     changes = await parts.git.commits(service, base, wish.deployment.commit_sha, _MOST)
+    use = parts.git.use(wish.source.git)
     return Preview(
         service=service,
         environment=request.environment,
@@ -96,6 +97,8 @@ async def preview(parts: Parts, principal: Principal, request: CreateDeployment)
         steps=steps,
         irreversible=tuple(step.name for step in steps if not step.reversible),
         secrets=tuple(sorted({name for step in steps for name in step.secrets})),
+        source=use.source if use else None,
+        credential=use.kind if use else None,
         expected=lifecycle.total(outlook.steps),
         estimated_start=None if found else outlook.estimated_start,
     )

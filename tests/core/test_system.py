@@ -102,6 +102,7 @@ async def test_little_space_is_said(tmp_path: Path) -> None:
 
 
 async def test_a_reader_that_lets_no_write_ahead_log_end_is_said(tmp_path: Path) -> None:
+    """R09: what a reader holds up is told before the disk is full, and that it is over, too."""
     much = "x" * (WAL_LIMIT // 2)
     async with opened(tmp_path) as (ground, made):
         with closing(sqlite3.connect(ground.home.state, isolation_level=None)) as other:

@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 from tests.core.deployments.desk import SECOND, Desk
 from tests.core.deployments.world import ADMIN, OPERATOR, World, open_world
+from tests.observed import Observed
 
 from dg.core import schema
 from dg.core.database import Statement, Tx
@@ -66,8 +67,9 @@ class Calendar:
         assert started is not None
         assert started.id == made.id
         self.runners.folder(made.id).mkdir()
-        writer = await logs.open_writer(self.world.parts.logs, made.id, 100, 100)
-        await writer.append([Chunk(0, 0, 1, printed)], self.clock.micros())
+        caps = self.world.settings.logs
+        writer = await logs.open_writer(self.world.parts.logs, made.id, caps.head_bytes, caps.tail_bytes)
+        await writer.append([Chunk(0, 0, printed.count(b"\n"), printed)], self.clock.micros())
         return started
 
 
@@ -193,6 +195,28 @@ async def test_logs_over_quota_go_oldest_first(tmp_path: Path) -> None:
         assert (await world.core.feed.verify(ADMIN)).ok
         await calendar.run("keep_log_quota")
         assert await world.entries() == after
+
+
+async def test_a_flood_of_many_times_the_quota_takes_no_more_of_the_disk(
+    tmp_path: Path, observed: Observed
+) -> None:
+    """R14: what was removed makes room for what comes, the ledger is whole, and deployments go on."""
+    quota, log = 2 << 20, LINE * 1024
+    logs = {"head_bytes": len(log), "tail_bytes": len(log)}
+    async with opened(tmp_path, logs=logs, retention={"log_quota": quota}) as calendar:
+        world = calendar.world
+        made = []
+        for _ in range(15):
+            made.append(await calendar.succeed("v1", log))
+            await calendar.run("keep_log_quota")
+            assert calendar.quota.state == "ok"
+        fault = "logs of 15 MiB, a quota of 2 MiB"
+        size = (await world.parts.logs.sizes())["bytes"]
+        observed("R14", fault, "the logs' file", size / 2**20, at_most=4, unit="MiB")
+        assert [each for each in made if await world.lines(each)] == made[-2:]
+        assert (await world.core.feed.verify(ADMIN)).ok
+        facts = await world.entries("deployment.finished")
+        observed("R14", fault, "entries of the ledger lost", len(made) - len(facts), at_most=0)
 
 
 async def test_the_log_of_a_deployment_that_runs_stays_and_health_says_it(tmp_path: Path) -> None:

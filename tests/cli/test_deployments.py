@@ -69,6 +69,8 @@ def test_deploy_asks_for_what_was_said_and_names_the_next_command(api: ScriptedA
             "why",
             "--at",
             "2030-01-01T00:00Z",
+            "--until",
+            "2030-01-01T01:00Z",
         ]
     )
     assert code == ExitCode.OK
@@ -79,6 +81,7 @@ def test_deploy_asks_for_what_was_said_and_names_the_next_command(api: ScriptedA
         "version": "1.4.2",
         "note": "why",
         "not_before": "2030-01-01T00:00:00Z",
+        "expires_at": "2030-01-01T01:00:00Z",
     }
     said = capsys.readouterr().out
     assert "web 1.4.2 → staging is pending · waits for #6" in said

@@ -36,7 +36,7 @@ WAIT = click.option("--wait", is_flag=True, help="Watch it until it has ended; e
 Examples:
   dg deploy web main --env staging --wait
   dg deploy web v1.4.2 --env production --version 1.4.2 --note "spring prices"
-  dg deploy web 9f1c2ab --env production --at 22:00""",
+  dg deploy web 9f1c2ab --env production --at 22:00 --until 23:00""",
 )
 @click.argument("service")
 @click.argument("ref")
@@ -53,6 +53,9 @@ Examples:
     "--at", "not_before", type=Moment(), help="Not before this time: 22:00, 2h, or 2026-11-27T09:00Z."
 )
 @click.option(
+    "--until", "expires_at", type=Moment(), help="Not at all once this time has come and it still waits."
+)
+@click.option(
     "--key", type=Key(), help="The same key within a day means the same deployment: for jobs that ask again."
 )
 @click.option("--base", "base_sha", metavar="COMMIT", help="Only if this commit still runs there.")
@@ -66,6 +69,7 @@ def deploy(
     version: str | None,
     note: str | None,
     not_before: int | None,
+    expires_at: int | None,
     key: str | None,
     base_sha: str | None,
     wait: bool,
@@ -82,6 +86,7 @@ def deploy(
         version=version,
         note=note,
         not_before=not_before,
+        expires_at=expires_at,
         base_sha=base_sha.lower() if base_sha else None,
     )
     with server(invocation) as dg:

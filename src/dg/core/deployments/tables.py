@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self, get_args
 
-from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from dg.core.text import plain
@@ -40,6 +40,17 @@ class Table(BaseModel):
     def problems(self) -> Iterator[tuple[str, str]]:
         """What is wrong between fields that are right alone: field (below this table) and sentence."""
         return iter(())
+
+
+def at_most(count: int) -> BeforeValidator:
+    """Refuses a longer list before its entries are read, each of which may take its time to be wrong."""
+
+    def check(value: object) -> object:
+        if isinstance(value, list | tuple) and len(value) > count:
+            raise ValueError(f"may have at most {count} entries")
+        return value
+
+    return BeforeValidator(check)
 
 
 def mistakes(error: ValidationError, root: type[Table]) -> list[tuple[str, str]]:

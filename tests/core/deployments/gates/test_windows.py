@@ -240,6 +240,27 @@ def test_a_window_reads_as_words() -> None:
     assert str(deny("0 17 * * fri", "63h")) == "deny: at 17:00 on Friday for 2d15h (Europe/Berlin)"
 
 
+# --- what it costs --------------------------------------------------------------------------------
+
+
+def test_windows_that_interlock_are_judged_without_looking_at_each_one_again_at_every_edge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = 0
+    turns = Window.turns
+
+    def counted(window: Window, at: int) -> int | None:
+        nonlocal asked
+        asked += 1
+        return turns(window, at)
+
+    monkeypatch.setattr(Window, "turns", counted)
+    opening = [allow(f"{minute} * * * *", "1m") for minute in range(14)]
+    closing = [deny(f"{minute} * * * *", "1m", "America/New_York") for minute in range(14)]
+    assert never_open([*opening, *closing])
+    assert asked < 2_000  # 28 windows at 500 edges are 14,000 looks
+
+
 # --- properties over both changes of the clocks ---------------------------------------------------
 
 NIGHTS = {  # the moments (UTC) around which clocks are set, one zone for each kind of change

@@ -14,7 +14,7 @@ from dg.core.deployments.durations import Wait
 from dg.core.deployments.gates.expressions import Expression, unknowable
 from dg.core.deployments.gates.names import USER, PersonName, RoleName
 from dg.core.deployments.gates.windows import Window, never_open
-from dg.core.deployments.tables import Table, mistakes
+from dg.core.deployments.tables import Table, at_most, mistakes
 from dg.core.errors import Invalid
 from dg.core.types import Environment
 from dg.settings.tree import Environments
@@ -25,6 +25,10 @@ Queue = Literal["all", "latest", "reject"]
 QUEUES: tuple[Queue, ...] = ("all", "latest", "reject")
 """From the mildest to the strictest."""
 
+MOST_PEOPLE = 100
+MOST_RULES = 30
+"""Windows of one source, and gates of one: all of them are judged with every look at a lane."""
+
 
 class Approvals(Table):
     """`count` different people of `from` must agree; each agreement is good for `expires` seconds.
@@ -33,7 +37,9 @@ class Approvals(Table):
     """
 
     count: Annotated[StrictInt, Field(ge=1, le=20)] = 1
-    people: tuple[PersonName, ...] = Field(default=("role:approver", "role:admin"), alias="from")
+    people: Annotated[tuple[PersonName, ...], at_most(MOST_PEOPLE)] = Field(
+        default=("role:approver", "role:admin"), alias="from"
+    )
     own: StrictBool = Field(default=False, alias="self")
     expires: Wait = 86400.0
     bypass: RoleName | None = None
@@ -51,9 +57,9 @@ class Demands(Table):
     approvals: Approvals | None = None
     requires: tuple[Environment, ...] = ()
     soak: Wait | None = None
-    windows: tuple[Window, ...] = ()
+    windows: Annotated[tuple[Window, ...], at_most(MOST_RULES)] = ()
     queue: Queue = "all"
-    gates: tuple[Expression, ...] = ()
+    gates: Annotated[tuple[Expression, ...], at_most(MOST_RULES)] = ()
 
     def problems(self) -> Iterator[tuple[str, str]]:
         if self.soak and not self.requires:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from typing import Annotated
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -166,8 +167,9 @@ def standing(calendars: Sequence[Sequence[Window]], at: int) -> Standing:
     one of its allow windows if it has any, and outside of all its deny windows. So no calendar opens what
     another one keeps closed.
     """
-    closed_by = tuple(_closing(calendars, at))
-    edge = _edge(calendars, at, opened=not closed_by)
+    courses = [[_Course(window) for window in calendar] for calendar in calendars]
+    closed_by = tuple(_closing(courses, at))
+    edge = _edge(courses, at, opened=not closed_by)
     return Standing(False, closed_by, opens_at=edge) if closed_by else Standing(True, closes_at=edge)
 
 
@@ -177,7 +179,31 @@ def never_open(windows: Sequence[Window]) -> bool:
     return not found.open and found.opens_at is None
 
 
-def _edge(calendars: Sequence[Sequence[Window]], at: int, *, opened: bool) -> int | None:
+class _Course:
+    """One window as time goes on: what was found out about it holds until it turns."""
+
+    def __init__(self, window: Window) -> None:
+        self.window = window
+        self._inside = False
+        self._turn: int | None = 0
+
+    def covers(self, at: int) -> bool:
+        return self._at(at)[0]
+
+    def turns(self, at: int) -> int | None:
+        return self._at(at)[1]
+
+    def _at(self, at: int) -> tuple[bool, int | None]:
+        """`at` never lies before the one that was asked about last."""
+        if self._turn is not None and self._turn <= at:
+            self._inside, self._turn = self.window.covers(at), self.window.turns(at)
+        return self._inside, self._turn
+
+
+_Courses = Sequence[Sequence[_Course]]
+
+
+def _edge(calendars: _Courses, at: int, *, opened: bool) -> int | None:
     """When what is `opened` at `at` closes, or the other way round."""
     moment = at
     for _ in range(_MOST_EDGES):
@@ -190,27 +216,27 @@ def _edge(calendars: Sequence[Sequence[Window]], at: int, *, opened: bool) -> in
     return None
 
 
-def _closing(calendars: Sequence[Sequence[Window]], at: int) -> Iterator[Window]:
+def _closing(calendars: _Courses, at: int) -> Iterator[Window]:
     for calendar in calendars:
-        yield from (window for window in calendar if window.deny and window.covers(at))
-        allowing = [window for window in calendar if window.allow]
-        if not any(window.covers(at) for window in allowing):
-            yield from allowing
+        yield from (each.window for each in calendar if each.window.deny and each.covers(at))
+        allowing = [each for each in calendar if each.window.allow]
+        if not any(each.covers(at) for each in allowing):
+            yield from (each.window for each in allowing)
 
 
-def _stays(calendars: Sequence[Sequence[Window]], at: int) -> int | None:
+def _stays(calendars: _Courses, at: int) -> int | None:
     """A moment after `at` until which nothing can open what is closed, or close what is open."""
     closed: list[int | None] = []
     opened: list[int | None] = []
     for calendar in calendars:
-        for window in (window for window in calendar if window.deny):
-            (closed if window.covers(at) else opened).append(window.turns(at))
-        allowing = [window for window in calendar if window.allow]
-        inside = [window.turns(at) for window in allowing if window.covers(at)]
+        for each in (each for each in calendar if each.window.deny):
+            (closed if each.covers(at) else opened).append(each.turns(at))
+        allowing = [each for each in calendar if each.window.allow]
+        inside = [each.turns(at) for each in allowing if each.covers(at)]
         if inside:
             opened.append(None if None in inside else max(filter(None, inside)))
         elif allowing:
-            closed.append(min((turn for window in allowing if (turn := window.turns(at))), default=None))
+            closed.append(min((turn for each in allowing if (turn := each.turns(at))), default=None))
     if closed:
         return None if None in closed else max(filter(None, closed))
     return min(filter(None, opened), default=None)
@@ -245,11 +271,16 @@ def _begins(schedule: str, wall: datetime) -> datetime | None:
 
 def _chained(schedule: str, lasts: float, begun: datetime) -> datetime:
     """The last beginning on the day of `begun` that is reached from it without a gap."""
+    ends = _ends_of_chains(schedule, lasts)
+    return datetime.combine(begun.date(), ends[bisect_left(ends, begun.time())])
+
+
+@lru_cache(maxsize=256)
+def _ends_of_chains(schedule: str, lasts: float) -> tuple[time, ...]:
+    """The times of day at which it begins and after which the next one of that day leaves a gap."""
     times = _times(schedule)
-    at = times.index(begun.time())
-    while at + 1 < len(times) and _minutes(times[at + 1]) - _minutes(times[at]) <= lasts / 60:
-        at += 1
-    return datetime.combine(begun.date(), times[at])
+    gaps = (first for first, then in pairwise(times) if _minutes(then) - _minutes(first) > lasts / 60)
+    return (*gaps, times[-1])
 
 
 @lru_cache(maxsize=256)

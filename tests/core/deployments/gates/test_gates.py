@@ -88,6 +88,19 @@ async def test_what_was_rolled_back_there_counts_no_more(yard: Yard) -> None:
     assert await yard.start() is None
 
 
+async def test_an_earlier_success_of_what_was_rolled_back_there_since_counts_no_more(yard: Yard) -> None:
+    await yard.demand('requires = ["staging"]')
+    for ref in ("v2", "v1", "v2"):
+        await yard.succeed(ref, "staging")
+    made = await yard.ask("v2")
+    assert closed(made) == []
+    await yard.world.core.deployments.rollback_lane(OPERATOR, "web", Environment.STAGING, RequestRollback())
+    rollback = await yard.start("staging")
+    assert rollback is not None
+    await yard.desk("staging").end(rollback)
+    assert closed(await yard.look(made)) == ["requires"]
+
+
 async def test_it_soaks_from_that_success_and_then_starts_by_itself(yard: Yard) -> None:
     await yard.demand('requires = ["staging"]\nsoak = "20m"')
     made = await yard.ask("v2")

@@ -61,10 +61,10 @@ _VOID = Statement(_voiding)
 _VOID_BY = Statement(_voiding.where(_a.c.by == bindparam("of_by"), _a.c.verdict == "approved"))
 _waiting = _d.alias("waiting")
 _SUCCESSES = Statement(
-    sa.select(_d.c.id, _d.c.environment, _d.c.commit_sha, _d.c.completed_at, _d.c.outputs)
+    sa.select(_d.c.id, _d.c.environment, _d.c.commit_sha, _d.c.status, _d.c.completed_at, _d.c.outputs)
     .where(
         _d.c.service == bindparam("service"),
-        _d.c.status == "success",
+        sa.or_(_d.c.status == "success", _d.c.status == "rolled_back"),
         sa.or_(
             _d.c.commit_sha == bindparam("commit"),
             _d.c.commit_sha.in_(
@@ -149,11 +149,17 @@ def successes(
     """Where `commit` and those that wait in a lane went well and still stand: by commit and environment.
 
     Of several it is the first one that counts for the time since then, and the newest one for its outputs.
+    Those before a try that was rolled back count no more.
     """
     found: dict[str, dict[Environment, Success]] = {}
+    undone: set[tuple[str, Environment]] = set()
     for row in tx.all(_SUCCESSES, service=service, environment=environment, commit=commit):
         tiers = found.setdefault(row["commit_sha"], {})
         tier = Environment(row["environment"])
+        if row["status"] == "rolled_back":
+            undone.add((row["commit_sha"], tier))
+        if (row["commit_sha"], tier) in undone:
+            continue
         outputs = tiers[tier].outputs if tier in tiers else json.loads(row["outputs"])
         tiers[tier] = Success(row["id"], row["completed_at"], outputs)
     return found

@@ -392,6 +392,33 @@ async def test_an_approval_of_somebody_who_lost_the_role_does_not_count(yard: Ya
     assert closed(await yard.approve(made, await yard.person("cleo"))) == []
 
 
+async def test_an_approval_ends_with_the_token_that_gave_it(yard: Yard) -> None:
+    await yard.demand(ONE)
+    ben = await yard.person("ben", ttl=HOUR)
+    made = await yard.approve(await yard.ask(), ben)
+    assert closed(await yard.look(made)) == []
+    yard.clock.jump(HOUR)
+    assert "(ben may not approve any more)" in str((await yard.look(made)).hold)
+    assert await yard.start() is None
+
+
+async def test_whoever_got_another_token_may_approve_again(yard: Yard) -> None:
+    await yard.demand(ONE)
+    ben = await yard.person("ben")
+    made = await yard.approve(await yard.ask(), ben)
+    await yard.revoke(ben)
+    assert closed(await yard.approve(made, await yard.person("ben"))) == []
+
+
+async def test_another_token_approves_what_the_first_one_could_not(tmp_path: Path) -> None:
+    own = {"production": {"approvals": {"from": ["role:admin"]}}}
+    async with open_yard(tmp_path, environments=own) as yard:
+        await yard.demand('approvals = { from = ["role:approver"] }')
+        made = await yard.approve(await yard.ask(), await yard.person("ben"))
+        assert closed(made) == ["approvals"]
+        assert closed(await yard.approve(made, await yard.person("ben", "admin"))) == []
+
+
 async def test_a_rejection_ends_it(yard: Yard) -> None:
     await yard.demand(ONE)
     ben = await yard.person("ben")

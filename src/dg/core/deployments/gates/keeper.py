@@ -35,7 +35,7 @@ def inputs(tx: Tx, lane: Facts, guarded: Sequence[Deployment]) -> Callable[[Depl
     where = lane.service, lane.environment
     decided = store.Decisions({}, {})
     if any(guard.approvals or guard.calendars for guard in guards):
-        decided = store.decisions(tx, *where)
+        decided = store.decisions(tx, *where, lane.now)
     successes: Mapping[str, Mapping[Environment, Success]] = {}
     if any(guard.requires or guard.gates for guard in guards):
         # The last one may be a preview's, which is no row that waits.
@@ -144,7 +144,7 @@ def guard_of(protection: Protection, deployment: Deployment, text: str) -> Guard
 
 def void_stale(tx: Tx, lane: Facts) -> None:
     """Void what was decided on another content than what waits in `lane` has now: what runs there moved."""
-    decided = store.decisions(tx, lane.service, lane.environment).approvals
+    decided = store.decisions(tx, lane.service, lane.environment, lane.now).approvals
     for deployment_id, approvals in decided.items():
         deployment = deployments.require(tx, deployment_id)
         now_bound = content_of(lane, deployment)

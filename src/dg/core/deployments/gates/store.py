@@ -41,6 +41,7 @@ _IN_LANE = Statement(
         _t.c.environment.label("in_environment"),
         _t.c.service.label("in_service"),
         _t.c.revoked_at,
+        _t.c.expires_at.label("right_ends_at"),
     )
     .join(_d, _d.c.id == _a.c.deployment_id)
     .outerjoin(_p, _p.c.id == _a.c.by)
@@ -111,11 +112,11 @@ def of(tx: Tx, deployment_id: str) -> tuple[Approval, ...]:
     return tuple(Approval.model_validate(row) for row in tx.all(_OF, deployment_id=deployment_id))
 
 
-def decisions(tx: Tx, service: str, environment: str) -> Decisions:
+def decisions(tx: Tx, service: str, environment: str, now: int) -> Decisions:
     approvals: dict[str, list[Approval]] = {}
     people: dict[str, Principal] = {}
     for row in tx.all(_IN_LANE, service=service, environment=environment):
-        person = _person(row)
+        person = _person(row, now)
         if person is not None:
             people[person.id] = person
         approvals.setdefault(row["deployment_id"], []).append(
@@ -124,11 +125,11 @@ def decisions(tx: Tx, service: str, environment: str) -> Decisions:
     return Decisions(approvals, people)
 
 
-def _person(row: Row) -> Principal | None:
-    """Whoever decided, with the rights that they have now; None when they have none left."""
+def _person(row: Row, now: int) -> Principal | None:
+    """Whoever decided, with the rights that they have `now`; None when they have none left."""
     if row["by"] == OWNER:
         return Principal(id=OWNER, name=row["by_name"] or OWNER, grants=(Grant(role=Role.ADMIN),))
-    if row["role"] is None or row["revoked_at"] is not None:
+    if row["role"] is None or row["revoked_at"] is not None or row["right_ends_at"] <= now:
         return None
     grant = Grant(role=row["role"], environment=row["in_environment"], service=row["in_service"])
     return Principal(id=row["by"], name=row["by_name"], kind=row["kind"], grants=(grant,))

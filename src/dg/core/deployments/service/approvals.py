@@ -151,7 +151,7 @@ def _approve(tx: Tx, deployment: Deployment, principal: Principal, request: Appr
     _check_person(principal)
     rules = _rules(case, principal)
     _check_content(tx, case, request)
-    if any(judge.stands(case.inputs, approval) for approval in mine):
+    if all(_is_given(case, rule, mine) for rule in rules):
         return deployment
     decisions.void(tx, deployment.id, "it had expired", now, by=principal.id)
     approval = Approval(
@@ -181,6 +181,16 @@ def _is_yes_of(approval: Approval, principal: Principal) -> bool:
         principal.name
     )
     return mine and approval.verdict is Verdict.APPROVED and approval.voided_at is None
+
+
+def _is_given(case: _Case, rule: Demanded, mine: Sequence[Approval]) -> bool:
+    """Whether one of a person's approvals counts for `rule`; one by a token that ended does not."""
+    people = case.inputs.people
+    return any(
+        judge.stands(case.inputs, approval) and judge.counts(rule, people[approval.by], case.deployment)
+        for approval in mine
+        if approval.by in people
+    )
 
 
 def _rules(case: _Case, principal: Principal) -> Sequence[Demanded]:

@@ -117,6 +117,16 @@ async def test_another_token_of_the_same_name_is_no_other_person(yard: Yard) -> 
     assert len(await yard.entries("deployment.approved")) == 1
 
 
+@pytest.mark.parametrize(
+    "name", ["MIA", "\uff4dia", "mi\u200ba", "m\u00adia", "mia\ufe0f", "mia\u3164", "mi\u034fa", "mia\u2800"]
+)
+async def test_a_name_that_reads_alike_is_no_other_person(yard: Yard, name: str) -> None:
+    await yard.demand(ONE)
+    made = await yard.world.core.deployments.create(await yard.person("mia", "operator"), REQUEST)
+    problem = await refusal(Forbidden, yard.approve(made, await yard.person(name)))
+    assert problem.reason == "own_deployment"
+
+
 async def test_a_maker_may_approve_where_that_is_said(yard: Yard) -> None:
     await yard.demand("approvals = { count = 1, self = true }")
     maker = await yard.person("mia", "admin")

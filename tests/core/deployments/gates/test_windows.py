@@ -261,6 +261,14 @@ def test_windows_that_interlock_are_judged_without_looking_at_each_one_again_at_
     assert asked < 2_000  # 28 windows at 500 edges are 14,000 looks
 
 
+def test_all_that_wait_with_the_same_windows_are_judged_once_a_moment(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    first = judge(micros("2026-05-08 17:01"), deny("3 17 * * FRI", "63h"))
+    monkeypatch.setattr(Window, "turns", None)
+    assert judge(micros("2026-05-08 17:01"), deny("3 17 * * FRI", "63h")) is first
+
+
 # --- properties over both changes of the clocks ---------------------------------------------------
 
 NIGHTS = {  # the moments (UTC) around which clocks are set, one zone for each kind of change

@@ -167,6 +167,12 @@ def standing(calendars: Sequence[Sequence[Window]], at: int) -> Standing:
     one of its allow windows if it has any, and outside of all its deny windows. So no calendar opens what
     another one keeps closed.
     """
+    return _standing(tuple(map(tuple, calendars)), at)
+
+
+@lru_cache(maxsize=64)
+def _standing(calendars: tuple[tuple[Window, ...], ...], at: int) -> Standing:
+    """One judgement for all that wait in a lane at one moment, who mostly have the same windows."""
     courses = [[_Course(window) for window in calendar] for calendar in calendars]
     closed_by = tuple(_closing(courses, at))
     edge = _edge(courses, at, opened=not closed_by)

@@ -267,6 +267,16 @@ async def approved(yard: Yard) -> Deployment:
     return made
 
 
+async def test_a_retry_does_not_pass_what_is_demanded_since(yard: Yard) -> None:
+    failed = await fail(yard, "migrate")
+    await yard.world.register(*STEPS, tail="[env.production]\napprovals = { count = 1 }")
+    problem = await refused(yard, failed, confirm=True)
+    assert problem.reason == "demands_changed"
+    assert problem.message.endswith(f"dg deploy web {failed.commit_sha[:12]} --env production")
+    await yard.world.register(*STEPS, tail="[env.staging]\napprovals = { count = 1 }")
+    assert (await retry(yard, failed, confirm=True)).retry_of == failed.id
+
+
 async def test_approvals_count_for_a_retry_that_brings_the_same(yard: Yard) -> None:
     failed = await fail(yard, "compile", await approved(yard))
     made = await retry(yard, failed)

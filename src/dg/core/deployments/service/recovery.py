@@ -7,6 +7,7 @@ from dg.core.database import Tx
 from dg.core.deployments import endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.gates import keeper
+from dg.core.deployments.gates.demands import Demands
 from dg.core.deployments.models import ACTIVE, Deployment, RequestRetry
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import acting, creation, finding
@@ -33,8 +34,8 @@ class Recovery:
     ) -> Deployment:
         """Take a failed deployment up again from one of its steps; the answer is a deployment of its own.
 
-        Its commit, pipeline and outputs are those of the failed one. Raises what `retries.begin` does, and
-        what a create does for the lane, a block, the branch and secrets.
+        Its commit, pipeline and outputs are those of the failed one. Raises what `retries.begin` does,
+        Refused (`demands_changed`), and what a create does for the lane, a block, the branch and secrets.
         """
         parts = self._parts
         failed = await finding.deployment(parts, principal, id)
@@ -80,6 +81,7 @@ class Recovery:
             return retries.begin(tx, failed, request), store.snapshot(tx, failed.pipeline_sha256)
 
         first, text = await parts.db.read(look)
+        _check_demands(failed, text, await finding.text(parts, registered))
         retry = retries.plan(failed, first, parts.ids.new(), now, principal)
         decided = {
             "note": request.note,
@@ -110,6 +112,18 @@ class Recovery:
             return lifecycle.view(tx, created, now)
 
         return idempotent(tx, principal, key, Deployment, self._parts.clock, effect)
+
+
+def _check_demands(failed: Deployment, then: str, today: str) -> None:
+    """A retry runs the pipeline of the failed one, and may not pass what was demanded since by that."""
+    where = failed.environment
+    demanded = pipeline.parse(today).demands(where)
+    if demanded not in (Demands(), pipeline.parse(then).demands(where)):
+        raise Refused(
+            f"the pipeline demands something else of {where} than when #{failed.number} was made; "
+            f"deploy it again: dg deploy {failed.service} {failed.commit_sha[:12]} --env {where}",
+            reason="demands_changed",
+        )
 
 
 def _check_stuck(deployment: Deployment, now: int, patience: float) -> None:

@@ -364,3 +364,20 @@ class Earlier(datetime):
         moment = datetime.now(UTC) - timedelta(hours=1)
         assert isinstance(tz, tzinfo)
         return moment.astimezone(tz)
+
+
+async def test_closing_waits_a_moment_only_for_what_does_not_end(ground: Ground) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def hang() -> None:
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    jobs = [Job("hangs", Every(1.0), hang)]
+    async with asyncio.timeout(20):
+        async with open_scheduler(jobs, db=ground.db, clock=SystemClock(), tasks=ground.tasks, beat=0.01):
+            await begun.wait()
+    assert ended.is_set()

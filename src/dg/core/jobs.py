@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 _RETRY = 10.0
 """Seconds until a run that could not be claimed (a full disk, ...) is tried again."""
 
+_PATIENCE = 1.0
+"""Seconds that a server which stops waits for its jobs: some of them wait for commands of an admin's."""
+
 _t = schema.ticks
 _LAST = Statement(
     sa.select(_t.c.tick, _t.c.at).where(_t.c.job == bindparam("name")).order_by(_t.c.tick.desc()).limit(1)
@@ -211,17 +214,21 @@ class Scheduler:
             "job %s failed: %s", job.name, error, exc_info=None if isinstance(error, Problem) else error
         )
 
-    async def drain(self) -> None:
-        """Wait until nothing runs."""
+    async def drain(self, patience: float | None = None) -> None:
+        """Wait until nothing runs; what still does after `patience` seconds is cancelled."""
         async with self._beating:
-            await asyncio.gather(*self._running.values(), return_exceptions=True)
+            if running := list(self._running.values()):
+                _, late = await asyncio.wait(running, timeout=patience)
+                for task in late:
+                    task.cancel()
+                await asyncio.gather(*late, return_exceptions=True)
 
 
 @asynccontextmanager
 async def open_scheduler(
     jobs: Sequence[Job], *, db: Database, clock: Clock, tasks: Tasks, beat: float = 1.0
 ) -> AsyncIterator[Scheduler]:
-    """A scheduler that looks every `beat` seconds for what is due; closing waits for what runs."""
+    """A scheduler that looks every `beat` seconds for what is due; closing waits a moment for what runs."""
     scheduler = Scheduler(jobs, db, clock, tasks)
     await scheduler.prepare()
     ticker = AsyncIOScheduler(timezone=_SteadyTime(clock))
@@ -232,7 +239,7 @@ async def open_scheduler(
     finally:
         # A shutdown cancels what APScheduler started (a beat), so let that end first.
         ticker.pause()
-        await scheduler.drain()
+        await scheduler.drain(_PATIENCE)
         ticker.shutdown(wait=False)
 
 

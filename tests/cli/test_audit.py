@@ -106,6 +106,18 @@ def test_a_warning_stands_beside_the_answer(home: Path, capsys: Captured) -> Non
     assert (warning["reason"], "it was cut" in warning["message"]) == ("ledger", True)
 
 
+def test_a_server_that_does_not_tell_of_the_entry_seen_last_is_not_believed(
+    home: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_history(home)
+    with serving(home):
+        assert run(["audit", "verify"]) == ExitCode.OK
+        monkeypatch.setattr("dg.client.ledger.read_head", lambda _: None)
+        capsys.readouterr()
+        assert run(["audit", "verify"]) == ExitCode.FAILED
+    assert "does not say what became of the entry" in capsys.readouterr().out
+
+
 def test_a_server_that_grew_is_well(home: Path, capsys: Captured) -> None:
     for _ in range(2):
         make_history(home)

@@ -99,6 +99,12 @@ def verify(invocation: Invocation) -> int:
     return ExitCode.OK if verdict.ok else ExitCode.FAILED
 
 
+_UNTOLD = (
+    "the server does not say what became of the entry that this machine saw last; "
+    "is there a proxy that drops the DG-Ledger headers?"
+)
+
+
 def _verdict(invocation: Invocation) -> Verdict:
     from dg.cli.local import is_unattended
     from dg.cli.remote import server
@@ -112,8 +118,9 @@ def _verdict(invocation: Invocation) -> Verdict:
         if dg.client.ledger.unchecked:
             # Only that answer showed whose ledger it is; the next one tells of the entry seen last.
             dg.run(dg.client.whoami())
-        if verdict.ok and dg.client.ledger.doubt is not None:
-            return verdict.model_copy(update={"ok": False, "message": dg.client.ledger.doubt})
+        doubt = dg.client.ledger.doubt or (_UNTOLD if dg.client.ledger.unchecked else None)
+        if verdict.ok and doubt is not None:
+            return verdict.model_copy(update={"ok": False, "message": doubt})
     return verdict
 
 

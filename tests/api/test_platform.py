@@ -43,12 +43,29 @@ async def test_versions_and_contracts_are_open(api: Api) -> None:
         versions = (await stranger.get("/v1/versions")).json()
         assert versions["supported"] == ["1", "1.0", "1.0.0"]
         for name in versions["contracts"]:
-            served = await stranger.get(f"/v1/contracts/{name}")
-            assert yaml.safe_load(served.content) == contract.load(name)
-        assert (await stranger.get("/v1/contracts/secrets")).status_code == 400
+            written = await stranger.get(f"/v1/openapi/{name}.yaml")
+            assert written.content == contract.source(name)
+            assert yaml.safe_load(written.content) == contract.load(name)
+            assert (await stranger.get(f"/v1/openapi/{name}.json")).json() == contract.load(name)
+        for other in ("secrets.yaml", "platform-api", "platform-api.xml", "..%2Fcontract.py"):
+            assert (await stranger.get(f"/v1/openapi/{other}")).status_code == 400
         answer = await stranger.get("/v1/versions", headers={"accept-version": "2"})
         assert answer.status_code == 400
         assert "1.0.0" in answer.json()["error"]["message"]
+
+
+async def test_a_contract_that_the_caller_has_is_not_sent_again(api: Api) -> None:
+    async with api.caller() as stranger:
+        path = "/v1/openapi/platform-api.json"
+        first = await stranger.get(path)
+        etag = first.headers["etag"]
+        assert first.headers["cache-control"] == "no-cache"
+        assert etag != (await stranger.get("/v1/openapi/platform-api.yaml")).headers["etag"]
+        for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+            answer = await stranger.get(path, headers={"if-none-match": known})
+            assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
+        for unknown in ('"other"', etag.strip('"'), "", 'W/"'):
+            assert (await stranger.get(path, headers={"if-none-match": unknown})).status_code == 200
 
 
 async def test_a_caller_is_told_who_it_is(api: Api) -> None:

@@ -1,4 +1,4 @@
-"""Both contracts against the real server, from schemathesis: all phases, all checks, one seed.
+"""The contracts against the real server, from schemathesis: all phases, all checks, one seed.
 
 `schemathesis.toml` says which answers to a valid request are honest, and why.
 """
@@ -23,7 +23,7 @@ CONTRACTS = Path(contract.__file__).parent / "contracts"
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("name", contract.NAMES)
+@pytest.mark.parametrize("name", [name for name in contract.NAMES if contract.load(name)["paths"]])
 async def test_no_request_breaks_the_contract(api: Api, name: str, tmp_path: Path) -> None:
     await api.core.pipelines.register(SYSTEM, api.pipeline())
     # The owner's token stands in no list, so that no generated request can revoke it.

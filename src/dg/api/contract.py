@@ -19,7 +19,15 @@ from dg.api.messages import Mistake, mistakes
 from dg.core.errors import Invalid
 from dg.core.text import plain
 
-NAMES = ("deployment-automation-api", "platform-api")
+NAMES = (
+    "deployment-automation-api",
+    "environment-management-api",
+    "monitoring-setup-api",
+    "security-hardening-api",
+    "performance-optimization-api",
+    "platform-api",
+)
+"""The specification's five contracts, and the one for what belongs to none of them."""
 METHODS = ("get", "post", "put", "delete")
 MAX_MISTAKES = 20
 
@@ -155,7 +163,7 @@ def refuse(wrong: list[Mistake]) -> None:
 
 
 def source(name: str) -> bytes:
-    """The text of the contract `name`, as it is served and packaged."""
+    """The text of the contract `name`, as it was written."""
     return resources.files("dg.api").joinpath("contracts", f"{name}.yaml").read_bytes()
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 from starlette.responses import Response
 
 from dg import __version__
-from dg.api import contract
+from dg.api import contract, json
 from dg.api.call import Call, Handler, answer, items
+from dg.api.conditional import Representation, conditional
 from dg.api.feed.stream import list_events
 from dg.api.metrics import CONTENT_TYPE
 from dg.core.access.models import Role
@@ -60,7 +62,15 @@ async def list_versions(call: Call) -> Response:
 
 
 async def get_contract(call: Call) -> Response:
-    return Response(contract.source(call.arguments["name"]), media_type="application/yaml")
+    return conditional(call, _contract(call.arguments["file"]))
+
+
+@cache
+def _contract(file: str) -> Representation:
+    name, _, form = file.rpartition(".")
+    if form == "json":
+        return Representation.of(json.write(contract.load(name)), json.MEDIA_TYPE)
+    return Representation.of(contract.source(name), "application/yaml")
 
 
 async def get_health(call: Call) -> Response:

@@ -57,7 +57,7 @@ class Api:
         kind: Literal["person", "service"] = "person",
     ) -> str:
         """A fresh token with this role; callers of one name are one person."""
-        issued = await self.core.access.create_token(
+        issued = await self.core.tokens.create(
             SYSTEM,
             name=name or f"{role} of a test",
             role=Role(role),

@@ -202,10 +202,10 @@ async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_server(
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(api: Api, server: Listening) -> None:
-    issued = await api.core.access.create_token(SYSTEM, name="leaked", role="viewer")
+    issued = await api.core.tokens.create(SYSTEM, name="leaked", role="viewer")
     async with follow(api, server, token=issued.secret) as lines, asyncio.timeout(10):
         await anext(lines)
-        await api.core.access.revoke_token(SYSTEM, issued.token.id)
+        await api.core.tokens.revoke(SYSTEM, issued.token.id)
         await api.core.pipelines.register(SYSTEM, api.pipeline())
         rest = [line async for line in lines]
     assert not any(line.startswith("data") for line in rest)

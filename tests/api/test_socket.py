@@ -199,7 +199,7 @@ async def test_a_token_that_ends_ends_the_connection_and_a_fresh_one_keeps_it(
     api: Api, server: Listening
 ) -> None:
     async def short(seconds: float) -> str:
-        made = await api.core.access.create_token(SYSTEM, name="short", role=Role.VIEWER, ttl=seconds)
+        made = await api.core.tokens.create(SYSTEM, name="short", role=Role.VIEWER, ttl=seconds)
         return made.secret
 
     async with (

@@ -22,6 +22,7 @@ from dg.api.metrics import UNROUTED, Metrics
 from dg.api.origins import Origins
 from dg.api.peers import Cap, Peer, Peers
 from dg.api.routing import Router
+from dg.core.access.models import Origin
 from dg.core.errors import Invalid, NotFound, Problem, Unavailable
 from dg.core.ledger import Entry
 
@@ -103,7 +104,9 @@ class App:
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = _fields(scope)
-        key = self._peers.counted(self._peers.find(scope.get("client"), headers).address)
+        request_id = next(self._request_ids)
+        peer = self._peers.find(scope.get("client"), headers)
+        key = self._peers.counted(peer.address)
         with self._sockets.held(key) as free:
             try:
                 if scope["path"] != socket.PATH:
@@ -115,10 +118,11 @@ class App:
                     raise self._sockets.refusal(key)
             except Problem as problem:
                 await receive()
-                await socket.reject(send, problem, next(self._request_ids))
+                await socket.reject(send, problem, request_id)
                 return
+            origin = Origin(address=peer.address, request_id=request_id)
             await socket.Socket(
-                self._core, self._settings, self._hub, self._lingering, scope, receive, send
+                self._core, self._settings, self._hub, self._lingering, origin, scope, receive, send
             ).serve()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,7 +156,7 @@ class App:
             return origins.preflight()
         operation, values = self._router.find(scope["method"], _raw_path(scope))
         exchange.operation = operation.id
-        principal = await auth.identify(self._core, operation.security, headers, peer)
+        principal = await auth.identify(self._core, operation.security, headers, peer, exchange.request_id)
         exchange.sightings = await sightings.answer_headers(self._core.feed, principal, headers)
         arguments = operation.arguments(values, _query(scope), headers)
         body = await self._body(operation, receive, headers)

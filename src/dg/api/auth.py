@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from dg.api.peers import Peer, is_loopback
-from dg.core.access.models import Grant, Principal, Role
+from dg.core.access.models import Grant, Origin, Principal, Role
 from dg.core.errors import Unauthenticated
 
 if TYPE_CHECKING:
@@ -28,13 +28,15 @@ async def identify(
     security: Literal["required", "optional", "none"],
     headers: Mapping[str, str],
     peer: Peer | None = None,
+    request_id: str = "",
 ) -> Principal:
     """Who is asking. Raises Unauthenticated when the operation needs to know and cannot."""
     if security == "none":
         return NOBODY
     if security == "optional" and "authorization" not in headers and is_local(headers, peer):
         return MONITOR
-    return await core.access.authenticate(bearer(headers.get("authorization", "")))
+    origin = Origin(address=peer.address if peer else "", request_id=request_id)
+    return await core.access.authenticate(bearer(headers.get("authorization", "")), origin)
 
 
 def bearer(header: str) -> str:

@@ -25,12 +25,12 @@ async def verify_events(call: Call) -> Response:
 
 
 async def list_tokens(call: Call) -> Response:
-    return items(await call.core.access.tokens(call.principal))
+    return items(await call.core.tokens.list(call.principal))
 
 
 async def create_token(call: Call) -> Response:
     environment = call.body.get("environment")
-    issued = await call.core.access.create_token(
+    issued = await call.core.tokens.create(
         call.principal,
         name=call.body["name"],
         role=Role(call.body["role"]),
@@ -44,7 +44,7 @@ async def create_token(call: Call) -> Response:
 
 
 async def revoke_token(call: Call) -> Response:
-    return answer(await call.core.access.revoke_token(call.principal, call.arguments["id"].lower()))
+    return answer(await call.core.tokens.revoke(call.principal, call.arguments["id"].lower()))
 
 
 async def whoami(call: Call) -> Response:

@@ -58,7 +58,7 @@ def _conversion(kind: Any) -> Callable[[Any], Any]:
         # The writer takes an enum too, at several times the cost of its value.
         return operator.attrgetter("value")
     if issubclass(kind, BaseModel):
-        return _shape(tuple(kind.model_fields))
+        return _shape(tuple(name for name, field in kind.model_fields.items() if not field.exclude))
     if is_dataclass(kind):
         return _shape(tuple(field.name for field in fields(kind)))
     if issubclass(kind, Mapping):

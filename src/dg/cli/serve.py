@@ -164,7 +164,7 @@ async def say_ready(core: Core, settings: Settings, url: str, output: Output) ->
     if output.json:
         output.record({"ready": url, "home": str(settings.home), "version": __version__, "pid": os.getpid()})
     else:
-        first = not await core.access.tokens(owner())
+        first = not await core.tokens.list(owner())
         hint = [("(first token: dg token create --name NAME --role admin)", Meaning.DIM)] if first else []
         output.line(f"dg {__version__}", ("ready", Meaning.OK), f"on {url}  home {settings.home}", *hint)
     output.stream.flush()

@@ -66,7 +66,7 @@ def _issue(
 
         return with_core(
             invocation,
-            lambda core: core.access.create_token(
+            lambda core: core.tokens.create(
                 owner(),
                 name=name,
                 role=role,
@@ -135,7 +135,7 @@ def _reach(grant: Grant) -> str:
     where = [grant.environment.value] if grant.environment else []
     return " ".join(
         [
-            grant.role.value,
+            grant.role,
             *([f"of {grant.service}"] if grant.service else []),
             *(f"in {name}" for name in where),
         ]

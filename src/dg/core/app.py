@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from dg import __version__
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
-from dg.core.access.service import Access, open_access
+from dg.core.access.opening import Entrance, open_access
+from dg.core.access.service import Access, Tokens
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
@@ -62,6 +63,7 @@ class Core:
     pipelines: Pipelines
     figures: Figures
     access: Access
+    tokens: Tokens
     feed: Feed
     system: System
     clock: Clock
@@ -136,11 +138,12 @@ async def open_core(
         )
         state, logs = databases.state, databases.logs
         ids = Ids(clock)
-        access = await open_access(
+        entrance = await open_access(
             state, bus=bus, clock=clock, ids=ids, tasks=tasks, home=home, settings=settings.access
         )
         anchors = Anchors(settings.ledger.anchor_file, settings.ledger.anchor_command, environ=environ)
-        stack.push_async_callback(_flush, access)
+        access = entrance.access
+        stack.push_async_callback(_flush, entrance)
         feed = await open_feed(
             state,
             access=access,
@@ -194,10 +197,10 @@ async def open_core(
         stack.callback(bus.close)
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
-            write_private(home.owner_token, await access.owner_token(_owner()))
+            write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
-                *_house_jobs(settings, home, access, feed),
+                *_house_jobs(settings, home, entrance, feed),
             )
             await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
             work.spawn("loop lag", lag.measure())
@@ -211,6 +214,7 @@ async def open_core(
             pipelines=Pipelines(parts),
             figures=Figures(parts),
             access=access,
+            tokens=entrance.tokens,
             feed=feed,
             system=system,
             clock=clock,
@@ -238,20 +242,20 @@ def _mirrors(home: Home, settings: Settings, clock: Clock, environ: Mapping[str,
     )
 
 
-async def _flush(access: Access) -> None:
+async def _flush(entrance: Entrance) -> None:
     try:
-        await access.flush()
+        await entrance.flush()
     except Unavailable as problem:
         log.warning("the last uses of tokens could not be noted: %s", problem)
 
 
-def _house_jobs(settings: Settings, home: Home, access: Access, feed: Feed) -> tuple[Job, ...]:
+def _house_jobs(settings: Settings, home: Home, entrance: Entrance, feed: Feed) -> tuple[Job, ...]:
     async def renew_owner_token() -> None:
-        if access.owner_token_due():
-            write_private(home.owner_token, await access.owner_token(_owner()))
+        if entrance.tokens.owner_token_due():
+            write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
 
     return (
-        Job("access.flush", Every(_MINUTE), access.flush),
+        Job("access.flush", Every(_MINUTE), entrance.flush),
         Job("access.renew_owner_token", Every(_LOOK), renew_owner_token),
         Job("ledger.anchor", Every(settings.ledger.anchor_interval), feed.anchor),
     )

@@ -122,7 +122,7 @@ def person(
     grant = Grant(
         role=Role(role), environment=Environment(environment) if environment else None, service=service
     )
-    name = name or grant.role.value
+    name = name or grant.role
     return Principal(id=f"id-of-{name}", name=name, kind=kind, grants=(grant,))
 
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from dg.core import ledger
 from dg.core.access.issuer import LocalIssuer
-from dg.core.access.service import Access, open_access
+from dg.core.access.opening import Entrance, open_access
+from dg.core.access.service import Access, Tokens
 from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
@@ -23,6 +24,8 @@ class Room:
     ground: Ground
     clock: ManualClock
     access: Access
+    tokens: Tokens
+    entrance: Entrance
     settings: AccessSettings
 
     async def facts(self, type_: str) -> list[Entry]:
@@ -40,6 +43,11 @@ def signing_key() -> str:
 
 
 async def access_to(ground: Ground, settings: AccessSettings | None = None) -> Access:
+    """The one check, opened as a server's start does."""
+    return (await entrance_to(ground, settings)).access
+
+
+async def entrance_to(ground: Ground, settings: AccessSettings | None = None) -> Entrance:
     """Open access as a server's start does."""
     write_private(ground.home.keys / "issuer.pem", signing_key())
     return await open_access(
@@ -55,4 +63,5 @@ async def access_to(ground: Ground, settings: AccessSettings | None = None) -> A
 
 async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
     """Open access over a ground that has this clock."""
-    return Room(ground, clock, await access_to(ground, settings), settings)
+    entrance = await entrance_to(ground, settings)
+    return Room(ground, clock, entrance.access, entrance.tokens, entrance, settings)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import pytest
-from tests.core.deployments.world import ADMIN, OPERATOR, VIEWER, World
+from tests.core.deployments.world import ADMIN, VIEWER, World
 
-from dg.core.access.models import ACTIONS, SYSTEM, Action, Principal, Role
+from dg.core.access.models import SYSTEM, Action, Grant, Principal
 from dg.core.deployments.models import (
     Approve,
     BlockVersion,
@@ -57,6 +57,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
     "Deployments.steps": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.steps(p, d)),
     "Deployments.logs": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.logs(p, d)),
     "Deployments.receipt": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.receipt(p, d)),
+    "Deployments.receipt_key": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.receipt_key(p)),
     "Deployments.changes": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.changes(p, d)),
     "Deployments.update": (
         Action.DEPLOYMENT_UPDATE,
@@ -155,21 +156,21 @@ def test_no_public_method_and_no_action_is_missing() -> None:
     assert {action for action, _ in CALLS.values()} == domain
 
 
-async def test_without_its_action_nobody_gets_through(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    deployment = await quiet.create()
-    for name, (action, call) in CALLS.items():
-        with monkeypatch.context() as patch:
-            patch.setitem(ACTIONS, action, frozenset({Role.VIEWER}))
-            assert await denied(call, quiet, ADMIN, deployment.id), name
+def somebody_who_may(actions: Iterable[Action]) -> Principal:
+    grant = Grant(role="made-up", actions=frozenset(actions))
+    return Principal(id=ADMIN.id, name=ADMIN.name, grants=(grant,))
 
 
-async def test_its_action_is_all_that_it_takes(quiet: World, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_its_action_nobody_gets_through(quiet: World) -> None:
     deployment = await quiet.create()
     for name, (action, call) in CALLS.items():
-        with monkeypatch.context() as patch:
-            for other in set(Action) - READS - {action}:
-                patch.setitem(ACTIONS, other, frozenset({Role.VIEWER}))
-            assert not await denied(call, quiet, ADMIN, deployment.id), name
+        assert await denied(call, quiet, somebody_who_may(set(Action) - {action}), deployment.id), name
+
+
+async def test_its_action_is_all_that_it_takes(quiet: World) -> None:
+    deployment = await quiet.create()
+    for name, (action, call) in CALLS.items():
+        assert not await denied(call, quiet, somebody_who_may(READS | {action}), deployment.id), name
 
 
 async def test_a_viewer_may_do_nothing_but_read(quiet: World) -> None:
@@ -185,13 +186,11 @@ async def test_somebody_without_a_role_reads_nothing(quiet: World) -> None:
         assert await denied(call, quiet, nobody, deployment.id), name
 
 
-async def test_a_cancel_that_also_rolls_back_takes_both_roles(
-    quiet: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_cancel_that_also_rolls_back_takes_both_actions(quiet: World) -> None:
     deployment = await quiet.create()
-    monkeypatch.setitem(ACTIONS, Action.DEPLOYMENT_ROLLBACK, frozenset({Role.APPROVER}))
+    canceller = somebody_who_may(READS | {Action.DEPLOYMENT_CANCEL})
     with pytest.raises(Forbidden, match="deployment:rollback"):
-        await quiet.core.deployments.cancel(OPERATOR, deployment.id, then_rollback=True)
+        await quiet.core.deployments.cancel(canceller, deployment.id, then_rollback=True)
     assert (await quiet.get(deployment)).status == "pending"
 
 

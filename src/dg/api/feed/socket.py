@@ -15,7 +15,7 @@ from dg.api import auth, errors, json
 from dg.api.contract import Schema, refuse
 from dg.api.feed.hub import Client, Hub
 from dg.api.feed.messages import message
-from dg.core.access.models import Action, Principal
+from dg.core.access.models import Action, Origin, Principal
 from dg.core.errors import Forbidden, Invalid, Problem, Unauthenticated
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ class Socket:
         settings: Settings,
         hub: Hub,
         lingering: Lingering,
+        origin: Origin,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -75,6 +76,7 @@ class Socket:
         self._settings = settings
         self._hub = hub
         self._lingering = lingering
+        self._origin = origin
         self._transport = scope["extensions"][EXTENSION]
         self._receive = receive
         self._send = send
@@ -130,7 +132,7 @@ class Socket:
 
     async def _authenticate(self, credential: str) -> Principal:
         try:
-            principal = await self._core.access.authenticate(auth.vetted(credential))
+            principal = await self._core.access.authenticate(auth.vetted(credential), self._origin)
             if not principal.reaches(Action.EVENT_READ):
                 raise Forbidden("this token may not read events")
         except Unauthenticated as error:

@@ -46,7 +46,7 @@ class LocalIssuer:
     """Issues and verifies tokens with the key in the home's `keys` folder, made at the first start."""
 
     def __init__(self, keys: Path, issuer: str, *, clock: Clock, leeway: float, longest: float) -> None:
-        self._issuer = issuer
+        self.name = issuer
         self._clock = clock
         self._leeway = leeway
         self._longest = longest
@@ -59,14 +59,14 @@ class LocalIssuer:
     def sign(self, *, subject: str, token_id: str, issued_at: int, expires_at: int) -> str:
         """The token for these claims (whole seconds); the same claims always give the same token."""
         claims = Claims(
-            iss=self._issuer, sub=subject, jti=token_id, iat=issued_at, nbf=issued_at, exp=expires_at
+            iss=self.name, sub=subject, jti=token_id, iat=issued_at, nbf=issued_at, exp=expires_at
         )
         return jwt.encode(claims.model_dump(), self._key, _ALGORITHM, headers={"kid": self._kid})
 
     def verify(self, credential: str) -> Claims:
         """What a token of this issuer says. Raises Unauthenticated, always with the same words."""
         header, claims = _read(credential)
-        if header != {"alg": _ALGORITHM, "typ": "JWT", "kid": self._kid} or claims.iss != self._issuer:
+        if header != {"alg": _ALGORITHM, "typ": "JWT", "kid": self._kid} or claims.iss != self.name:
             raise refusal()
         try:
             # The times are held against our own clock below.
@@ -88,6 +88,16 @@ class LocalIssuer:
 def refusal() -> Unauthenticated:
     """The one answer to every bad credential: the difference would teach whoever tries."""
     return Unauthenticated("the token is missing, not valid here, expired or revoked; ask for a new one")
+
+
+def issuer_of(credential: str) -> str | None:
+    """Whose token this says it is; None for what is no token. It proves nothing."""
+    match = _PARTS.fullmatch(credential)
+    try:
+        issuer = _object(match[2]).get("iss") if match else None
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return issuer if isinstance(issuer, str) else None
 
 
 def _read(credential: str) -> tuple[dict[str, Any], Claims]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dg.core.types import Environment
 
@@ -82,14 +82,31 @@ ACTIONS: dict[Action, frozenset[Role]] = {
 by an environment's demands: by default the approval of approvers and admins, and nobody's override."""
 
 
+GIVEN: dict[str, frozenset[Action]] = {
+    role: frozenset(action for action, roles in ACTIONS.items() if role in roles) for role in Role
+}
+"""What each given role may do: the one table read by role."""
+
+
 class Grant(BaseModel):
-    """A role, for one environment and one service or for all of them (`None`)."""
+    """A role, for one environment and one service or for all of them (`None`).
+
+    `actions` are what the role may do when the grant is read; those of a given role are filled in.
+    """
 
     model_config = ConfigDict(frozen=True)
 
-    role: Role
+    role: str
+    actions: frozenset[Action] = Field(default=frozenset(), exclude=True, repr=False)
     environment: Environment | None = None
     service: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fill_in(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "actions" not in data and data.get("role") in GIVEN:
+            return {**data, "role": str(data["role"]), "actions": GIVEN[data["role"]]}
+        return data
 
     def allows(self, action: Action, environment: str | None, service: str | None) -> bool:
         """True when the role has `action` and this grant reaches the object.
@@ -98,10 +115,26 @@ class Grant(BaseModel):
         there: a token for staging cannot freeze everything.
         """
         return (
-            self.role in ACTIONS.get(action, frozenset())
+            action in self.actions
             and self.environment in (None, environment)
             and self.service in (None, service)
         )
+
+
+class Origin(BaseModel):
+    """Where a request comes from: the peer's address, behind trusted proxies its client's; and its id."""
+
+    model_config = ConfigDict(frozen=True)
+
+    address: str = ""
+    request_id: str = ""
+
+
+NOWHERE = Origin()
+"""Where dg's own work comes from, and what was not told."""
+
+Method = Literal["token", "key", "session", "clerk", "local", "system"]
+"""How somebody proved who they are."""
 
 
 class Principal(BaseModel):
@@ -115,15 +148,16 @@ class Principal(BaseModel):
     id: str
     name: str
     kind: Literal["person", "service", "system"] = "person"
-    method: Literal["token", "local", "system"] = "token"
+    method: Method = "token"
     grants: tuple[Grant, ...] = ()
+    origin: Origin = Field(default=NOWHERE, exclude=True, repr=False)
 
     def may(self, action: Action, environment: str | None = None, service: str | None = None) -> bool:
         return any(grant.allows(action, environment, service) for grant in self.grants)
 
     def reaches(self, action: Action) -> bool:
         """True when some object exists for which `action` is allowed: lists are filtered, not refused."""
-        return any(grant.role in ACTIONS.get(action, frozenset()) for grant in self.grants)
+        return any(action in grant.actions for grant in self.grants)
 
 
 SYSTEM = Principal(id="system", name="dg", kind="system", method="system", grants=(Grant(role=Role.ADMIN),))
@@ -148,6 +182,10 @@ class Token(BaseModel):
     expires_at: int
     revoked_at: int | None = None
     last_used_at: int | None = None
+
+    def principal(self, origin: Origin = NOWHERE) -> Principal:
+        """Who uses this token, from `origin`."""
+        return Principal(id=self.id, name=self.name, kind=self.kind, grants=(self.grant,), origin=origin)
 
 
 class IssuedToken(BaseModel):

@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from dg.core.access.models import ACTIONS, Action, Principal
+from dg.core.access.models import Action, Principal
 from dg.core.filters import Condition
 
 
@@ -19,7 +19,7 @@ def reach(
     The same rule as `Principal.may`: a row that has no environment is reached only by a grant that is not
     narrowed to one.
     """
-    grants = [grant for grant in principal.grants if grant.role in ACTIONS.get(action, frozenset())]
+    grants = [grant for grant in principal.grants if action in grant.actions]
     params: dict[str, Any] = {}
     clauses = []
     for index, grant in enumerate(grants):

@@ -39,13 +39,13 @@ class Yard:
         await self.world.core.pipelines.register(ADMIN, self.world.pipeline(DEPLOY, tail=tail))
 
     async def person(self, name: str, role: str = "approver", **more: Any) -> Principal:
-        access = self.world.core.access
-        issued = await access.create_token(ADMIN, name=name, role=role, **({"kind": "person"} | more))
+        core = self.world.core
+        issued = await core.tokens.create(ADMIN, name=name, role=role, **({"kind": "person"} | more))
         self._tokens[issued.token.id] = issued.secret
-        return await access.authenticate(issued.secret)
+        return await core.access.authenticate(issued.secret)
 
     async def revoke(self, person: Principal) -> None:
-        await self.world.core.access.revoke_token(ADMIN, person.id)
+        await self.world.core.tokens.revoke(ADMIN, person.id)
 
     async def ask(self, ref: str = "v1", environment: str = "production", **more: Any) -> Deployment:
         """Create a deployment, a second after whatever was before, and look at it."""

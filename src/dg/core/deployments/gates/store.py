@@ -10,8 +10,9 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
-from dg.core.access.models import OWNER, Grant, Principal, Role
-from dg.core.database import Row, Statement, Tx
+from dg.core.access.models import Principal
+from dg.core.access.standing import standing
+from dg.core.database import Statement, Tx
 from dg.core.deployments.gates.judge import Success
 from dg.core.deployments.models import Approval
 from dg.core.types import Environment
@@ -19,7 +20,6 @@ from dg.core.types import Environment
 _a = schema.approvals
 _d = schema.deployments
 _p = schema.principals
-_t = schema.tokens
 
 _COLUMNS = [column for column in _a.columns if column.name not in ("seq", "deployment_id")]
 _INSERT = Statement(
@@ -36,16 +36,9 @@ _IN_LANE = Statement(
         *_COLUMNS,
         _a.c.deployment_id,
         _p.c.name.label("by_name"),
-        _p.c.kind,
-        _t.c.role,
-        _t.c.environment.label("in_environment"),
-        _t.c.service.label("in_service"),
-        _t.c.revoked_at,
-        _t.c.expires_at.label("right_ends_at"),
     )
     .join(_d, _d.c.id == _a.c.deployment_id)
     .outerjoin(_p, _p.c.id == _a.c.by)
-    .outerjoin(_t, _t.c.id == _a.c.by)
     .where(
         _d.c.service == bindparam("service"),
         _d.c.environment == bindparam("environment"),
@@ -114,25 +107,12 @@ def of(tx: Tx, deployment_id: str) -> tuple[Approval, ...]:
 
 def decisions(tx: Tx, service: str, environment: str, now: int) -> Decisions:
     approvals: dict[str, list[Approval]] = {}
-    people: dict[str, Principal] = {}
-    for row in tx.all(_IN_LANE, service=service, environment=environment):
-        person = _person(row, now)
-        if person is not None:
-            people[person.id] = person
+    rows = tx.all(_IN_LANE, service=service, environment=environment)
+    for row in rows:
         approvals.setdefault(row["deployment_id"], []).append(
             Approval.model_validate({name: row[name] for name in Approval.model_fields})
         )
-    return Decisions(approvals, people)
-
-
-def _person(row: Row, now: int) -> Principal | None:
-    """Whoever decided, with the rights that they have `now`; None when they have none left."""
-    if row["by"] == OWNER:
-        return Principal(id=OWNER, name=row["by_name"] or OWNER, grants=(Grant(role=Role.ADMIN),))
-    if row["role"] is None or row["revoked_at"] is not None or row["right_ends_at"] <= now:
-        return None
-    grant = Grant(role=row["role"], environment=row["in_environment"], service=row["in_service"])
-    return Principal(id=row["by"], name=row["by_name"], kind=row["kind"], grants=(grant,))
+    return Decisions(approvals, standing(tx, [row["by"] for row in rows], now))
 
 
 def void(tx: Tx, deployment_id: str, reason: str, now: int, by: str | None = None) -> None:

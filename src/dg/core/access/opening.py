@@ -1,0 +1,61 @@
+"""Opens access to a home: what proves who one is, and what is made and taken back by whom."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from dg.core.access import store
+from dg.core.access.issuer import LocalIssuer
+from dg.core.access.models import SYSTEM
+from dg.core.access.service import Access, Tokens
+from dg.core.bus import Bus
+from dg.core.clock import Clock, Ids
+from dg.core.database import Database, Tx
+from dg.core.home import Home
+from dg.core.tasks import Tasks
+from dg.settings.tree import Access as AccessSettings
+
+
+@dataclass(frozen=True)
+class Entrance:
+    """Access, and everything by which one gets it."""
+
+    access: Access
+    tokens: Tokens
+
+    async def flush(self) -> None:
+        """Record repeats of denied tries and when credentials were used: once a minute, and at the end."""
+        await self.tokens.flush()
+        await self.access.flush()
+
+
+async def open_access(
+    db: Database,
+    *,
+    bus: Bus,
+    clock: Clock,
+    ids: Ids,
+    tasks: Tasks,
+    home: Home,
+    settings: AccessSettings,
+) -> Entrance:
+    """Access to this home; makes the signing key at the first start. Raises Refused for an exposed key."""
+    fresh = ids.new()
+
+    def settle(tx: Tx) -> str:
+        store.set_name(tx, SYSTEM.id, SYSTEM.name, SYSTEM.kind)
+        return store.home_id(tx, fresh)
+
+    home_id = await db.write(settle)
+    issuer = LocalIssuer(
+        home.keys,
+        settings.issuer or f"dg:{home_id}",
+        clock=clock,
+        leeway=settings.leeway,
+        longest=max(settings.token_ttl_max, settings.owner_ttl),
+    )
+    access = Access(db, clock, tasks)
+    tokens = Tokens(db, clock, ids, access, issuer, settings)
+    access.accept(tokens)
+    bus.subscribe(tokens.observe)
+    return Entrance(access, tokens)

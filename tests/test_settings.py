@@ -263,3 +263,16 @@ def test_a_table_that_is_no_toml_is_refused(tmp_path: Path) -> None:
         "environments.staging.approvals (environment DG_ENVIRONMENTS__STAGING__APPROVALS): "
         "a list or a table is written in one line of TOML"
     )
+
+
+@pytest.mark.parametrize("ports", ['["443", "8000-8999"]', '["1-65535"]', "[]"])
+def test_ports_and_spans_of_ports_are_read(tmp_path: Path, ports: str) -> None:
+    loaded = with_file(tmp_path, f"[outbound]\nports = {ports}\n")
+    assert all(isinstance(word, str) for word in loaded.settings.outbound.ports)
+
+
+@pytest.mark.parametrize("port", ["0", "70000", "90-80", "https", "80-", "1-70000"])
+def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
+    (problem,) = problems(written(tmp_path, f'[outbound]\nports = ["{port}"]\n'), {}, {})
+    assert "outbound.ports" in problem
+    assert "is no port" in problem

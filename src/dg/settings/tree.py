@@ -18,6 +18,7 @@ from dg.settings.units import (
     ListOf,
     Networks,
     Origins,
+    Ports,
     Size,
     TableOf,
     Tables,
@@ -310,6 +311,18 @@ class Api(Section):
     """How often an idle event stream sends a sign of life."""
 
 
+class Outbound(Section):
+    """Requests that the server sends by itself, to addresses that people and pipelines name."""
+
+    allow: Networks = ()
+    """Addresses or networks inside that it may send to: `["10.0.7.0/24", "127.0.0.1"]`. All others that are
+    not public are refused, whatever name leads there: loopback, private, link-local and cloud metadata."""
+    ports: Ports = ("80", "443", "1024-65535")
+    """Ports or spans of ports that it may send to."""
+    ca_file: FilePath | None = None
+    """A PEM file of authorities that it believes besides the public ones."""
+
+
 class Retention(Section):
     """How long things are kept, and how often what is too old is removed."""
 
@@ -367,6 +380,7 @@ class Settings(Section):
     environments: Environments = Environments()
     access: Access = Access()
     api: Api = Api()
+    outbound: Outbound = Outbound()
     retention: Retention = Retention()
     ledger: Ledger = Ledger()
     health: Health = Health()

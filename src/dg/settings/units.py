@@ -82,6 +82,16 @@ def check_networks(words: tuple[str, ...]) -> tuple[str, ...]:
     return words
 
 
+def check_ports(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Each is a port or a span of ports. Raises ValueError."""
+    for word in words:
+        match = re.fullmatch(r"([0-9]{1,5})(?:-([0-9]{1,5}))?", word)
+        low, high = (int(match[1]), int(match[2] or match[1])) if match else (0, 0)
+        if not 1 <= low <= high <= 65535:
+            raise ValueError(f'{word} is no port; write "443" or "8000-8999", from 1 to 65535')
+    return words
+
+
 ORIGIN = re.compile(r"https?://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
 
 
@@ -136,4 +146,5 @@ ListOf = Annotated[tuple[Any, ...], BeforeValidator(parse_toml), Unit("toml")]
 """A list whose entries are read where they are used."""
 Networks = Annotated[Words, AfterValidator(check_networks)]
 Origins = Annotated[Words, AfterValidator(check_origins)]
+Ports = Annotated[Words, AfterValidator(check_ports)]
 FilePath = Annotated[Path, BeforeValidator(expand_home)]

@@ -7,6 +7,7 @@ import logging
 import re
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, quote
 
@@ -16,6 +17,7 @@ from dg.api import auth, contract, errors, idempotency, json, origins, platform,
 from dg.api.call import PREFIX, Call, Handler, Lingering
 from dg.api.contract import ContractError, Operation
 from dg.api.deployments import deployments, figures, lanes, pipelines
+from dg.api.docs import pages as docs
 from dg.api.feed import socket
 from dg.api.feed.hub import Hub
 from dg.api.metrics import UNROUTED, Metrics
@@ -50,8 +52,9 @@ def create_app(core: Core, settings: Settings, handlers: Mapping[str, Handler] =
 
     Raises ContractError when an operation of the contracts has no handler, or a handler no operation.
     """
-    operations = [item for name in contract.NAMES for item in contract.operations(contract.load(name))]
-    return App(core, settings, bind(operations, handlers))
+    documents = {name: contract.load(name) for name in contract.NAMES}
+    operations = [item for document in documents.values() for item in contract.operations(document)]
+    return App(core, settings, bind(operations, handlers), docs.pages(documents))
 
 
 def bind(operations: Iterable[Operation], handlers: Mapping[str, Handler]) -> list[tuple[Operation, Handler]]:
@@ -67,9 +70,16 @@ def bind(operations: Iterable[Operation], handlers: Mapping[str, Handler]) -> li
 class App:
     """One server's API. `stop` lets go of whoever waits; the core is closed by whoever opened it."""
 
-    def __init__(self, core: Core, settings: Settings, bound: list[tuple[Operation, Handler]]) -> None:
+    def __init__(
+        self,
+        core: Core,
+        settings: Settings,
+        bound: list[tuple[Operation, Handler]],
+        pages: docs.Pages = MappingProxyType({}),
+    ) -> None:
         self._core = core
         self._settings = settings
+        self._pages = pages
         self._handlers = {operation.id: handler for operation, handler in bound}
         self._router = Router([(PREFIX, operation) for operation, _ in bound] + _aliases(bound))
         self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, itertools.count(1))
@@ -137,7 +147,7 @@ class App:
         key = self._peers.counted(peer.address) if peer.passed_on else None
         with self._requests.held(key) as free:
             try:
-                exchange.origin = self._origins.check(headers)
+                exchange.origin = self._origins.check(headers, scope["scheme"])
                 if not free:
                     raise self._requests.refusal(key)
                 response = await self._answer(exchange, scope, receive, headers, peer)
@@ -154,6 +164,9 @@ class App:
     ) -> ASGIApp:
         if origins.is_preflight(scope["method"], headers):
             return origins.preflight()
+        if page := self._pages.get(scope["path"]):
+            exchange.operation = docs.OPERATION
+            return page.answer(scope["method"], headers)
         operation, values = self._router.find(scope["method"], _raw_path(scope))
         exchange.operation = operation.id
         principal = await auth.identify(self._core, operation.security, headers, peer, exchange.request_id)

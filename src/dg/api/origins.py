@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from starlette.responses import Response
@@ -17,15 +18,15 @@ PREFLIGHT_SECONDS = 600
 
 
 class Origins:
-    """The pages of these origins may call, and those of the server's own public address; no others."""
+    """Which pages may call: of the allowed origins, of the server's public address, and the server's own."""
 
     def __init__(self, allowed: Iterable[str], public_url: str | None) -> None:
         self._allowed = frozenset({*allowed, *([_origin(public_url)] if public_url else ())})
 
-    def check(self, headers: Mapping[str, str]) -> str | None:
-        """The page that asks, None when none does. Raises Forbidden for one that may not."""
+    def check(self, headers: Mapping[str, str], scheme: str = "http") -> str | None:
+        """The page that asks over `scheme`, None when none does. Raises Forbidden for one that may not."""
         origin = headers.get("origin")
-        if origin is None or origin in self._allowed:
+        if origin is None or origin in self._allowed or origin == _own(headers.get("host", ""), scheme):
             return origin
         raise Forbidden(
             f"pages of {plain(origin, limit=100)} may not call this server; allow them in server.origins",
@@ -55,6 +56,20 @@ def preflight() -> Response:
         "access-control-max-age": str(PREFLIGHT_SECONDS),
     }
     return Response(status_code=204, headers=allowed)
+
+
+def _own(host: str, scheme: str) -> str | None:
+    """The origin of this server's own page, None where only the Host header says which that is.
+
+    A name may be anybody's, who lets it resolve to this server; an address and `localhost` are nobody's.
+    """
+    try:
+        name = urlsplit(f"//{host}").hostname or ""
+        if name != "localhost":
+            ip_address(name)
+    except ValueError:
+        return None
+    return f"{scheme}://{host}"
 
 
 def _origin(url: str) -> str:

@@ -68,8 +68,8 @@ class Server(Section):
     """Addresses or networks of proxies in front. In their X-Forwarded-For, the right-most address that is no
     such proxy is the client's. Nobody who comes from them passes for this machine itself."""
     origins: Origins = ()
-    """Web pages that may call from a browser, such as `https://board.example.org`. Pages of `public_url` may
-    always, all others are refused."""
+    """Web pages that may call from a browser, such as `https://board.example.org`. Pages of `public_url` and
+    the server's own `/docs` may always, all others are refused."""
     max_connections: int = Field(2000, ge=1)
     """Connections open at a time; more are answered with 503. Fewer where the limit of open files says so."""
     max_connections_per_address: int = Field(200, ge=1)

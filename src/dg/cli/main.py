@@ -58,6 +58,7 @@ COMMANDS = {
         "migrate-to": "dg.cli.moving:migrate_to",
         "token": "dg.cli.tokens:token",
         "config": "dg.cli.config:config",
+        "contracts": "dg.cli.contracts:contracts",
         "doctor": "dg.cli.doctor:doctor",
     },
     "The shell": {

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0006"
+STATE_HEAD = "0007"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -286,6 +286,51 @@ ticks = sa.Table(
     sa.Column("job", sa.Text, primary_key=True),
     sa.Column("tick", _Big, primary_key=True, autoincrement=False),
     _int("at"),
+)
+
+outbox = sa.Table(
+    "outbox",
+    state,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=True),
+    sa.Column("id", sa.Text, nullable=False, unique=True),
+    _text("kind"),
+    _text("key"),
+    _text("destination"),
+    _text("payload"),
+    _text("memory", null=True),
+    _int("wanted"),
+    _int("sent"),
+    _text("status"),
+    _int("attempts"),
+    _int("next_at", null=True),
+    _int("created_at"),
+    _int("settled_at", null=True),
+    _text("last_error", null=True),
+    _int("answer", null=True),
+    sa.Index("outbox_message", "kind", "key", unique=True),
+    sa.Index("outbox_destination", "destination", "seq"),
+    sa.Index("outbox_settled", "settled_at"),
+)
+"""Messages that are wanted outside: `sent` is behind `wanted` until the newest has arrived. `next_at` is when
+it is tried next, and null when it is settled."""
+
+_waiting = outbox.c.next_at.is_not(None)
+sa.Index(
+    "outbox_due",
+    outbox.c.next_at,
+    sqlite_where=_waiting,
+    postgresql_where=_waiting,
+)
+
+outbox_destinations = sa.Table(
+    "outbox_destinations",
+    state,
+    sa.Column("destination", sa.Text, primary_key=True),
+    _int("failures"),
+    _int("failing_since", null=True),
+    _int("next_at"),
+    _int("held"),
+    _text("last_error", null=True),
 )
 
 chunks = sa.Table(

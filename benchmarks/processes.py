@@ -25,9 +25,7 @@ def environ() -> dict[str, str]:
 
 
 @contextmanager
-def child(
-    arguments: Sequence[str], errors: IO[bytes] | None = None, variables: Mapping[str, str] | None = None
-) -> Iterator[Child]:
+def child(arguments: Sequence[str], errors: IO[bytes] | None = None) -> Iterator[Child]:
     """This Python with `arguments`, its standard input and output piped; ended by TERM with the block."""
     process = subprocess.Popen(
         (sys.executable, *arguments),
@@ -36,7 +34,7 @@ def child(
         stderr=errors,
         text=True,
         cwd=ROOT,
-        env={**environ(), **(variables or {})},
+        env=environ(),
     )
     with process:
         try:

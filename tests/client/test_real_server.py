@@ -13,7 +13,7 @@ from tests.client.servers import PIPELINE, Server, make_repository, serving
 from dg.client.app import Client
 from dg.client.auth import find
 from dg.client.sync import Blocking
-from dg.core.access.models import Role
+from dg.core.access.models import Role, Scope
 from dg.core.deployments.models import (
     CreateDeployment,
     Deployment,
@@ -154,6 +154,23 @@ async def test_a_token_has_its_reach_and_its_end(client: Client) -> None:
         with pytest.raises(Unauthenticated):
             await watcher.lanes.list()
     assert issued.token.id in {token.id for token in await client.tokens.list()}
+
+
+async def test_a_key_opens_what_its_scopes_say_until_it_is_revoked(client: Client) -> None:
+    scope = Scope(role="viewer", environment=STAGING, service="web")
+    issued = await client.keys.create(name="ci", scopes=[scope], addresses=["127.0.0.0/8"], ttl=60)
+    rotated = await client.keys.rotate(issued.key.id, overlap=30)
+    assert [key.scopes for key in await client.keys.list()] == [(scope,)]
+    async with Client(client.url, issued.secret) as old, Client(client.url, rotated.secret) as new:
+        for holder in (old, new):
+            assert (await holder.whoami()).id == issued.key.id
+            assert (await holder.lanes.get("web", STAGING)).service == "web"
+            with pytest.raises(Forbidden):
+                await holder.deployments.create(CreateDeployment(environment=STAGING, service="web"))
+        assert (await client.keys.revoke(issued.key.id)).revoked_at is not None
+        for holder in (old, new):
+            with pytest.raises(Unauthenticated):
+                await holder.whoami()
 
 
 async def test_what_is_not_there_is_said_so(client: Client) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shlex
 from urllib.parse import quote, quote_plus
 
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dg.core.access import keyform
+from dg.core.testing import entropy
+from dg.core.types import Environment
 from dg.runner.mask import Mask, forms
 
 SECRET = "p@ss/w+rd 'q\" $x"
@@ -31,6 +35,8 @@ def _whole(secrets: dict[str, str], data: bytes) -> bytes:
         for at in range(len(data) - len(form) + 1):
             if data[at : at + len(form)] == form:
                 covered[at : at + len(form)] = [True] * len(form)
+    for key in re.finditer(f"(?=({keyform.PATTERN}))".encode(), data):
+        covered[key.start(1) : key.end(1)] = [True] * len(key[1])
     shown = bytearray()
     for at, byte in enumerate(data):
         if not covered[at]:
@@ -104,7 +110,7 @@ def test_longer_secret_wins_and_overlaps_leave_nothing() -> None:
 def test_ordinary_output_is_not_delayed() -> None:
     mask = Mask({"a": "secret-value"})
     assert mask.feed(b"hello sec") == b"hello "
-    assert mask.feed(b"ond") == b"second"
+    assert mask.feed(b"ond.") == b"second."
 
 
 def test_half_a_secret_at_the_end_is_shown() -> None:
@@ -117,6 +123,42 @@ def test_half_a_secret_at_the_end_is_shown() -> None:
 def test_without_secrets_bytes_pass_untouched() -> None:
     chunk = b"anything \x00\xff"
     assert Mask({}).feed(chunk) is chunk
+
+
+@pytest.mark.parametrize("environment", [None, *Environment])
+def test_an_api_key_is_hidden_that_nobody_told_the_mask_of(environment: Environment | None) -> None:
+    key = keyform.make(environment, entropy()).encode()
+    for data in (b"DG_TOKEN=" + key + b"\n", key, b"dgk_dgk_" + key + b"dgk_prod_", b"_" + key * 2):
+        shown = _whole({}, data)
+        assert b"***" in shown
+        assert key not in shown
+        assert _in_pieces(Mask({}), data, []) == shown
+        assert _in_pieces(Mask({}), data, [1] * len(data)) == shown
+
+
+def test_what_only_begins_like_an_api_key_is_shown() -> None:
+    key = keyform.make(Environment.PRODUCTION, entropy()).encode()
+    for data in (key[:-1], key[:9] + b"-" + key[10:], key.replace(b"prod", b"test"), b"dgk_prod_ and words"):
+        assert _in_pieces(Mask({}), data, [3] * len(data)) == data
+
+
+def test_a_key_that_begins_in_the_end_of_another_is_hidden_too() -> None:
+    key = keyform.make(Environment.PRODUCTION, entropy()).encode()
+    data = key[:-3] + key + b"."
+    for sizes in ([], [1] * len(data), [len(key)]):
+        assert _in_pieces(Mask({}), data, sizes) == b"***."
+
+
+@given(
+    parts=st.lists(
+        st.sampled_from([b"dgk_", b"dev_", b"_prod", b"all", b"Z" * 32, b"_", b"1" * 6, b"d", b"-"])
+    ),
+    sizes=st.lists(st.integers(1, 60), max_size=40),
+)
+def test_chunk_borders_change_nothing_about_api_keys(parts: list[bytes], sizes: list[int]) -> None:
+    data = b"".join(parts)
+    assert _in_pieces(Mask({"any": "all_ZZ"}), data, sizes) == _whole({"any": "all_ZZ"}, data)
+    assert _in_pieces(Mask({}), data, sizes) == _whole({}, data)
 
 
 @given(

@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dg.api import auth, contract, errors, idempotency, json, origins, platform, sightings
+from dg.api import auth, contract, errors, idempotency, json, keys, origins, platform, sightings
 from dg.api.call import PREFIX, Call, Handler, Lingering
 from dg.api.contract import ContractError, Operation
 from dg.api.deployments import deployments, figures, lanes, pipelines
@@ -39,6 +39,7 @@ HANDLERS: Mapping[str, Handler] = {
     **lanes.HANDLERS,
     **pipelines.HANDLERS,
     **figures.HANDLERS,
+    **keys.HANDLERS,
     **platform.HANDLERS,
 }
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from dg.core.app import Core
 
 MAX_CREDENTIAL = 8192
+RECHECK = 3.0
+"""Seconds after which an open stream looks at its credential again: a revoked one ends within 5."""
 NOBODY = Principal(id="anonymous", name="anonymous", kind="system", method="system")
 MONITOR = Principal(
     id="loopback", name="this machine", kind="system", method="local", grants=(Grant(role=Role.VIEWER),)

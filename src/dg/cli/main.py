@@ -57,6 +57,7 @@ COMMANDS = {
         "restore": "dg.cli.backup:restore",
         "migrate-to": "dg.cli.moving:migrate_to",
         "token": "dg.cli.tokens:token",
+        "key": "dg.cli.keys:key",
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
         "doctor": "dg.cli.doctor:doctor",

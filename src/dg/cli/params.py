@@ -111,3 +111,4 @@ def seconds_of(span: str) -> float:
 
 ENVIRONMENT = Word("environment", "dg.core.types:Environment")
 ROLE = Word("role", "dg.core.access.models:Role")
+ACTION = Word("action", "dg.core.access.models:Action")

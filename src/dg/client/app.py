@@ -15,6 +15,7 @@ from dg.client.deployments import Deployments
 from dg.client.feed import Events
 from dg.client.figures import Figures
 from dg.client.http import Http, path
+from dg.client.keys import Keys
 from dg.client.lanes import Lanes
 from dg.client.ledger import Ledger
 from dg.client.pipelines import Pipelines
@@ -71,6 +72,7 @@ class Client:
         self.pipelines = Pipelines(self._http)
         self.figures = Figures(self._http)
         self.tokens = Tokens(self._http)
+        self.keys = Keys(self._http)
         self.events = Events(self._http)
 
     async def whoami(self) -> Principal:

@@ -14,7 +14,7 @@ from dg import __version__
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Tokens
+from dg.core.access.service import Access, Keys, Tokens
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
@@ -64,6 +64,7 @@ class Core:
     figures: Figures
     access: Access
     tokens: Tokens
+    keys: Keys
     feed: Feed
     system: System
     clock: Clock
@@ -215,6 +216,7 @@ async def open_core(
             figures=Figures(parts),
             access=access,
             tokens=entrance.tokens,
+            keys=entrance.keys,
             feed=feed,
             system=system,
             clock=clock,

@@ -317,6 +317,41 @@ class TokenRevoked(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyFact(Fact):
+    """What every fact about an API key carries; where all its scopes are in one place, that place."""
+
+    about: ClassVar[str] = "key"
+
+    key: str
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyCreated(KeyFact):
+    """An API key was made. `begins` is the public part of its secret; its name may be a person's."""
+
+    begins: str
+    scopes: list[str]
+    addresses: list[str]
+    expires_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRotated(KeyFact):
+    """An API key got a new secret; those before it open nothing after `old_until`."""
+
+    begins: str
+    expires_at: int
+    old_until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyRevoked(KeyFact):
+    """An API key opens nothing any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AccessDenied(Fact):
     """A known caller tried what its role does not allow; `count` tries within one minute."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0007"
+STATE_HEAD = "0008"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -78,6 +78,33 @@ tokens = sa.Table(
     _int("expires_at"),
     _int("revoked_at", null=True),
     _int("last_used_at", null=True),
+)
+
+api_keys = sa.Table(
+    "api_keys",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("name"),
+    _text("scopes"),
+    _text("addresses"),
+    _int("created_at"),
+    _text("created_by"),
+    _int("expires_at"),
+    _int("revoked_at", null=True),
+    _int("last_used_at", null=True),
+)
+
+api_key_secrets = sa.Table(
+    "api_key_secrets",
+    state,
+    sa.Column("begins", sa.Text, primary_key=True),
+    _text("key"),
+    _int("number"),
+    _text("digest"),
+    _text("pepper"),
+    _int("created_at"),
+    _int("until"),
+    sa.Index("api_key_secrets_key", "key", "number", unique=True),
 )
 
 deployments = sa.Table(

@@ -1,12 +1,14 @@
 """Hides secrets in a stream of bytes before the first byte is stored.
 
-It knows a secret's exact value and the encodings that tools print unasked; it is a net, not a wall.
+It knows a secret's exact value and the encodings that tools print unasked, and the form of dg's own API keys,
+whosever they are; it is a net, not a wall.
 """
 
 from __future__ import annotations
 
 import binascii
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 STARS = b"***"
@@ -14,9 +16,25 @@ _SHORTEST = 6
 _SHORTEST_LINE = 8
 _UNRESERVED = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-~"
 
+_KEY_ENVIRONMENTS = (b"dev", b"stg", b"prod", b"all")
+_KEY_BEGIN = b"dgk_"
+_KEY_REST = (b"_", *(b"[0-9A-Za-z]",) * 32, b"_", *(b"[0-9A-Za-z]",) * 6)
+_KEY = re.compile(_KEY_BEGIN + b"(?:" + b"|".join(_KEY_ENVIRONMENTS) + b")" + b"".join(_KEY_REST))
+"""An API key (docs/secret-scanning.md)."""
+_LONGEST_KEY = len(_KEY_BEGIN) + max(map(len, _KEY_ENVIRONMENTS)) + len(_KEY_REST)
+
+
+def _unfinished(environment: bytes) -> bytes:
+    """A pattern for every beginning of such a key, each character optional that follows another."""
+    atoms = [*(bytes([byte]) for byte in _KEY_BEGIN + environment), *_KEY_REST]
+    return b"(?:".join(atoms) + b")?" * (len(atoms) - 1)
+
+
+_UNFINISHED_KEY = re.compile(b"(?:" + b"|".join(map(_unfinished, _KEY_ENVIRONMENTS)) + rb")\Z")
+
 
 class Mask:
-    """Replaces every run of bytes that belongs to a secret by `***`.
+    """Replaces every run of bytes that belongs to a secret, or to an API key of dg, by `***`.
 
     Fed in pieces it gives the same as fed at once: it holds back only an end that may be the start of a
     secret, so less than the longest form of one. Overlapping and touching secrets become one `***`.
@@ -29,7 +47,7 @@ class Mask:
 
     def feed(self, chunk: bytes) -> bytes:
         """What may be shown by now."""
-        return self._stream.feed(chunk) if self._forms else chunk
+        return self._stream.feed(chunk)
 
     def flush(self) -> bytes:
         """The rest, at the end of the stream; the next `feed` begins another one."""
@@ -54,8 +72,11 @@ class _Stream:
         self._inside = False  # the byte before them was replaced too
 
     def feed(self, chunk: bytes) -> bytes:
-        data = self._held + chunk
+        data = self._held + chunk if self._held else chunk
         end = self._undecided(data)
+        if not (self._forms or self._covered or end < len(data) or _KEY_BEGIN in data):
+            self._held, self._inside = b"", self._inside and not data
+            return data
         shown = self._rewrite(data, end)
         self._held = data[end:]
         return shown
@@ -66,6 +87,8 @@ class _Stream:
     def _undecided(self, data: bytes) -> int:
         """Where the longest end of `data` begins that may grow into a form; its length when there is none."""
         size = nearest = len(data)
+        if key := _UNFINISHED_KEY.search(data, max(0, size - _LONGEST_KEY + 1)):
+            nearest = key.start()
         for form in self._forms:
             at = data.find(form[:1], max(0, size - len(form) + 1), nearest)
             while at >= 0:
@@ -102,6 +125,11 @@ class _Stream:
             while at >= 0:
                 yield at, at + len(form)
                 at = data.find(form, at + 1)
+        at = data.find(_KEY_BEGIN)
+        while at >= 0:
+            if key := _KEY.match(data, at):
+                yield key.span()
+            at = data.find(_KEY_BEGIN, at + 1)
 
 
 def forms(secret: str) -> set[bytes]:

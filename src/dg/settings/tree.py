@@ -277,6 +277,12 @@ class Access(Section):
     """How long a token lasts when its maker does not say."""
     token_ttl_max: Duration = 365 * 86400.0
     """Longest time that a token may last."""
+    key_ttl: Duration = 90 * 86400.0
+    """How long an API key lasts when its maker does not say."""
+    key_ttl_max: Annotated[Duration, Field(le=365 * 86400)] = 365 * 86400.0
+    """Longest time that an API key may last, at most 365 days."""
+    key_overlap: Annotated[Duration, Field(le=7 * 86400)] = 86400.0
+    """How long the old secret of a rotated API key goes on when nobody says, at most 7 days."""
     verify_cache: Duration = 60.0
     """How long a verified token is not verified again; a withdrawn key counts at once all the same."""
     leeway: Duration = 5.0
@@ -397,6 +403,7 @@ class Settings(Section):
         """Two settings that contradict each other are refused by name."""
         for low, high in (
             ("access.token_ttl", "access.token_ttl_max"),
+            ("access.key_ttl", "access.key_ttl_max"),
             ("api.idempotency_ttl", "retention.idempotency"),
             ("logs.line_bytes", "logs.file_bytes"),
         ):

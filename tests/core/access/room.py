@@ -10,7 +10,7 @@ from pathlib import Path
 from dg.core import ledger
 from dg.core.access.issuer import LocalIssuer
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Tokens
+from dg.core.access.service import Access, Keys, Tokens
 from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
@@ -25,6 +25,7 @@ class Room:
     clock: ManualClock
     access: Access
     tokens: Tokens
+    keys: Keys
     entrance: Entrance
     settings: AccessSettings
 
@@ -64,4 +65,4 @@ async def entrance_to(ground: Ground, settings: AccessSettings | None = None) ->
 async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
     """Open access over a ground that has this clock."""
     entrance = await entrance_to(ground, settings)
-    return Room(ground, clock, entrance.access, entrance.tokens, entrance, settings)
+    return Room(ground, clock, entrance.access, entrance.tokens, entrance.keys, entrance, settings)

@@ -28,9 +28,6 @@ EXTENSION = "dg.transport"
 """Where `server.WebSocketProtocol` puts the transport into the scope's extensions."""
 
 PAGE = 500
-RECHECK = 5.0
-"""Seconds after which a token is looked at again: it may have been revoked."""
-
 AUTH = Schema(
     {
         "type": "object",
@@ -179,8 +176,8 @@ class Socket:
     def _patience(self) -> float:
         end = auth.expiry(self._credential)
         if end is None:
-            return RECHECK
-        return min(RECHECK, max(0.2, end - self._core.clock.micros() / 1_000_000))
+            return auth.RECHECK
+        return min(auth.RECHECK, max(0.2, end - self._core.clock.micros() / 1_000_000))
 
     def _end_if_stopping(self) -> None:
         if self._lingering.stopping:

@@ -50,10 +50,13 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
     async with open_tasks() as tasks:
         while not call.lingering.stopping:
             news = tasks.spawn("event stream", _next(entries))
+            quiet = call.core.clock.monotonic()
             while not await _arrived(call, news) and not call.lingering.stopping:
                 if not await _may_listen(call):
                     return
-                yield HEARTBEAT
+                if call.core.clock.monotonic() - quiet >= call.settings.api.stream_heartbeat:
+                    yield HEARTBEAT
+                    quiet = call.core.clock.monotonic()
             if not news.done() or (entry := news.result()) is None or not await _may_listen(call):
                 return
             yield event(entry, await call.core.access.names([entry.actor]))
@@ -61,8 +64,9 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
 
 async def _may_listen(call: Call) -> bool:
     """Whether the token still opens anything: it may have been revoked since, or be over."""
+    credential = auth.bearer(call.headers.get("authorization", ""))
     try:
-        await auth.identify(call.core, "required", call.headers)
+        await call.core.access.authenticate(credential, call.principal.origin)
     except Unauthenticated:
         return False
     return True
@@ -73,9 +77,9 @@ async def _next(entries: AsyncIterator[Entry]) -> Entry | None:
 
 
 async def _arrived(call: Call, news: asyncio.Task[Entry | None]) -> bool:
-    """Wait for the next fact; False when it is time for a sign of life, or the server stops."""
+    """Wait for the next fact; False when it is time to look at the token again, or the server stops."""
     try:
-        async with call.lingering.wait(call.settings.api.stream_heartbeat):
+        async with call.lingering.wait(min(auth.RECHECK, call.settings.api.stream_heartbeat)):
             await asyncio.wait([news])
     except TimeoutError:
         return False

@@ -29,19 +29,22 @@ def load(path: Path, make: Callable[[], PrivateKey]) -> PrivateKeyTypes:
     """The private key at `path`, made when there is none. Raises Refused for one that cannot be trusted."""
     if not path.exists():
         _keep(path, make())
+    try:
+        # The check of a key that dg made itself would cost a quarter of the start.
+        return serialization.load_pem_private_key(read(path), None, unsafe_skip_rsa_key_validation=True)
+    except (ValueError, TypeError) as error:
+        raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
+
+
+def read(path: Path) -> bytes:
+    """What stands in the file of a key. Raises Refused when others than its owner may read it."""
     if path.stat().st_mode & 0o077:
         raise Refused(
             f"{path} is a key of this server and others may read it: run `chmod 600 {path}`, "
             "and move it away for a new one if somebody may have",
             reason="key_exposed",
         )
-    try:
-        # The check of a key that dg made itself would cost a quarter of the start.
-        return serialization.load_pem_private_key(
-            path.read_bytes(), None, unsafe_skip_rsa_key_validation=True
-        )
-    except (ValueError, TypeError) as error:
-        raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
+    return path.read_bytes()
 
 
 def wrong_kind(path: Path, wanted: str) -> Refused:

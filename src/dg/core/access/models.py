@@ -46,6 +46,10 @@ class Action(StrEnum):
     TOKEN_READ = "token:read"  # noqa: S105
     TOKEN_CREATE = "token:create"  # noqa: S105
     TOKEN_REVOKE = "token:revoke"  # noqa: S105
+    KEY_READ = "key:read"
+    KEY_CREATE = "key:create"
+    KEY_ROTATE = "key:rotate"
+    KEY_REVOKE = "key:revoke"
     SYSTEM_READ = "system:read"
 
 
@@ -76,6 +80,10 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.TOKEN_READ: frozenset({_A}),
     Action.TOKEN_CREATE: frozenset({_A}),
     Action.TOKEN_REVOKE: frozenset({_A}),
+    Action.KEY_READ: frozenset({_A}),
+    Action.KEY_CREATE: frozenset({_A}),
+    Action.KEY_ROTATE: frozenset({_A}),
+    Action.KEY_REVOKE: frozenset({_A}),
     Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
 }
 """The one table: an action that is not here is allowed to nobody. Whose approval or override counts is said
@@ -194,4 +202,60 @@ class IssuedToken(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     token: Token
+    secret: str
+
+
+class Scope(BaseModel):
+    """What an API key may: all that a role has or one action, for one environment and service or for all."""
+
+    model_config = ConfigDict(frozen=True)
+
+    role: str | None = None
+    action: str | None = None
+    environment: Environment | None = None
+    service: str | None = None
+
+    def __str__(self) -> str:
+        place = "/".join(filter(None, (self.service, self.environment)))
+        what = self.role or self.action or "nothing"
+        return f"{what} on {place}" if place else what
+
+
+class KeySecret(BaseModel):
+    """One secret of a key: how it begins, which may be shown, and until when it opens anything."""
+
+    model_config = ConfigDict(frozen=True)
+
+    begins: str
+    created_at: int
+    until: int
+
+
+class ApiKey(BaseModel):
+    """An API key as it is listed: never a secret itself. Times are microseconds since the epoch.
+
+    `addresses` are the networks from which it opens anything, none for all; of `secrets`, the oldest first,
+    the last one ends with the key.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    name: str
+    scopes: tuple[Scope, ...]
+    addresses: tuple[str, ...] = ()
+    created_at: int
+    created_by: str
+    expires_at: int
+    revoked_at: int | None = None
+    last_used_at: int | None = None
+    secrets: tuple[KeySecret, ...]
+
+
+class IssuedKey(BaseModel):
+    """A key together with its new secret, which is shown once and not stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    key: ApiKey
     secret: str

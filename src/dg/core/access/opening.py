@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from dg.core.access import store
 from dg.core.access.issuer import LocalIssuer
 from dg.core.access.models import SYSTEM
-from dg.core.access.service import Access, Tokens
+from dg.core.access.pepper import open_pepper
+from dg.core.access.service import Access, Keys, Tokens
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -22,10 +23,12 @@ class Entrance:
 
     access: Access
     tokens: Tokens
+    keys: Keys
 
     async def flush(self) -> None:
         """Record repeats of denied tries and when credentials were used: once a minute, and at the end."""
         await self.tokens.flush()
+        await self.keys.flush()
         await self.access.flush()
 
 
@@ -39,7 +42,7 @@ async def open_access(
     home: Home,
     settings: AccessSettings,
 ) -> Entrance:
-    """Access to this home; makes the signing key at the first start. Raises Refused for an exposed key."""
+    """Access to this home; makes its keys at the first start. Raises Refused for an exposed one."""
     fresh = ids.new()
 
     def settle(tx: Tx) -> str:
@@ -56,6 +59,9 @@ async def open_access(
     )
     access = Access(db, clock, tasks)
     tokens = Tokens(db, clock, ids, access, issuer, settings)
-    access.accept(tokens)
-    bus.subscribe(tokens.observe)
-    return Entrance(access, tokens)
+    keys = Keys(db, clock, ids, access, open_pepper(home.keys), settings)
+    for authenticator in (keys, tokens):
+        access.accept(authenticator)
+        bus.subscribe(authenticator.observe)
+    await keys.warn_of_lost()
+    return Entrance(access, tokens, keys)

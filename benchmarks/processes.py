@@ -25,7 +25,9 @@ def environ() -> dict[str, str]:
 
 
 @contextmanager
-def child(arguments: Sequence[str], errors: IO[bytes] | None = None) -> Iterator[Child]:
+def child(
+    arguments: Sequence[str], errors: IO[bytes] | None = None, variables: Mapping[str, str] | None = None
+) -> Iterator[Child]:
     """This Python with `arguments`, its standard input and output piped; ended by TERM with the block."""
     process = subprocess.Popen(
         (sys.executable, *arguments),
@@ -34,7 +36,7 @@ def child(arguments: Sequence[str], errors: IO[bytes] | None = None) -> Iterator
         stderr=errors,
         text=True,
         cwd=ROOT,
-        env=environ(),
+        env={**environ(), **(variables or {})},
     )
     with process:
         try:

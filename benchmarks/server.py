@@ -22,6 +22,8 @@ from dg.core.deployments.models import CreateDeployment, Deployment, Progress, S
 from dg.core.types import Environment
 
 SERVICE = "shop"
+LIMITS = {f"DG_LIMITS__{name}": "1000000000/1s" for name in ("READ", "WRITE", "DEPLOY", "STREAM")}
+"""Requests are counted as ever, and none is one too many."""
 FILES = 50
 FILE_BYTES = 4096
 
@@ -92,7 +94,8 @@ def serving(home: Path) -> Iterator[Server]:
     """`dg serve` on `home`, which is made when it is not there; its messages stand in a file beside it."""
     with home.with_suffix(".log").open("ab") as messages:
         began = time.perf_counter()
-        with child(("-m", "dg", "serve", "--home", str(home), "--port", "0", "--json"), messages) as process:
+        command = ("-m", "dg", "serve", "--home", str(home), "--port", "0", "--json")
+        with child(command, messages, LIMITS) as process:
             url = json.loads(hear(process))["ready"]
             seconds, cpu = time.perf_counter() - began, cpu_seconds(process.pid)
             parts = urlsplit(url)

@@ -12,7 +12,15 @@ from pydantic import ValidationError
 
 from dg.settings import Loaded, SettingsError, default_home, load
 from dg.settings.tree import leaves
-from dg.settings.units import format_duration, format_size, parse_duration, parse_size
+from dg.settings.units import (
+    Rate,
+    format_duration,
+    format_rate,
+    format_size,
+    parse_duration,
+    parse_rate,
+    parse_size,
+)
 
 SOURCE = "[git.sources.'git@h.example:a/']\n"
 
@@ -276,3 +284,21 @@ def test_what_is_no_port_is_refused(tmp_path: Path, port: str) -> None:
     (problem,) = problems(written(tmp_path, f'[outbound]\nports = ["{port}"]\n'), {}, {})
     assert "outbound.ports" in problem
     assert "is no port" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "rate"),
+    [("600/1m", Rate(600, 60)), ("1 / 1h", Rate(1, 3600)), ("1000000000/1s", Rate(10**9, 1)), ("off", None)],
+)
+def test_a_rate_is_read_as_it_is_written(tmp_path: Path, text: str, rate: Rate | None) -> None:
+    found = load(tmp_path, {}, {"DG_LIMITS__READ": text}).settings.limits.read
+    assert found == rate
+    assert parse_rate(format_rate(found)) == rate
+
+
+@pytest.mark.parametrize(
+    "text", ["600", "0/1m", "6/0s", "6/1500ms", "6/2d", "6/m", "-1/1m", "1/1m/1m", "1e9/1m"]
+)
+def test_what_is_no_rate_is_refused_by_name(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"limits\.read"):
+        load(tmp_path, {}, {"DG_LIMITS__READ": text})

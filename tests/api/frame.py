@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -11,10 +11,9 @@ from typing import Any, cast
 import httpx
 from starlette.responses import Response
 
-from dg.api import contract
-from dg.api.app import App, bind
+from dg.api.app import App, create_app
 from dg.api.call import Call, answer
-from dg.core.access.models import Principal, Role
+from dg.core.access.models import Origin, Principal, Role
 from dg.core.app import Core
 from dg.core.errors import Refused, Unauthenticated
 from dg.core.ledger import GENESIS, Entry, Head
@@ -26,10 +25,12 @@ TOKEN = {"authorization": "Bearer operator"}
 URL = "http://127.0.0.1"
 
 DOCUMENT = {
+    "info": {"version": "1.0.0"},
     "paths": {
         "/things": {
             "get": {
                 "operationId": "listThings",
+                "responses": {},
                 "parameters": [
                     {
                         "name": "limit",
@@ -41,6 +42,7 @@ DOCUMENT = {
             },
             "post": {
                 "operationId": "makeThing",
+                "responses": {},
                 "parameters": [{"name": "Idempotency-Key", "in": "header", "schema": {"type": "string"}}],
                 "requestBody": {
                     "required": True,
@@ -48,10 +50,11 @@ DOCUMENT = {
                 },
             },
         },
-        "/things/all": {"delete": {"operationId": "dropThings", "security": []}},
+        "/things/all": {"delete": {"operationId": "dropThings", "security": [], "responses": {}}},
         "/things/{name}": {
             "get": {
                 "operationId": "getThing",
+                "responses": {},
                 "security": [{"bearerAuth": []}, {}],
                 "parameters": [
                     {
@@ -63,7 +66,7 @@ DOCUMENT = {
                     {
                         "name": "Accept-Version",
                         "in": "header",
-                        "schema": {"type": "string", "pattern": "^1(\\.[0-9]+)*$", "x-hint": "is not 1, 1.0"},
+                        "schema": {"type": "string"},
                     },
                 ],
             }
@@ -93,7 +96,7 @@ DOCUMENT = {
 class FakeAccess:
     """Tokens are the names of their roles."""
 
-    async def authenticate(self, credential: str) -> Principal:
+    async def authenticate(self, credential: str, origin: Origin | None = None) -> Principal:
         if credential not in set(Role):
             raise Unauthenticated("this token is not valid")
         return person(credential)
@@ -151,16 +154,23 @@ class Things:
         raise Refused("nothing can be dropped now", reason="busy", holder="x")
 
 
-def make_app(things: Things, home: Path, **server: Any) -> App:
-    core = cast(Core, SimpleNamespace(access=FakeAccess(), feed=FakeFeed(), clock=ManualClock()))
-    settings = Settings.model_validate({"home": home, "server": server})
+def make_app(
+    things: Things,
+    home: Path,
+    *,
+    limits: Mapping[str, str] | None = None,
+    clock: ManualClock | None = None,
+    **server: Any,
+) -> App:
+    core = cast(Core, SimpleNamespace(access=FakeAccess(), feed=FakeFeed(), clock=clock or ManualClock()))
+    settings = Settings.model_validate({"home": home, "server": server, "limits": limits or {}})
     handlers = {
         "listThings": things.list,
         "makeThing": things.make,
         "getThing": things.get,
         "dropThings": things.drop,
     }
-    return App(core, settings, bind(contract.operations(DOCUMENT), handlers))
+    return create_app(core, settings, handlers, {"things": DOCUMENT})
 
 
 def make_client(app: App, peer: str = "203.0.113.9") -> httpx.AsyncClient:

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
+import httpx
 import pytest
 from tests.api.conftest import Api
 from tests.api.waiting import until
@@ -22,7 +23,7 @@ from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM, Role
 from dg.core.deployments.models import FINAL, CreateDeployment
 from dg.core.types import Environment
-from dg.settings.tree import Server
+from dg.settings.tree import Limits, Server
 
 PATIENCE = 10.0
 PAGE = "https://board.example.org"
@@ -374,3 +375,73 @@ async def test_a_message_in_endless_empty_pieces_is_cut_off(server: Listening) -
         with suppress(ConnectionError):
             assert b"\x88" not in await reader.read()
     writer.close()
+
+
+async def test_the_handshake_says_its_version_and_its_request(server: Listening) -> None:
+    url = f"ws://127.0.0.1:{server.port}/ws/deployments"
+    async with connect(url, compression=None, additional_headers={"x-request-id": "mine"}) as ws:
+        assert ws.response is not None
+        assert (ws.response.headers["api-version"], ws.response.headers["x-request-id"]) == ("1.0.0", "mine")
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(url, compression=None, additional_headers={"accept-version": "9"}):
+            pass
+    assert refused.value.response.status_code == 400
+    assert refused.value.response.headers["api-version"] == "1.0.0"
+
+
+@asynccontextmanager
+async def limited(api: Api, **limits: str) -> AsyncIterator[Listening]:
+    """A server with these limits, and a trusted proxy on this machine for callers that have addresses."""
+    settings = api.core.settings.model_copy(update={"limits": Limits.model_validate(limits)})
+    trusting = Server(port=0, trusted_proxies=("127.0.0.1",))
+    app = create_app(api.core, settings.model_copy(update={"server": trusting}))
+    async with listen(app, trusting) as listening:
+        yield listening
+        app.stop()
+
+
+def through_proxy(server: Listening, address: str) -> connect:
+    url = f"ws://127.0.0.1:{server.port}/ws/deployments"
+    return connect(url, compression=None, additional_headers={"x-forwarded-for": address})
+
+
+async def test_handshakes_are_counted_by_address(api: Api) -> None:
+    async with limited(api, open="1/1h") as server:
+        async with through_proxy(server, "198.51.100.1"):
+            pass
+        with pytest.raises(InvalidStatus) as refused:
+            async with through_proxy(server, "198.51.100.1"):
+                pass
+        assert refused.value.response.status_code == 429
+        assert int(refused.value.response.headers["retry-after"]) > 3000
+        async with through_proxy(server, "198.51.100.2"):
+            pass
+
+
+async def test_a_principal_opens_only_so_many_streams(api: Api) -> None:
+    token = await api.token("viewer")
+    async with limited(api, stream="2/1h") as server:
+        for _ in range(2):
+            async with dial(server, {"type": "auth", "token": token}):
+                await joined_to(api, server, token)
+        async with dial(server, {"type": "auth", "token": token}) as ws:
+            assert await closed(ws) == 1013
+
+
+async def joined_to(api: Api, server: Listening, token: str) -> None:
+    """Until the one client counts, by another way than this module's metrics, which are another app's."""
+    async with httpx.AsyncClient(base_url=server.url) as client:
+
+        async def joined() -> bool:
+            got = await client.get("/v1/metrics", headers={"authorization": f"Bearer {token}"})
+            return "dg_websocket_clients 1.0" in got.text.splitlines()
+
+        await until(joined)
+
+
+async def test_sockets_whose_tokens_prove_nothing_are_counted(api: Api) -> None:
+    async with limited(api, failed="1/1h") as server:
+        for code in (4401, 1013, 1013):
+            async with through_proxy(server, "198.51.100.1") as ws:
+                await ws.send('{"type":"auth","token":"guess"}')
+                assert await closed(ws) == code

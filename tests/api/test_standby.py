@@ -32,7 +32,7 @@ async def test_a_websocket_is_refused_before_it_opens() -> None:
     async def send(message: Any) -> None:
         sent.append(message)
 
-    await Standby()({"type": "websocket", "path": "/ws/deployments"}, receive, send)
+    await Standby()({"type": "websocket", "path": "/ws/deployments", "headers": []}, receive, send)
     assert [message["type"] for message in sent] == [
         "websocket.http.response.start",
         "websocket.http.response.body",

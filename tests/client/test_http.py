@@ -101,13 +101,26 @@ async def test_the_servers_own_pause_is_kept(connect: Connect, clock: InstantClo
         429, json=samples.envelope("VALIDATION_ERROR", "slow down"), headers={"Retry-After": "2"}
     )
     await connect(Script(busy, ok(samples.deployment()))).deployments.get(samples.ID)
-    assert clock.slept == [2.0]
+    [slept] = clock.slept
+    assert 2.0 <= slept <= 2.2
+
+
+async def test_a_limit_is_waited_for_as_often_as_the_deadline_lets(
+    connect: Connect, clock: InstantClock
+) -> None:
+    script = Script(*[no(429, retry_after=4)] * 6, ok(samples.deployment()))
+    await connect(script).deployments.get(samples.ID)
+    assert len(clock.slept) == 6
+    with pytest.raises(TooMany):
+        await connect(Script(no(429, retry_after=4))).deployments.get(samples.ID)
+    assert sum(clock.slept[6:]) <= 30
 
 
 async def test_a_long_pause_is_the_callers_to_take(connect: Connect, clock: InstantClock) -> None:
     with pytest.raises(TooMany) as caught:
         await connect(Script(no(429, retry_after=60))).deployments.get(samples.ID)
     assert caught.value.details["retry_after"] == 60
+    assert clock.slept == []
     assert clock.slept == []
 
 

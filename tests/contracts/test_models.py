@@ -37,6 +37,7 @@ OWN_SHAPE = {
     "getDeploymentReceipt": "the signed document, byte for byte",
     "listEvents": "a page made of the ledger's entries",
     "listVersions": "constants",
+    "listLimits": "what the API itself counts of the caller",
     "getContract": "the contract itself",
     "getDiagnostics": "figures by name",
 }

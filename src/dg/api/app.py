@@ -2,33 +2,45 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
-import re
-import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, quote
+from typing import TYPE_CHECKING
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from dg.api import auth, contract, errors, idempotency, json, keys, origins, platform, sightings
-from dg.api.call import PREFIX, Call, Handler, Lingering
-from dg.api.contract import ContractError, Operation
+from dg.api import (
+    auth,
+    body,
+    contract,
+    errors,
+    idempotency,
+    keys,
+    limits,
+    origins,
+    platform,
+    request,
+    sightings,
+)
+from dg.api.call import Call, Handler, Lingering, wanted
+from dg.api.contract import ContractError, Document, Operation
 from dg.api.deployments import deployments, figures, lanes, pipelines
 from dg.api.docs import pages as docs
-from dg.api.feed import socket
+from dg.api.exchange import Exchange, RequestIds
+from dg.api.feed import socket, stream
 from dg.api.feed.hub import Hub
-from dg.api.metrics import UNROUTED, Metrics
+from dg.api.limits import Limits
+from dg.api.metrics import Metrics
 from dg.api.origins import Origins
 from dg.api.peers import Cap, Peer, Peers
-from dg.api.routing import Router
+from dg.api.routing import Match, Router
+from dg.api.versions import Versions
 from dg.core.access.models import Origin
-from dg.core.errors import Invalid, NotFound, Problem, Unavailable
+from dg.core.errors import NotFound, Problem, Unauthenticated
 from dg.core.ledger import Entry
 
 if TYPE_CHECKING:
+    from dg.core.access.models import Principal
     from dg.core.app import Core
     from dg.settings import Settings
 
@@ -45,17 +57,21 @@ HANDLERS: Mapping[str, Handler] = {
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")
 """Paths that monitors look for without the version prefix too."""
 
-REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-
-def create_app(core: Core, settings: Settings, handlers: Mapping[str, Handler] = HANDLERS) -> App:
-    """The ASGI application over an open core.
+def create_app(
+    core: Core,
+    settings: Settings,
+    handlers: Mapping[str, Handler] = HANDLERS,
+    contracts: Mapping[str, Document] | None = None,
+) -> App:
+    """The ASGI application over an open core, by the packaged contracts or others, each by its name.
 
     Raises ContractError when an operation of the contracts has no handler, or a handler no operation.
     """
-    documents = {name: contract.load(name) for name in contract.NAMES}
+    packaged = {name: contract.load(name) for name in contract.NAMES} if contracts is None else {}
+    documents = packaged if contracts is None else contracts
     operations = [item for document in documents.values() for item in contract.operations(document)]
-    return App(core, settings, bind(operations, handlers), docs.pages(documents))
+    return App(core, settings, bind(operations, handlers), docs.pages(packaged) if packaged else {})
 
 
 def bind(operations: Iterable[Operation], handlers: Mapping[str, Handler]) -> list[tuple[Operation, Handler]]:
@@ -82,8 +98,12 @@ class App:
         self._settings = settings
         self._pages = pages
         self._handlers = {operation.id: handler for operation, handler in bound}
-        self._router = Router([(PREFIX, operation) for operation, _ in bound] + _aliases(bound))
-        self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, itertools.count(1))
+        operations = [operation for operation, _ in bound]
+        limits.check_classes(operations)
+        self._router = Router([*((each.prefix, each) for each in operations), *_aliases(operations)])
+        self._versions = Versions(operations)
+        self._limits = Limits(settings.limits, core.clock)
+        self._request_ids = RequestIds()
         self._in_flight = idempotency.InFlight()
         self._lingering = Lingering()
         self._metrics = Metrics()
@@ -114,8 +134,8 @@ class App:
             raise NotImplementedError("the core's life is its opener's, there is no lifespan here")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
-        headers = _fields(scope)
-        request_id = next(self._request_ids)
+        headers = request.fields(scope)
+        request_id = self._request_ids.of(headers)
         peer = self._peers.find(scope.get("client"), headers)
         key = self._peers.counted(peer.address)
         with self._sockets.held(key) as free:
@@ -125,66 +145,78 @@ class App:
                         f"there is no WebSocket at this path; it is {socket.PATH}", reason="no_path"
                     )
                 self._origins.check(headers)
+                self._versions.check(headers.get("accept-version"), b"")
                 if not free:
                     raise self._sockets.refusal(key)
+                if (spent := self._limits.spend(limits.OPEN, key)) and spent.refusal:
+                    raise spent.refusal
             except Problem as problem:
                 await receive()
                 await socket.reject(send, problem, request_id)
                 return
-            origin = Origin(address=peer.address, request_id=request_id)
             await socket.Socket(
-                self._core, self._settings, self._hub, self._lingering, origin, scope, receive, send
+                self._core,
+                self._settings,
+                self._hub,
+                self._lingering,
+                self._limits,
+                Origin(address=peer.address, request_id=request_id),
+                key,
+                scope,
+                receive,
+                send,
             ).serve()
 
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._core.clock.monotonic()
-        headers = _fields(scope)
-        given = headers.get("x-request-id", "")
-        exchange = _Exchange(
-            given if REQUEST_ID.fullmatch(given) else next(self._request_ids), scope["method"], send
-        )
+        headers = request.fields(scope)
+        exchange = Exchange(self._request_ids.of(headers), scope, send)
         peer = self._peers.find(scope.get("client"), headers)
         # Whoever has a connection of its own was counted at the door.
         key = self._peers.counted(peer.address) if peer.passed_on else None
         with self._requests.held(key) as free:
             try:
-                exchange.origin = self._origins.check(headers, scope["scheme"])
+                page = self._origins.check(headers, scope["scheme"])
+                exchange.added += origins.answer_headers(page) if page else ()
                 if not free:
                     raise self._requests.refusal(key)
                 response = await self._answer(exchange, scope, receive, headers, peer)
             except Problem as problem:
                 response = errors.render(problem, exchange.request_id)
             except Exception:
-                log.exception("request %s failed: %s", exchange.request_id, exchange.operation)
+                log.exception("request %s failed: %s", exchange.request_id, exchange.route)
                 response = errors.crash(exchange.request_id)
             await response(scope, receive, exchange.send)
-        self._metrics.observe(exchange.operation, exchange.status, self._core.clock.monotonic() - started)
+        self._metrics.observe(exchange.route, exchange.status, self._core.clock.monotonic() - started)
 
     async def _answer(
-        self, exchange: _Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer
+        self, exchange: Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer
     ) -> ASGIApp:
         if origins.is_preflight(scope["method"], headers):
+            exchange.spent(self._limits.spend(limits.OPEN, self._peers.counted(peer.address)))
             return origins.preflight()
         if page := self._pages.get(scope["path"]):
-            exchange.operation = docs.OPERATION
+            exchange.route = docs.OPERATION
+            exchange.spent(self._limits.spend(limits.OPEN, self._peers.counted(peer.address)))
             return page.answer(scope["method"], headers)
-        operation, values = self._router.find(scope["method"], _raw_path(scope))
-        exchange.operation = operation.id
-        principal = await auth.identify(self._core, operation.security, headers, peer, exchange.request_id)
-        exchange.sightings = await sightings.answer_headers(self._core.feed, principal, headers)
-        arguments = operation.arguments(values, _query(scope), headers)
-        body = await self._body(operation, receive, headers)
-        wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], body)
+        operation, values = self._find(exchange, request.raw_path(scope), headers, peer)
+        principal = await self._identify(exchange, operation, headers, peer)
+        exchange.added += await sightings.answer_headers(self._core.feed, principal, headers)
+        arguments = operation.arguments(values, request.query(scope), headers)
+        content = await body.checked(operation, receive, headers, self._settings.server, self._lingering)
+        wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], content)
         call = Call(
             core=self._core,
             settings=self._settings,
             metrics=self._metrics,
             lingering=self._lingering,
+            versions=self._versions,
+            limits=self._limits,
             principal=principal,
             arguments=arguments,
             headers=headers,
             method=scope["method"],
-            body=body,
+            body=content,
             once=wish,
         )
         handler = self._handlers[operation.id]
@@ -193,107 +225,39 @@ class App:
         with self._in_flight.claim(principal.id, wish):
             return await handler(call)
 
-    async def _body(
-        self, operation: Operation, receive: Receive, headers: Mapping[str, str]
-    ) -> Mapping[str, Any]:
-        """The checked body; empty for an operation without one, or when it is optional and left out."""
-        if operation.body is None:
-            return {}
-        limits = self._settings.server
-        content = await self._read(receive, headers, limits.max_body_bytes, limits.body_timeout)
-        if not content and not operation.body_required:
-            return {}
-        media_type = headers.get("content-type", "").split(";")[0].strip().lower()
-        if media_type != json.MEDIA_TYPE:
-            raise errors.UnsupportedMedia(f"send the body as {json.MEDIA_TYPE}, and say so in Content-Type")
-        value = json.read(content)
-        operation.check_body(value)
-        checked: Mapping[str, Any] = value
-        return checked
-
-    async def _read(self, receive: Receive, headers: Mapping[str, str], most: int, seconds: float) -> bytes:
-        """The request's body.
-
-        Raises TooLarge before it holds more than `most` bytes, TooSlow after `seconds`, and Unavailable when
-        the server stops before it is whole: nothing was done yet, so it can be sent again.
-        """
-        too_large = errors.TooLarge(f"the body is larger than {most} bytes", limit=most)
-        length = headers.get("content-length", "")
-        if length.isdecimal() and int(length) > most:
-            raise too_large
-        body = bytearray()
+    def _find(self, exchange: Exchange, path: bytes, headers: Mapping[str, str], peer: Peer) -> Match:
         try:
-            async with self._lingering.wait(seconds):
-                while True:
-                    event = await receive()
-                    body += event.get("body", b"")
-                    if len(body) > most:
-                        raise too_large
-                    if not event.get("more_body", False):
-                        return bytes(body)
-        except TimeoutError:
-            if self._lingering.stopping:
-                raise Unavailable("the server stops; send the request again", reason="stopping") from None
-            raise errors.TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
+            self._versions.check(headers.get("accept-version"), path)
+            match = self._router.find(exchange.method, path)
+        except Problem:
+            exchange.spent(self._limits.spend(limits.OPEN, self._peers.counted(peer.address)))
+            raise
+        exchange.means(match.operation)
+        return match
+
+    async def _identify(
+        self, exchange: Exchange, operation: Operation, headers: Mapping[str, str], peer: Peer
+    ) -> Principal:
+        """Who is asking. The request is counted as theirs, or their address's while nobody knows them."""
+        address = self._peers.counted(peer.address)
+        if operation.security == "none":
+            exchange.spent(self._limits.spend(operation.rate, address))
+            return auth.NOBODY
+        credential = headers.get("authorization", "")
+        exchange.spent(self._limits.check_failures(address, credential))
+        try:
+            principal = await auth.identify(
+                self._core, operation.security, headers, peer, exchange.request_id
+            )
+        except Unauthenticated:
+            exchange.spent(self._limits.spend(limits.FAILED, address))
+            raise
+        self._limits.proved(credential)
+        streams = operation.streams and wanted(headers) == stream.MEDIA_TYPE
+        exchange.spent(self._limits.spend(limits.STREAM if streams else operation.rate, principal.id))
+        return principal
 
 
-class _Exchange:
-    """What one request is known by, and the answer's way out: every answer gets the common headers."""
-
-    def __init__(self, request_id: str, method: str, send: Send) -> None:
-        self.request_id = request_id
-        self.operation = UNROUTED
-        self.status = 0
-        self.origin: str | None = None
-        self.sightings: sightings.Headers = []
-        self._head = method == "HEAD"
-        self._send = send
-
-    async def send(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = [
-                *message["headers"],
-                (b"x-request-id", self.request_id.encode()),
-                (b"x-content-type-options", b"nosniff"),
-                *(origins.answer_headers(self.origin) if self.origin else ()),
-                *self.sightings,
-            ]
-        elif self._head:
-            message["body"] = b""
-        await self._send(message)
-
-
-def _aliases(bound: list[tuple[Operation, Handler]]) -> list[tuple[str, Operation]]:
-    return [("", operation) for operation, _ in bound if operation.path in UNVERSIONED]
-
-
-def _fields(scope: Scope) -> dict[str, str]:
-    """The headers by name; one that comes several times as one list (RFC 9110, 5.3), which no header that
-    stands alone can be mistaken for."""
-    found: dict[str, str] = {}
-    for raw, value in scope["headers"]:
-        name, text = raw.decode("latin-1"), value.decode("latin-1")
-        found[name] = f"{found[name]}, {text}" if name in found else text
-    return found
-
-
-def _raw_path(scope: Scope) -> bytes:
-    raw: bytes = scope.get("raw_path") or quote(scope["path"]).encode()
-    return raw.partition(b"?")[0]
-
-
-def _query(scope: Scope) -> dict[str, str]:
-    """The query's parameters. Raises Invalid for one that comes twice or is not text."""
-    if not scope["query_string"]:
-        return {}
-    try:
-        pairs = parse_qsl(scope["query_string"].decode("ascii"), keep_blank_values=True, errors="strict")
-    except ValueError:
-        raise Invalid("the query is not percent-encoded UTF-8") from None
-    query = dict(pairs)
-    if len(query) != len(pairs):
-        raise Invalid("a query parameter comes twice; send each once")
-    if any("\0" in text for pair in pairs for text in pair):
-        raise Invalid("the query holds a NUL")
-    return query
+def _aliases(operations: Iterable[Operation]) -> Iterable[tuple[str, Operation]]:
+    newest = {each.path: each for each in sorted(operations, key=lambda each: each.version)}
+    return [("", newest[path]) for path in UNVERSIONED if path in newest]

@@ -14,7 +14,9 @@ from starlette.types import ASGIApp
 from dg.api import json, wire
 
 if TYPE_CHECKING:
+    from dg.api.limits import Limits
     from dg.api.metrics import Metrics
+    from dg.api.versions import Versions
     from dg.core.access.models import Principal
     from dg.core.app import Core
     from dg.core.idempotency import Once
@@ -59,6 +61,8 @@ class Call:
     settings: Settings
     metrics: Metrics
     lingering: Lingering
+    versions: Versions
+    limits: Limits
     principal: Principal
     arguments: Mapping[str, Any]
     headers: Mapping[str, str]
@@ -68,8 +72,12 @@ class Call:
 
     def wants(self, media_type: str) -> bool:
         """True when the caller names `media_type` in Accept before any other that the operation gives."""
-        first = self.headers.get("accept", "").split(",")[0].split(";")[0].strip().lower()
-        return first == media_type
+        return wanted(self.headers) == media_type
+
+
+def wanted(headers: Mapping[str, str]) -> str:
+    """The media type that stands first in Accept; empty for none."""
+    return headers.get("accept", "").split(",")[0].split(";")[0].strip().lower()
 
 
 Handler = Callable[[Call], Awaitable[ASGIApp]]

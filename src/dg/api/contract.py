@@ -15,6 +15,8 @@ from typing import Any, Literal, cast
 import jsonschema_rs
 import yaml
 
+from dg.api import deprecation, versions
+from dg.api.deprecation import Deprecation
 from dg.api.messages import Mistake, mistakes
 from dg.core.errors import Invalid
 from dg.core.text import plain
@@ -111,6 +113,18 @@ class Operation:
     body: Schema | None
     body_required: bool
     security: Literal["required", "optional", "none"]
+    version: str
+    """`info.version` of its contract."""
+    rate: str
+    """The route class that its requests count in (`limits.py`), by `x-rate-class` or else by its method."""
+    streams: bool
+    """Whether it can answer with a stream that stays open."""
+    deprecation: Deprecation | None
+
+    @property
+    def prefix(self) -> str:
+        """What its path stands below."""
+        return f"/v{versions.major(self.version)}"
 
     def arguments(
         self, path: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str]
@@ -174,7 +188,7 @@ def load(name: str) -> Document:
 
 
 def operations(document: Document) -> Iterator[Operation]:
-    """Every operation of one contract."""
+    """Every operation of one contract. Raises ContractError for what a contract may not say."""
     for path, item in document["paths"].items():
         for method in METHODS:
             if method in item:
@@ -193,6 +207,12 @@ def resolve(document: Document, node: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _operation(document: Document, path: str, method: str, item: Mapping[str, Any]) -> Operation:
     declared = item[method]
+    release = document["info"]["version"]
+    try:
+        versions.major(release)
+        ending = deprecation.read(declared)
+    except ValueError as error:
+        raise ContractError(f"{declared['operationId']}: {error}") from None
     parameters = [*item.get("parameters", ()), *declared.get("parameters", ())]
     body = resolve(document, declared.get("requestBody", {}))
     content = body.get("content", {}).get("application/json")
@@ -203,7 +223,11 @@ def _operation(document: Document, path: str, method: str, item: Mapping[str, An
         parameters=tuple(_parameters(document, parameters)),
         body=Schema(content["schema"], document) if content else None,
         body_required=body.get("required", False),
-        security=_security(declared.get("security", document.get("security", []))),
+        security=(security := _security(declared.get("security", document.get("security", [])))),
+        version=release,
+        rate=declared.get("x-rate-class") or _rate(method, security),
+        streams="text/event-stream" in declared["responses"].get("200", {}).get("content", {}),
+        deprecation=ending,
     )
 
 
@@ -219,6 +243,12 @@ def _parameters(document: Document, declared: Iterable[Mapping[str, Any]]) -> It
             default=schema.get("default"),
             schema=Schema(parameter["schema"], document),
         )
+
+
+def _rate(method: str, security: str) -> str:
+    if security == "none":
+        return "open"
+    return "read" if method == "get" else "write"
 
 
 def _security(schemes: list[Mapping[str, Any]]) -> Literal["required", "optional", "none"]:

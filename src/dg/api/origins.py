@@ -11,7 +11,13 @@ from starlette.responses import Response
 from dg.core.errors import Forbidden
 from dg.core.text import plain
 
-READABLE = "x-request-id, retry-after, location, deprecation, sunset"
+READABLE = ", ".join(
+    (
+        *("x-request-id", "api-version", "location", "etag", "link", "deprecation", "sunset", "retry-after"),
+        *(f"x-ratelimit-{name}" for name in ("limit", "remaining", "reset", "window")),
+        *("ratelimit", "ratelimit-policy"),
+    )
+)
 SENDABLE = "authorization, content-type, idempotency-key, accept-version, last-event-id, x-request-id"
 METHODS = "GET, POST, PUT, DELETE"
 PREFLIGHT_SECONDS = 600

@@ -13,11 +13,9 @@ from dg.api.call import Call, Handler, answer, items
 from dg.api.conditional import Representation, conditional
 from dg.api.feed.stream import list_events
 from dg.api.metrics import CONTENT_TYPE
+from dg.api.versions import CURRENT
 from dg.core.access.models import Role
 from dg.core.types import Environment
-
-CURRENT = "1.0.0"
-SUPPORTED = ("1", "1.0", CURRENT)
 
 
 async def verify_events(call: Call) -> Response:
@@ -54,11 +52,16 @@ async def whoami(call: Call) -> Response:
 async def list_versions(call: Call) -> Response:
     versions = {
         "current": CURRENT,
-        "supported": SUPPORTED,
+        "supported": call.versions.supported,
         "server": __version__,
         "contracts": contract.NAMES,
+        "deprecations": call.versions.deprecations(),
     }
     return answer(versions)
+
+
+async def list_limits(call: Call) -> Response:
+    return items(call.limits.standings(call.principal.id))
 
 
 async def get_contract(call: Call) -> Response:
@@ -94,6 +97,7 @@ HANDLERS: Mapping[str, Handler] = {
     "revokeToken": revoke_token,
     "whoami": whoami,
     "listVersions": list_versions,
+    "listLimits": list_limits,
     "getContract": get_contract,
     "getHealth": get_health,
     "getMetrics": get_metrics,

@@ -19,7 +19,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from uvicorn.server import ServerState
 from websockets.frames import Frame
 
-from dg.api import errors
+from dg.api import errors, headers
 from dg.api.door import Place
 from dg.api.feed.socket import EXTENSION
 from dg.core.errors import Invalid, Problem
@@ -271,11 +271,12 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
 def reply(problem: Problem) -> bytes:
     """A whole HTTP answer for a peer whose request is not read."""
     body = errors.envelope(problem, "-")
-    head = [
-        f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
-        "content-type: application/json",
-        f"content-length: {len(body)}",
-        *(f"{name}: {value}" for name, value in errors.headers(problem).items()),
-        "connection: close",
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + body
+    own = {
+        "content-type": "application/json",
+        "content-length": str(len(body)),
+        **errors.headers(problem),
+        "connection": "close",
+    }
+    fields = headers.finished((name.encode(), value.encode()) for name, value in own.items())
+    line = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()
+    return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", b""]) + body

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
-import secrets
-
 from starlette.types import Receive, Scope, Send
 
-from dg.api import errors
+from dg.api import errors, request
+from dg.api.exchange import Exchange, RequestIds
 from dg.api.feed import socket
 from dg.core.errors import Unavailable
 
@@ -19,14 +17,15 @@ class Standby:
         self._problem = Unavailable(
             "this server stands by: another one is active on its database", reason="standby"
         )
-        self._request_ids = map(f"{secrets.token_hex(4)}-{{:x}}".format, itertools.count(1))
+        self._request_ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        request_id = next(self._request_ids)
+        request_id = self._request_ids.of(request.fields(scope))
         if scope["type"] == "websocket":
             await receive()
             await socket.reject(send, self._problem, request_id)
         elif scope["type"] == "http":
-            await errors.render(self._problem, request_id)(scope, receive, send)
+            exchange = Exchange(request_id, scope, send)
+            await errors.render(self._problem, request_id)(scope, receive, exchange.send)
         else:
             raise NotImplementedError("there is no lifespan here")

@@ -68,6 +68,7 @@ the default. A key or a variable that is not listed here is refused: a typing mi
 
 - Durations are written as `15m`, `1h30m`, `500ms` or a number of seconds.
 - Sizes are written as `16 KiB`, `2 MiB` or a number of bytes.
+- Rates are written as `600/1m`, requests in a window of whole seconds, or `off`.
 - Lists in the environment have spaces or commas between the words.
 - Tables, and lists of them, are written in the environment as in one line of TOML.
 - An empty variable unsets an optional value.

@@ -33,8 +33,9 @@ class Client:
 
     Every method raises the core's errors (`dg.core.errors`), Unreachable when nothing answers. Requests that
     may be repeated are: reading, and every write, which carries an Idempotency-Key. `timeout` is in seconds,
-    for each phase of one try. `ca_file` (PEM) has the only authorities to believe, in place of the public
-    ones. Raises Invalid for an address that is none or would show the token to all, and for a bad `ca_file`.
+    for each phase of one try, and for all of them together where the server says to come later (429).
+    `ca_file` (PEM) has the only authorities to believe, in place of the public ones. Raises Invalid for an
+    address that is none or would show the token to all, and for a bad `ca_file`.
 
     It holds what each answer says of the server's ledger against what it saw before, in the file `memory` too
     when there is one (`dg.client.ledger.state_file` is the command line's); `complain` gets the sentence when

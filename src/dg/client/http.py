@@ -25,6 +25,8 @@ ATTEMPTS = 4
 FIRST_PAUSE = 0.1
 LONGEST_PAUSE = 5.0
 """Seconds; a pause doubles from the first and is between half and all of that."""
+SPREAD = 0.1
+"""Of the pause that a server asks for: those whom it sent away together do not come back together."""
 
 PATIENCE = 120.0
 """Seconds for which watching goes on without a server: one that restarts finds its deployments again."""
@@ -127,9 +129,8 @@ class Http:
 
     def pause(self, attempt: int, error: Problem | None = None) -> float:
         """Seconds to wait before trying again after the failed `attempt`, counted from 0."""
-        asked = error.details.get("retry_after") if error else None
-        if isinstance(asked, (int, float)) and asked > 0:
-            return min(float(asked), LONGEST_PAUSE)
+        if error and (asked := asked_pause(error, unsaid=0)):
+            return min(asked, LONGEST_PAUSE)
         full = min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(attempt, 16))
         return full * (0.5 + self._random.random() / 2)
 
@@ -145,6 +146,7 @@ class Http:
     ) -> JSON:
         headers = {"Idempotency-Key": key} if key else {}
         attempt = 0
+        deadline = self.clock.monotonic() + self._timeout
         while True:
             asking, known = self._ledger.ask()
             try:
@@ -159,6 +161,12 @@ class Http:
                     )
                 self._ledger.observe(response.headers, known)
                 return _read(response)
+            except TooMany as error:
+                # It had no effect and says when the next one will not be in vain: that is no failed attempt.
+                pause = asked_pause(error) * (1 + SPREAD * self._random.random())
+                if self.clock.monotonic() + pause > deadline:
+                    raise
+                await self.clock.sleep(pause)
             except Problem as error:
                 attempt += 1
                 if attempt >= ATTEMPTS or not _may_pass(error):
@@ -192,11 +200,14 @@ def _given(query: Query | None) -> dict[str, str | int | float]:
     return {name: value for name, value in (query or {}).items() if value is not None}
 
 
+def asked_pause(error: Problem, unsaid: float = 1.0) -> float:
+    """Seconds that the server asks to wait, or `unsaid`."""
+    asked = error.details.get("retry_after")
+    return float(asked) if isinstance(asked, (int, float)) and asked > 0 else unsaid
+
+
 def _may_pass(error: Problem) -> bool:
     """Whether the same request may fare better in a moment."""
-    if isinstance(error, TooMany):
-        asked = error.details.get("retry_after", 0)
-        return isinstance(asked, (int, float)) and asked <= LONGEST_PAUSE
     return isinstance(error, Unavailable) or (isinstance(error, Refused) and error.reason == "in_flight")
 
 

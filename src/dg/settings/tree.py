@@ -16,15 +16,18 @@ from dg.settings.units import (
     Duration,
     FilePath,
     ListOf,
+    MaybeRate,
     Networks,
     Origins,
     Ports,
+    Rate,
     Size,
     TableOf,
     Tables,
     Unit,
     Words,
     format_duration,
+    format_rate,
     format_size,
     inline,
 )
@@ -329,6 +332,28 @@ class Outbound(Section):
     """A PEM file of authorities that it believes besides the public ones."""
 
 
+class Limits(Section):
+    """How much one caller may ask for: so many requests at once, and so many again in each window. See
+    `docs/limits.md`."""
+
+    read: MaybeRate = Rate(30_000, 60)
+    """Reading, for each principal."""
+    write: MaybeRate = Rate(6_000, 60)
+    """Changing something, for each principal."""
+    deploy: MaybeRate = Rate(2_000, 60)
+    """Starting, retrying, rolling back and previewing deployments, for each principal."""
+    stream: MaybeRate = Rate(1_200, 60)
+    """Opening event streams and WebSockets, for each principal."""
+    open: MaybeRate = Rate(1_200, 60)
+    """What needs no token, for each client address. Of IPv6 a /64 counts as one; this machine and trusted
+    proxies are not counted."""
+    login: MaybeRate = Rate(300, 60)
+    """Logging in and renewing a session, for each client address."""
+    failed: MaybeRate = Rate(120, 60)
+    """Tokens that prove nothing, for each client address; after that many, only tokens that were good before
+    are looked at."""
+
+
 class Retention(Section):
     """How long things are kept, and how often what is too old is removed."""
 
@@ -387,6 +412,7 @@ class Settings(Section):
     access: Access = Access()
     api: Api = Api()
     outbound: Outbound = Outbound()
+    limits: Limits = Limits()
     retention: Retention = Retention()
     ledger: Ledger = Ledger()
     health: Health = Health()
@@ -455,6 +481,8 @@ class Leaf(NamedTuple):
     def written(self, value: object) -> str:
         """A value of this setting as a person writes it; a secret as `***`, an unset one as `-`."""
         match value:
+            case None | Rate() if self.unit == "rate":
+                return format_rate(value)
             case None | ():
                 return "-"
             case SecretStr():

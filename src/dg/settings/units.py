@@ -53,6 +53,36 @@ def format_size(count: int) -> str:
     return f"{count // SIZE_UNITS[unit]} {unit}" if count else "0 B"
 
 
+class Rate(NamedTuple):
+    """At most `limit` in `window` seconds."""
+
+    limit: int
+    window: float
+
+
+MOST_IN_A_WINDOW = 1_000_000_000
+
+
+def parse_rate(value: object) -> object:
+    """`"600/1m"` as a Rate, `"off"` and nothing as None."""
+    if value is None or value == "off" or isinstance(value, Rate):
+        return None if value == "off" else value
+    match = re.fullmatch(r"([0-9]{1,10}) ?/ ?(\S+)", value) if isinstance(value, str) else None
+    if not match:
+        raise ValueError('a rate is written as "600/1m", requests in a window, or "off"')
+    limit, window = int(match[1]), parse_duration(match[2])
+    if not isinstance(window, float) or window != int(window) or not 1 <= window <= 86400:
+        raise ValueError("a rate's window is whole seconds, from 1s to 1d")
+    if not 1 <= limit <= MOST_IN_A_WINDOW:
+        raise ValueError(f"a rate's limit is from 1 to {MOST_IN_A_WINDOW}")
+    return Rate(limit, window)
+
+
+def format_rate(rate: Rate | None) -> str:
+    """A rate as it is written in settings: `600/1m`."""
+    return f"{rate.limit}/{format_duration(rate.window)}" if rate else "off"
+
+
 def parse_words(value: object) -> object:
     """A list of words; in the environment separated by spaces or commas. None is the empty list."""
     if value is None:
@@ -131,13 +161,14 @@ def inline(value: object) -> str:
 class Unit(NamedTuple):
     """How a field's values are written for people."""
 
-    name: Literal["duration", "size", "words", "tables", "toml"]
+    name: Literal["duration", "size", "rate", "words", "tables", "toml"]
 
 
 Duration = Annotated[
     float, BeforeValidator(parse_duration), Field(gt=0, le=10 * 365 * 86400), Unit("duration")
 ]
 Size = Annotated[int, BeforeValidator(parse_size), Field(gt=0, le=1 << 40), Unit("size")]
+MaybeRate = Annotated[Rate | None, BeforeValidator(parse_rate), Unit("rate")]
 Words = Annotated[tuple[str, ...], BeforeValidator(parse_words), Unit("words")]
 Tables = Annotated[Mapping[str, T], BeforeValidator(in_file_only), Unit("tables")]
 TableOf = Annotated[Mapping[str, Any], BeforeValidator(parse_toml), Unit("toml")]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from starlette.types import Receive, Scope, Send
 
-from dg.api import auth, errors, json
+from dg.api import auth, errors, headers, json, limits
 from dg.api.contract import Schema, refuse
 from dg.api.feed.hub import Client, Hub
 from dg.api.feed.messages import message
@@ -20,6 +20,7 @@ from dg.core.errors import Forbidden, Invalid, Problem, Unauthenticated
 
 if TYPE_CHECKING:
     from dg.api.call import Lingering
+    from dg.api.limits import Limits, Spent
     from dg.core.app import Core
     from dg.settings import Settings
 
@@ -64,7 +65,9 @@ class Socket:
         settings: Settings,
         hub: Hub,
         lingering: Lingering,
+        rates: Limits,
         origin: Origin,
+        address: str | None,
         scope: Scope,
         receive: Receive,
         send: Send,
@@ -73,7 +76,9 @@ class Socket:
         self._settings = settings
         self._hub = hub
         self._lingering = lingering
+        self._limits = rates
         self._origin = origin
+        self._address = address
         self._transport = scope["extensions"][EXTENSION]
         self._receive = receive
         self._send = send
@@ -82,7 +87,8 @@ class Socket:
     async def serve(self) -> None:
         """Accept, authenticate, catch up, stay. Ends when either side closes."""
         await self._receive()
-        await self._send({"type": "websocket.accept"})
+        said = headers.finished([(b"x-request-id", self._origin.request_id.encode())])
+        await self._send({"type": "websocket.accept", "headers": said})
         try:
             await self._run()
         except Closed as end:
@@ -91,7 +97,7 @@ class Socket:
 
     async def _run(self) -> None:
         hello = await self._hello()
-        principal = await self._authenticate(hello["token"])
+        principal = await self._enter(hello["token"])
         client = Client(principal, self._transport)
         self._hub.join(client)
         try:
@@ -126,6 +132,19 @@ class Socket:
             raise Closed(POLICY, error.message) from None
         found: dict[str, Any] = value
         return found
+
+    async def _enter(self, credential: str) -> Principal:
+        """Who has come, counted as a stream of theirs or as a failure of their address."""
+        _check(self._limits.check_failures(self._address, credential))
+        try:
+            principal = await self._authenticate(credential)
+        except Closed as end:
+            if end.code == UNAUTHORIZED:
+                _check(self._limits.spend(limits.FAILED, self._address))
+            raise
+        self._limits.proved(credential)
+        _check(self._limits.spend(limits.STREAM, principal.id))
+        return principal
 
     async def _authenticate(self, credential: str) -> Principal:
         try:
@@ -184,15 +203,21 @@ class Socket:
             raise Closed(RESTART, "the server stops; connect again")
 
 
+def _check(spent: Spent | None) -> None:
+    """Raises Closed for one too many."""
+    if spent and spent.refusal:
+        raise Closed(LATER, spent.refusal.message)
+
+
 async def reject(send: Send, problem: Problem, request_id: str) -> None:
     """Answer a handshake with what is wrong instead."""
     body = errors.envelope(problem, request_id)
-    headers = {
+    own = {
         "content-type": json.MEDIA_TYPE,
         "content-length": str(len(body)),
         "x-request-id": request_id,
         **errors.headers(problem),
     }
-    fields = [(name.encode(), value.encode()) for name, value in headers.items()]
+    fields = headers.finished((name.encode(), value.encode()) for name, value in own.items())
     await send({"type": "websocket.http.response.start", "status": problem.status, "headers": fields})
     await send({"type": "websocket.http.response.body", "body": body})

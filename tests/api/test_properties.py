@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import sys
 from pathlib import Path
 
 import pytest
 from tests.api.conftest import Api
+from tests.observed import Observed
 
 from dg.api import contract
 from dg.api.server import listen
@@ -24,7 +26,10 @@ CONTRACTS = Path(contract.__file__).parent / "contracts"
 
 @pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in contract.NAMES if contract.load(name)["paths"]])
-async def test_no_request_breaks_the_contract(api: Api, name: str, tmp_path: Path) -> None:
+async def test_no_request_breaks_the_contract(
+    api: Api, name: str, tmp_path: Path, observed: Observed
+) -> None:
+    """R26: no request that can be thought of is answered with a 5xx, or in another form than promised."""
     await api.core.pipelines.register(SYSTEM, api.pipeline())
     # The owner's token stands in no list, so that no generated request can revoke it.
     token = Home(api.core.settings.home).owner_token.read_text().strip()
@@ -42,3 +47,7 @@ async def test_no_request_breaks_the_contract(api: Api, name: str, tmp_path: Pat
         report, _ = await run.communicate()
         api.app.stop()
     assert run.returncode == 0, report.decode()
+    made = re.search(r"(\d[\d,]*) generated", report.decode())
+    assert made, report.decode()
+    fault = f"{made[1]} made-up requests to {name}"
+    observed("R26", fault, "answers that the contract does not promise", 0, at_most=0)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,10 +18,12 @@ from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, journalled
 
-from dg.core.deployments.models import CreateDeployment, Status
+from dg.core.deployments.models import CreateDeployment, Status, StepStatus
+from dg.core.testing import eventually
 from dg.core.types import Environment
 
 SIZE = "48m"
+FILES = 4000
 SECONDS_TO_HEAL = 10.0
 
 
@@ -28,7 +33,15 @@ def small_home(tmp_path: Path) -> Iterator[House]:
     house = House(tmp_path)
     house.home.path.mkdir(mode=0o700)
     mounted = subprocess.run(
-        ("mount", "-t", "tmpfs", "-o", f"size={SIZE},mode=0700", "dg-test", str(house.home.path)),
+        (
+            "mount",
+            "-t",
+            "tmpfs",
+            "-o",
+            f"size={SIZE},nr_inodes={FILES},mode=0700",
+            "dg-test",
+            str(house.home.path),
+        ),
         capture_output=True,
     )
     if mounted.returncode:
@@ -61,6 +74,22 @@ class Ballast:
         self._path.unlink()
 
 
+class Crowd:
+    """Files without content, as many as there may be."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "crowd"
+
+    def fill(self) -> None:
+        self._folder.mkdir(exist_ok=True)
+        with contextlib.suppress(OSError):
+            for number in itertools.count(len(list(self._folder.iterdir()))):
+                (self._folder / str(number)).touch()
+
+    def free(self) -> None:
+        shutil.rmtree(self._folder)
+
+
 async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House, observed: Observed) -> None:
     """R10: reads go on, what runs comes to its end and that is not lost, and nobody restarts anything."""
     house, ballast, gate = small_home, Ballast(small_home.home.path), small_home.folder / "gate"
@@ -91,6 +120,43 @@ async def test_full_disk_refuses_changes_and_loses_no_result(small_home: House, 
         assert (await truth.ended(house, dg, again.id)).deployment.status is Status.SUCCESS
         await truth.books_are_in_order(house, dg)
     fault = f"a home of {SIZE} is full"
+    observed("R10", fault, "until a result is told again", healed, at_most=SECONDS_TO_HEAL, unit="s")
+
+
+async def test_no_more_files_lose_no_result(small_home: House, observed: Observed) -> None:
+    """R10: the step that runs comes to its end, what cannot begin says why, and nobody restarts anything."""
+    house, crowd, gate = small_home, Crowd(small_home.home.path), small_home.folder / "gate"
+    waiting = journalled("migrate", "deploy", 0.0, str(gate))
+    async with house.client() as dg:
+        await dg.pipelines.register(house.pipeline(waiting + journalled("smoke", "verify")))
+        deployment = await house.deploy(dg, CreateDeployment(environment=Environment.DEVELOPMENT, ref="main"))
+        async for progress in dg.deployments.watch(deployment.id, every=0.02):
+            if progress.deployment.stage == "migrate":
+                break
+        await asyncio.to_thread(crowd.fill)
+        async with httpx.AsyncClient(base_url=house.url) as http:
+            assert (await http.get("/health")).json()["checks"]["disk"] == "low on files"
+        asked = await house.deploy(dg, CreateDeployment(environment=Environment.STAGING, ref="main"))
+        gate.touch()
+
+        async def is_told() -> bool:
+            return (await dg.deployments.steps(deployment.id))[1].status is StepStatus.FAILED
+
+        await eventually(is_told, 20)
+
+        await asyncio.to_thread(crowd.free)
+        freed = time.monotonic()
+        async with asyncio.timeout(SECONDS_TO_HEAL):
+            outcome = await truth.ended(house, dg, deployment.id, whole_log=False)
+        healed = time.monotonic() - freed
+        ends = [(step.name, step.status) for step in outcome.steps]
+        assert ends == [("migrate", "success"), ("smoke", "failed")]
+        assert "could not start: No space left on device" in (outcome.steps[1].detail or "")
+        unbegun = (await truth.ended(house, dg, asked.id, whole_log=False)).deployment
+        assert not unbegun.touched
+        assert "could not be started: [Errno 28] No space left on device" in (unbegun.message or "")
+        await truth.books_are_in_order(house, dg)
+    fault = f"a home of {FILES} files has no more"
     observed("R10", fault, "until a result is told again", healed, at_most=SECONDS_TO_HEAL, unit="s")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import resource
 import shutil
@@ -40,6 +41,8 @@ _COUNTED = (schema.deployments, schema.tokens, schema.idempotency, schema.ticks,
 _COUNTS = {
     table.name: Statement(sa.select(sa.func.count().label("n")).select_from(table)) for table in _COUNTED
 }
+_FEW_FILES = 1000
+"""Fewer free inodes are low: a run makes tens of them, a checkout as many as the repository has files."""
 _m = schema.meta
 _TRIED = Statement(_m.update().where(_m.c.key == "writes_tried_at").values(value=bindparam("now")))
 _FIRST_TRIED = Statement(_m.insert().values(key="writes_tried_at", value=bindparam("now")))
@@ -156,7 +159,11 @@ class System:
                 await self._state.write(lambda tx: _leave_a_mark(tx, str(self._clock.micros())))
 
     def _disk(self) -> str:
-        return "ok" if shutil.disk_usage(self._home.path).free >= self._settings.disk_low else "low"
+        found = os.statvfs(self._home.path)
+        # A file system that makes inodes as it needs them counts none.
+        if found.f_files and found.f_favail < _FEW_FILES:
+            return "low on files"
+        return "ok" if found.f_bavail * found.f_frsize >= self._settings.disk_low else "low"
 
     async def diagnostics(self, principal: Principal) -> dict[str, Any]:
         """Everything an administrator asks first, as JSON values. Times are seconds, sizes bytes."""

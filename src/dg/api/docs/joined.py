@@ -81,5 +81,6 @@ def _overview(documents: Mapping[str, Document]) -> str:
     words = [
         f"<details><summary>{each['info']['title']}</summary>\n\n{each['info']['description']}\n\n</details>"
         for each in documents.values()
+        if each["paths"]
     ]
     return "\n\n".join(["\n".join(rows), *words])

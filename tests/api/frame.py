@@ -134,6 +134,7 @@ class Things:
         self.entered = asyncio.Event()
         self.failure: Exception | None = None
         self.padding = ""
+        self.beside: dict[str, str] = {}
 
     async def list(self, call: Call) -> Response:
         if self.failure:
@@ -145,7 +146,7 @@ class Things:
         await self.gate.wait()
         self.made.append(call.body)
         once = call.once and {"key": call.once.key, "fingerprint": call.once.fingerprint}
-        return answer({"made": call.body, "once": once}, 201)
+        return answer({"made": {**call.body, **self.beside}, "once": once}, 201)
 
     async def get(self, call: Call) -> Response:
         return answer({"name": call.arguments["name"], "by": call.principal.name})
@@ -159,11 +160,14 @@ def make_app(
     home: Path,
     *,
     limits: Mapping[str, str] | None = None,
+    requests: bool = False,
     clock: ManualClock | None = None,
     **server: Any,
 ) -> App:
     core = cast(Core, SimpleNamespace(access=FakeAccess(), feed=FakeFeed(), clock=clock or ManualClock()))
-    settings = Settings.model_validate({"home": home, "server": server, "limits": limits or {}})
+    settings = Settings.model_validate(
+        {"home": home, "server": server, "limits": limits or {}, "logging": {"requests": requests}}
+    )
     handlers = {
         "listThings": things.list,
         "makeThing": things.make,

@@ -61,7 +61,7 @@ async def test_a_contract_that_the_caller_has_is_not_sent_again(api: Api) -> Non
         etag = first.headers["etag"]
         assert first.headers["cache-control"] == "no-cache"
         assert etag != (await stranger.get("/v1/openapi/platform-api.yaml")).headers["etag"]
-        for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        for known in (etag, etag.removeprefix("W/"), f'"other", {etag}', "*"):
             answer = await stranger.get(path, headers={"if-none-match": known})
             assert (answer.status_code, answer.content, answer.headers["etag"]) == (304, b"", etag)
         for unknown in ('"other"', etag.strip('"'), "", 'W/"'):

@@ -21,6 +21,7 @@ from dg.api import (
     platform,
     request,
     sightings,
+    traffic,
 )
 from dg.api.call import Call, Handler, Lingering, wanted
 from dg.api.contract import ContractError, Document, Operation
@@ -38,6 +39,7 @@ from dg.api.versions import Versions
 from dg.core.access.models import Origin
 from dg.core.errors import NotFound, Problem, Unauthenticated
 from dg.core.ledger import Entry
+from dg.core.logs import REQUEST
 
 if TYPE_CHECKING:
     from dg.core.access.models import Principal
@@ -154,6 +156,7 @@ class App:
                 await receive()
                 await socket.reject(send, problem, request_id)
                 return
+            REQUEST.set(request_id)
             await socket.Socket(
                 self._core,
                 self._settings,
@@ -170,7 +173,8 @@ class App:
     async def _http(self, scope: Scope, receive: Receive, send: Send) -> None:
         started = self._core.clock.monotonic()
         headers = request.fields(scope)
-        exchange = Exchange(self._request_ids.of(headers), scope, send)
+        exchange = Exchange(self._request_ids.of(headers), scope, send, headers.get("accept-encoding", ""))
+        asked = REQUEST.set(exchange.request_id)
         peer = self._peers.find(scope.get("client"), headers)
         # Whoever has a connection of its own was counted at the door.
         key = self._peers.counted(peer.address) if peer.passed_on else None
@@ -187,7 +191,11 @@ class App:
                 log.exception("request %s failed: %s", exchange.request_id, exchange.route)
                 response = errors.crash(exchange.request_id)
             await response(scope, receive, exchange.send)
-        self._metrics.observe(exchange.route, exchange.status, self._core.clock.monotonic() - started)
+        seconds = self._core.clock.monotonic() - started
+        self._metrics.observe(exchange.route, exchange.status, seconds)
+        if self._settings.logging.requests:
+            traffic.note(exchange, peer.address, seconds)
+        REQUEST.reset(asked)
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer
@@ -252,6 +260,7 @@ class App:
         except Unauthenticated:
             exchange.spent(self._limits.spend(limits.FAILED, address))
             raise
+        exchange.principal = principal.id
         self._limits.proved(credential)
         streams = operation.streams and wanted(headers) == stream.MEDIA_TYPE
         exchange.spent(self._limits.spend(limits.STREAM if streams else operation.rate, principal.id))

@@ -23,8 +23,11 @@ class Representation:
 
     @classmethod
     def of(cls, content: bytes, media_type: str) -> Representation:
-        """Its tag is made of the content, so it is the same on every server that has the same."""
-        return cls(content, media_type, f'"{hashlib.sha256(content).hexdigest()[:32]}"')
+        """Its tag is made of the content, so it is the same on every server that has the same.
+
+        It is weak: the same content may be sent in several codings.
+        """
+        return cls(content, media_type, f'W/"{hashlib.sha256(content).hexdigest()[:32]}"')
 
 
 def conditional(call: Call, found: Representation) -> Response:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from starlette.types import Message, Scope, Send
 
 from dg.api import headers
+from dg.api.compression import Compressor, chosen
 from dg.api.metrics import UNROUTED
 
 if TYPE_CHECKING:
@@ -35,20 +36,26 @@ class RequestIds:
 class Exchange:
     """What one request is known by, and what its answer says beside its own headers."""
 
-    def __init__(self, request_id: str, scope: Scope, send: Send) -> None:
+    def __init__(self, request_id: str, scope: Scope, send: Send, accepted: str = "") -> None:
+        """`accepted` is the Accept-Encoding of the request."""
         self.request_id = request_id
         self.method: str = scope["method"]
         self.route = UNROUTED
         """The operation's id; a path of a stranger's making has a word of ours."""
+        self.template = ""
+        """The operation's path as its contract writes it; empty for none."""
+        self.principal = ""
+        """The id of who is asking, as soon as that is known."""
         self.status = 0
         self.added: headers.Fields = [(b"x-request-id", request_id.encode())]
         """Headers of the answer, whatever it is."""
         self._secure = scope["scheme"] == "https"
-        self._send = send
+        self._send = _way_out(self.method, send, accepted)
 
     def means(self, operation: Operation) -> None:
         """Note which operation the request means."""
         self.route = operation.id
+        self.template = operation.prefix + operation.path
         self.added.append((headers.VERSION, operation.version.encode()))
         if operation.deprecation:
             self.added += operation.deprecation.headers()
@@ -65,6 +72,22 @@ class Exchange:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             message["headers"] = headers.finished([*message["headers"], *self.added], secure=self._secure)
-        elif self.method == "HEAD":
-            message["body"] = b""
         await self._send(message)
+
+
+def _way_out(method: str, send: Send, accepted: str) -> Send:
+    """What an answer passes on its way: what it is to GET made smaller, and for HEAD left out."""
+    if method == "GET":
+        return Compressor(send, chosen(accepted)).send
+    if method == "HEAD":
+        return Compressor(_without_body(send), chosen(accepted)).send
+    return send
+
+
+def _without_body(send: Send) -> Send:
+    async def head(message: Message) -> None:
+        if message["type"] == "http.response.body":
+            message["body"] = b""
+        await send(message)
+
+    return head

@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -28,11 +27,11 @@ if TYPE_CHECKING:
     from dg.core.app import Core
     from dg.core.tasks import Tasks
     from dg.settings import Settings
+    from dg.settings.tree import Logging
 
 log = logging.getLogger(__name__)
 
 EVERYBODY_ELSE = 0o077
-TIME = "%Y-%m-%dT%H:%M:%S"
 
 
 @click.command(cls=Command)
@@ -51,7 +50,7 @@ def serve(invocation: Invocation, host: str | None, port: int | None, insecure_b
     ).settings
     os.umask(EVERYBODY_ELSE)
     hide()
-    log_to_stderr(settings.logging.level)
+    log_to_stderr(settings.logging)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(settings, invocation.output))
     return ExitCode.OK
@@ -170,22 +169,11 @@ async def say_ready(core: Core, settings: Settings, url: str, output: Output) ->
     output.stream.flush()
 
 
-def log_to_stderr(level: str) -> None:
+def log_to_stderr(settings: Logging) -> None:
     """The server's own messages, one line each, safe for a terminal."""
+    from dg.core.logs import JsonFormatter, TextFormatter
+
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(PlainFormatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s: %(message)s", TIME))
+    handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     logging.basicConfig(level=logging.WARNING, handlers=[handler], force=True)
-    logging.getLogger("dg").setLevel(level.upper())
-
-
-class PlainFormatter(logging.Formatter):
-    """Makes what others wrote into a message harmless; only a traceback has several lines. Times are UTC."""
-
-    @staticmethod
-    def converter(seconds: float | None) -> time.struct_time:
-        return time.gmtime(seconds)
-
-    def format(self, record: logging.LogRecord) -> str:
-        from dg.core.text import plain
-
-        return plain(super().format(record), multiline=record.exc_info is not None)
+    logging.getLogger("dg").setLevel(settings.level.upper())

@@ -394,6 +394,10 @@ class Logging(Section):
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     """The least important messages that are written."""
+    format: Literal["text", "json"] = "text"
+    """Lines for people, or one JSON object a line."""
+    requests: bool = False
+    """Writes a line for each request too: its method, route, status, time, principal and client address."""
 
 
 class Settings(Section):

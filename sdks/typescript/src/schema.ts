@@ -2565,6 +2565,8 @@ export interface components {
             kind: components["schemas"]["PrincipalKind"];
             method: components["schemas"]["AuthMethod"];
             grants: components["schemas"]["Grant"][];
+            /** @description The id of who acts in this name, where that is somebody else. */
+            impersonated_by?: string;
         };
         /** @enum {string} */
         LimitClass: "read" | "write" | "deploy" | "stream";

@@ -140,7 +140,14 @@ async def open_core(
         state, logs = databases.state, databases.logs
         ids = Ids(clock)
         entrance = await open_access(
-            state, bus=bus, clock=clock, ids=ids, tasks=tasks, home=home, settings=settings.access
+            state,
+            bus=bus,
+            clock=clock,
+            ids=ids,
+            tasks=tasks,
+            home=home,
+            settings=settings.access,
+            outbound=settings.outbound,
         )
         anchors = Anchors(settings.ledger.anchor_file, settings.ledger.anchor_command, environ=environ)
         access = entrance.access
@@ -192,13 +199,14 @@ async def open_core(
             settings=settings.health,
             lag=lag,
             gauges={"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures},
-            signs={"kept_logs": lambda: quota.state},
+            signs={"kept_logs": lambda: quota.state, **entrance.signs()},
             anchors=anchors,
         )
         stack.callback(bus.close)
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
+            entrance.begin()
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *_house_jobs(settings, home, entrance, feed),

@@ -122,6 +122,8 @@ class Ledger:
         for fact, author in tx.facts:
             seq += 1
             payload = fact.payload()
+            if author.impersonated_by is not None:
+                payload["impersonated_by"] = author.impersonated_by
             row: Row = {
                 "seq": seq,
                 "at": at,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0008"
+STATE_HEAD = "0009"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -62,6 +62,17 @@ principals = sa.Table(
     sa.Column("id", sa.Text, primary_key=True),
     _text("name"),
     _text("kind"),
+)
+
+seen_rights = sa.Table(
+    "seen_rights",
+    state,
+    sa.Column("principal", sa.Text, primary_key=True),
+    sa.Column("organization", sa.Text, primary_key=True),
+    _text("grants"),
+    _text("groups"),
+    _text("mapping"),
+    _int("until"),
 )
 
 tokens = sa.Table(

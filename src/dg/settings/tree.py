@@ -9,9 +9,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
 
+from dg.settings.clerk import Clerk
+from dg.settings.section import Section
 from dg.settings.units import (
     Duration,
     FilePath,
@@ -33,18 +35,6 @@ from dg.settings.units import (
 )
 
 PREFIX = "DG_"
-
-
-class Section(BaseModel):
-    """A table of the tree: frozen, and a key it does not know is an error."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        use_attribute_docstrings=True,
-        allow_inf_nan=False,
-        validate_default=False,
-    )
 
 
 class Server(Section):
@@ -202,7 +192,7 @@ class Git(Section):
     """Longest time for one git command, a first clone included."""
     ssh_command: str | None = Field(None, min_length=1)
     """Command for git over SSH to addresses of no source; without one, `ssh` that never asks."""
-    sources: Annotated[Tables[GitSource], AfterValidator(_check_sources)] = {}
+    sources: Annotated[Tables[GitSource], AfterValidator(_check_sources)] = Field({})
     """Keys and tokens for private repositories, a table for each source: see `docs/private-git.md`."""
 
 
@@ -294,6 +284,7 @@ class Access(Section):
     """How long the token of the machine's owner lasts; a new one is made at each start and halfway."""
     owner_overlap: Duration = 3600.0
     """How long the owner's token before it is good after a restart, for commands that wait."""
+    clerk: Clerk = Clerk()
 
 
 class Health(Section):

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 
 T = TypeVar("T")
 
@@ -148,6 +148,8 @@ def parse_toml(value: object) -> object:
 def inline(value: object) -> str:
     """A list or a table as TOML writes it in one line."""
     match value:
+        case BaseModel():
+            return inline(value.model_dump(exclude_none=True))
         case Mapping():
             return "{ " + ", ".join(f"{key} = {inline(item)}" for key, item in value.items()) + " }"
         case list() | tuple():

@@ -15,6 +15,7 @@ from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
 from dg.settings.tree import Access as AccessSettings
+from dg.settings.tree import Outbound as OutboundSettings
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ async def entrance_to(ground: Ground, settings: AccessSettings | None = None) ->
         tasks=ground.tasks,
         home=ground.home,
         settings=settings or AccessSettings(),
+        outbound=OutboundSettings(allow=("127.0.0.1",)),
     )
 
 

@@ -15,7 +15,8 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from dg.core.access.issuer import MAX_LENGTH, LocalIssuer
+from dg.core.access.issuer import LocalIssuer
+from dg.core.access.jws import MAX_LENGTH
 from dg.core.errors import Refused, Unauthenticated
 from dg.core.testing import NOON, ManualClock
 

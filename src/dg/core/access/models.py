@@ -96,6 +96,24 @@ GIVEN: dict[str, frozenset[Action]] = {
 """What each given role may do: the one table read by role."""
 
 
+PERSONAL = frozenset(
+    action
+    for action in Action
+    for kind, _, what in [action.partition(":")]
+    if kind in {"token", "key", "session", "role", "binding"} and what != "read"
+)
+"""What nobody does in another's name: it decides who may come in, and lasts when the other has left."""
+PERSONAL_IN_PRODUCTION = frozenset({Action.DEPLOYMENT_APPROVE, Action.DEPLOYMENT_OVERRIDE})
+"""What nobody does there in another's name: the decisions that stand with a person's name."""
+
+
+def is_personal(action: Action, environment: str | None) -> bool:
+    """Whether `action` takes somebody themselves in that environment; None is all of them."""
+    return action in PERSONAL or (
+        action in PERSONAL_IN_PRODUCTION and environment in (None, Environment.PRODUCTION)
+    )
+
+
 class Grant(BaseModel):
     """A role, for one environment and one service or for all of them (`None`).
 
@@ -158,9 +176,15 @@ class Principal(BaseModel):
     kind: Literal["person", "service", "system"] = "person"
     method: Method = "token"
     grants: tuple[Grant, ...] = ()
+    groups: tuple[str, ...] = Field(default=(), exclude=True, repr=False)
+    """What else bindings know them by: `clerk-role:admin`, `slack-group:S0123`."""
+    impersonated_by: str | None = None
+    """The id of who acts in their name, where that is somebody else."""
     origin: Origin = Field(default=NOWHERE, exclude=True, repr=False)
 
     def may(self, action: Action, environment: str | None = None, service: str | None = None) -> bool:
+        if self.impersonated_by is not None and is_personal(action, environment):
+            return False
         return any(grant.allows(action, environment, service) for grant in self.grants)
 
     def reaches(self, action: Action) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dg.core.access import store
 from dg.core.access.issuer import LocalIssuer
@@ -15,6 +17,10 @@ from dg.core.database import Database, Tx
 from dg.core.home import Home
 from dg.core.tasks import Tasks
 from dg.settings.tree import Access as AccessSettings
+from dg.settings.tree import Outbound as OutboundSettings
+
+if TYPE_CHECKING:
+    from dg.core.access.service.clerk import ClerkUsers
 
 
 @dataclass(frozen=True)
@@ -24,12 +30,22 @@ class Entrance:
     access: Access
     tokens: Tokens
     keys: Keys
+    clerk: ClerkUsers | None
+
+    def begin(self) -> None:
+        """Get ready what takes a while; called when the server begins."""
+        if self.clerk:
+            self.clerk.begin()
 
     async def flush(self) -> None:
         """Record repeats of denied tries and when credentials were used: once a minute, and at the end."""
         await self.tokens.flush()
         await self.keys.flush()
         await self.access.flush()
+
+    def signs(self) -> dict[str, Callable[[], str]]:
+        """How that is with which others vouch for people: `ok`, or what is wrong in a few words."""
+        return {"clerk_keys": self.clerk.state} if self.clerk else {}
 
 
 async def open_access(
@@ -41,12 +57,14 @@ async def open_access(
     tasks: Tasks,
     home: Home,
     settings: AccessSettings,
+    outbound: OutboundSettings,
 ) -> Entrance:
     """Access to this home; makes its keys at the first start. Raises Refused for an exposed one."""
     fresh = ids.new()
 
     def settle(tx: Tx) -> str:
         store.set_name(tx, SYSTEM.id, SYSTEM.name, SYSTEM.kind)
+        store.forget_seen(tx, settings.clerk.mapping, clock.micros())
         return store.home_id(tx, fresh)
 
     home_id = await db.write(settle)
@@ -64,4 +82,19 @@ async def open_access(
         access.accept(authenticator)
         bus.subscribe(authenticator.observe)
     await keys.warn_of_lost()
-    return Entrance(access, tokens, keys)
+    clerk = _clerk(db, settings, clock, tasks, outbound)
+    if clerk:
+        access.accept(clerk)
+    return Entrance(access, tokens, keys, clerk)
+
+
+def _clerk(
+    db: Database, settings: AccessSettings, clock: Clock, tasks: Tasks, outbound: OutboundSettings
+) -> ClerkUsers | None:
+    if settings.clerk.issuer is None:
+        return None
+    # A start that needs no way out need not load one.
+    from dg.core.access.service.clerk import open_clerk
+    from dg.core.http import Outbound
+
+    return open_clerk(db, settings, clock=clock, tasks=tasks, outbound=Outbound(outbound))

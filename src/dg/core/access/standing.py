@@ -8,6 +8,9 @@ from dg.core.access import store
 from dg.core.access.models import OWNER, Grant, Principal, Role
 from dg.core.database import Tx
 
+CLERK = "clerk:"
+"""How the ids of those begin for whom Clerk vouches: what it said last is all that is known here."""
+
 
 def standing(tx: Tx, ids: Iterable[str], now: int) -> dict[str, Principal]:
     """Those of `ids` who may do anything at `now` (microseconds), with the rights that they have then."""
@@ -19,7 +22,22 @@ def _standing(tx: Tx, principal_id: str, now: int) -> Principal | None:
     if principal_id == OWNER:
         name = store.name(tx, OWNER) or OWNER
         return Principal(id=OWNER, name=name, method="local", grants=(Grant(role=Role.ADMIN),))
+    if principal_id.startswith(CLERK):
+        return _seen(tx, principal_id, now)
     token = store.find(tx, principal_id)
     if token is None or token.revoked_at is not None or token.expires_at <= now:
         return None
     return token.principal()
+
+
+def _seen(tx: Tx, principal_id: str, now: int) -> Principal | None:
+    seen = store.seen(tx, principal_id, now)
+    if seen is None:
+        return None
+    return Principal(
+        id=principal_id,
+        name=store.name(tx, principal_id) or principal_id,
+        method="clerk",
+        grants=seen.grants,
+        groups=seen.groups,
+    )

@@ -19,6 +19,9 @@ class Author(Protocol):
     @property
     def method(self) -> str: ...
 
+    @property
+    def impersonated_by(self) -> str | None: ...
+
 
 class Cursor(Protocol):
     """What a transaction needs of a driver's cursor (PEP 249)."""

@@ -9,7 +9,7 @@ from typing import Protocol
 from dg.core.access import store
 from dg.core.access.denials import Denial, Denials
 from dg.core.access.issuer import refusal
-from dg.core.access.models import ACTIONS, NOWHERE, Action, Grant, Origin, Principal
+from dg.core.access.models import ACTIONS, NOWHERE, Action, Grant, Origin, Principal, is_personal
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
 from dg.core.errors import Forbidden, NotFound, Problem, Unauthenticated
@@ -134,6 +134,13 @@ class Access:
 def _forbidden(
     principal: Principal, action: Action, environment: str | None, service: str | None
 ) -> Forbidden:
+    if principal.impersonated_by is not None and is_personal(action, environment):
+        return Forbidden(
+            f"{action} takes {principal.name} in person, and somebody else acts in that name here; "
+            "sign in as yourself",
+            reason="impersonated",
+            action=str(action),
+        )
     roles = sorted(ACTIONS.get(action, frozenset()))
     scope = "/".join(filter(None, (service, environment)))
     where = f" on {scope}" if scope else " everywhere" if _is_narrow(principal) else ""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from dg.core.access import store
-from dg.core.access.issuer import Claims, LocalIssuer, issuer_of, refusal
+from dg.core.access.issuer import Claims, LocalIssuer, refusal
 from dg.core.access.models import (
     OWNER,
     Action,
@@ -63,7 +63,7 @@ class Tokens:
     # --- whose they are
 
     def recognises(self, credential: str) -> bool:
-        return self._verified.recall(credential) is not None or issuer_of(credential) == self._issuer.name
+        return self._issuer.recognises(credential)
 
     async def principal(self, credential: str, origin: Origin) -> Principal:
         claims = self._verified.find(credential, self._issuer.verify)

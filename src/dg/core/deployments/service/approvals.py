@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dg.core import events
+from dg.core import events, ledger
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
 from dg.core.deployments import lanes, lifecycle, store
@@ -143,12 +143,23 @@ def _check_person(principal: Principal) -> None:
         )
 
 
+def _check_not_maker_in_disguise(tx: Tx, deployment: Deployment, principal: Principal) -> None:
+    made = (entry for entry in ledger.about(tx, deployment.id) if entry.type == events.DeploymentCreated.type)
+    if any(entry.payload.get("impersonated_by") == principal.id for entry in made):
+        raise Forbidden(
+            f"{principal.name} asked for #{deployment.number} in another's name, and nobody approves what "
+            "they asked for themselves",
+            reason="own_deployment",
+        )
+
+
 def _approve(tx: Tx, deployment: Deployment, principal: Principal, request: Approve, now: int) -> Deployment:
     mine = [found for found in decisions.of(tx, deployment.id) if _is_yes_of(found, principal)]
     if mine and deployment.status is not Status.PENDING:
         return deployment
     case = _case(tx, deployment, now)
     _check_person(principal)
+    _check_not_maker_in_disguise(tx, deployment, principal)
     rules = _rules(case, principal)
     _check_content(tx, case, request)
     if all(_is_given(case, rule, mine) for rule in rules):

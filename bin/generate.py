@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dg.api import contract
 from dg.api.contract import Document
-from dg.api.docs import sdk
+from dg.api.docs import reference, sdk
 from dg.api.docs.joined import join
 from dg.cli.config import reference_page
 
@@ -23,26 +23,29 @@ ROOT = Path(__file__).resolve().parents[1]
 TYPESCRIPT = ROOT / "sdks/typescript"
 TYPES = "sdks/typescript/src/schema.ts"
 
-MADE: Mapping[str, Callable[[Document], str]] = {
-    "docs/settings.md": lambda document: reference_page(),
-    "sdks/typescript/src/operations.ts": sdk.table,
+Documents = Mapping[str, Document]
+
+MADE: Mapping[str, Callable[[Documents], str]] = {
+    "docs/api.md": reference.page,
+    "docs/settings.md": lambda documents: reference_page(),
+    "sdks/typescript/src/operations.ts": lambda documents: sdk.table(join(documents)),
 }
-"""What dg makes itself: each file with its maker, which is given the joined contracts."""
+"""What dg makes itself: each file with its maker, which is given the contracts by name."""
 
 
 class CannotMake(Exception):
     """One sentence for the person who started this."""
 
 
-def joined() -> Document:
-    return join({name: contract.load(name) for name in contract.NAMES})
+def load() -> Documents:
+    return {name: contract.load(name) for name in contract.NAMES}
 
 
-def types(document: Document) -> str:
+def types(documents: Documents) -> str:
     """The SDK's types. Raises CannotMake without npm."""
     with tempfile.TemporaryDirectory() as folder:
         source, made = Path(folder) / "openapi.json", Path(folder) / "schema.ts"
-        source.write_text(json.dumps(sdk.types_source(document)))
+        source.write_text(json.dumps(sdk.types_source(join(documents))))
         # Without the last option, a field that has a default would have to be given.
         command = [generator(), str(source), "--output", str(made), "--default-non-nullable=false"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -65,11 +68,11 @@ def main(arguments: list[str]) -> int:
     if set(arguments) - {"--check"}:
         say("usage: bin/generate [--check]")
         return 2
-    document = joined()
+    documents = load()
     stale = []
     try:
         for name, make in {**MADE, TYPES: types}.items():
-            if update(ROOT / name, make(document), keep="--check" in arguments):
+            if update(ROOT / name, make(documents), keep="--check" in arguments):
                 stale.append(name)
     except CannotMake as problem:
         say(str(problem))

@@ -26,7 +26,7 @@ generate = loaded()
 
 @pytest.mark.parametrize("name", sorted(generate.MADE))
 def test_a_generated_file_is_fresh(name: str) -> None:
-    assert (ROOT / name).read_text("utf-8") == generate.MADE[name](generate.joined()), AGAIN
+    assert (ROOT / name).read_text("utf-8") == generate.MADE[name](generate.load()), AGAIN
 
 
 @pytest.mark.skipif(
@@ -34,4 +34,4 @@ def test_a_generated_file_is_fresh(name: str) -> None:
     reason="`npm ci --prefix sdks/typescript` was not run",
 )
 def test_the_types_of_the_typescript_sdk_are_fresh() -> None:
-    assert (ROOT / generate.TYPES).read_text("utf-8") == generate.types(generate.joined()), AGAIN
+    assert (ROOT / generate.TYPES).read_text("utf-8") == generate.types(generate.load()), AGAIN

@@ -59,3 +59,12 @@ def test_gateway_prints_the_specification_s_shape(capsys: pytest.CaptureFixture[
     )
     assert run(["contracts", "gateway", "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out) == yaml.safe_load(text)
+
+
+def test_docs_prints_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["contracts", "docs"]) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert text.startswith("# API reference\n")
+    assert "### createDeployment\n" in text
+    assert run(["contracts", "docs", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out)["markdown"] == text

@@ -71,6 +71,20 @@ def bundle(invocation: Invocation, names: tuple[str, ...]) -> None:
 
 @contracts.command()
 @pass_invocation
+def docs(invocation: Invocation) -> None:
+    """Print the API reference: every operation and schema on one Markdown page."""
+    from dg.api import contract
+    from dg.api.docs.reference import page
+
+    text = page({name: contract.load(name) for name in contract.NAMES})
+    if invocation.json:
+        invocation.output.record({"markdown": text})
+        return
+    click.echo(text, nl=False)
+
+
+@contracts.command()
+@pass_invocation
 def gateway(invocation: Invocation) -> None:
     """Print the routes that a gateway in front of dg has to let through, as the specification writes them."""
     from dg.api.gateway import routes

@@ -17,7 +17,7 @@ from tests.api.checked import CheckedTransport
 from tests.tls import make_certificate
 
 from dg.api.app import App, create_app
-from dg.core.access.models import SYSTEM, Role
+from dg.core.access.models import SYSTEM
 from dg.core.app import Core, open_core
 from dg.core.errors import Refused
 from dg.core.types import Environment
@@ -60,7 +60,7 @@ class Api:
         issued = await self.core.tokens.create(
             SYSTEM,
             name=name or f"{role} of a test",
-            role=Role(role),
+            role=role,
             kind=kind,
             environment=environment and Environment(environment),
             service=service,

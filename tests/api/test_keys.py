@@ -56,7 +56,7 @@ async def test_only_an_administrator_handles_keys(api: Api) -> None:
             assert reason(await caller.get(KEYS)) == answer
             assert reason(await caller.post(KEYS, json=ASKED)) == answer
         for what in ("rotate", "revoke"):
-            assert reason(await operator.post(f"{KEYS}/{key.id}/{what}")) == (404, "not_found")
+            assert reason(await operator.post(f"{KEYS}/{key.id}/{what}")) == (403, "forbidden")
 
 
 async def test_a_key_is_made_used_rotated_and_revoked(api: Api) -> None:

@@ -11,7 +11,6 @@ from openapi_spec_validator import OpenAPIV30SpecValidator
 from dg.api import contract, platform
 from dg.api.app import HANDLERS, bind
 from dg.api.contract import ContractError
-from dg.core.access.models import Role
 from dg.core.deployments.models import Kind, LaneState, Reason, Status, StepStatus
 from dg.core.deployments.previews import PreviewVerdict, RollbackVerdict
 from dg.core.types import Environment
@@ -135,8 +134,6 @@ def test_enums_are_those_of_the_core() -> None:
     }.items():
         assert schemas[name]["enum"] == [item.value for item in enum] or name == "LaneState"
         assert set(schemas[name]["enum"]) == {item.value for item in enum}
-    roles = DOCUMENTS["platform-api"]["components"]["schemas"]["RoleName"]["enum"]
-    assert set(roles) == {role.value for role in Role}
     assert DOCUMENTS["platform-api"]["components"]["schemas"]["ContractName"]["enum"] == list(contract.NAMES)
 
 

@@ -1070,6 +1070,192 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/security/access/roles": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the roles
+         * @description Those that every home has first, then those that this one made for itself.
+         */
+        get: operations["listRoles"];
+        put?: never;
+        /**
+         * Make a role
+         * @description A set of actions under a name. Nobody puts an action into a role that they may not do everywhere themselves.
+         */
+        post: operations["createRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/security/access/roles/{name}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The role.
+                 * @example releaser
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get a role
+         * @description What it may do, and who made it.
+         */
+        get: operations["getRole"];
+        put?: never;
+        /**
+         * Change a role
+         * @description Whoever holds it may do what it says from the next request on. A role that is given never changes.
+         */
+        post: operations["updateRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/security/access/roles/{name}/delete": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The role.
+                 * @example releaser
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Remove a role
+         * @description Only when no binding and no token gives it to anybody any more.
+         */
+        post: operations["deleteRole"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/security/access/bindings": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the bindings
+         * @description Which role is given to whom, where and until when: those that stand, within the caller's reach, oldest first.
+         */
+        get: operations["listBindings"];
+        put?: never;
+        /**
+         * Give a role
+         * @description To a token, a key or a person by their id, to somebody at Clerk, or to all with a role in the Clerk organisation or in a Slack group; for all or one environment and service. It counts from their next request on. Nobody gives more than they have there, nor for longer.
+         */
+        post: operations["createBinding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/security/access/bindings/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The binding.
+                 * @example 019acd5e-7c00-7000-8000-0000000000b1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take a role back
+         * @description It gives nothing from the next request on; open streams are looked at again. The last administrator who is a person stays: only the owner of the server's machine ends them.
+         */
+        post: operations["revokeBinding"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/security/access/check": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Say whether somebody may do something
+         * @description Whether the caller may do an action to that object, by which grant, or for want of what. Without an environment or a service it is asked about all of them. It is no try: nothing is recorded. Whoever may read bindings asks for others, too; of Clerk's and Slack's groups it knows only what is bound to a group itself.
+         */
+        get: operations["checkAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -2425,8 +2611,120 @@ export interface components {
             /** @description What stands after `Bearer` in a request. */
             secret: string;
         };
-        /** @enum {string} */
-        RoleName: "viewer" | "operator" | "approver" | "admin";
+        /**
+         * @description One of viewer, operator, approver and admin, or a role that the server's home made for itself.
+         * @example operator
+         */
+        RoleName: string;
+        /**
+         * @description A thing that can be done, such as `lane:lock`; docs/access.md lists them.
+         * @example lane:lock
+         */
+        ActionName: string;
+        /**
+         * @description The id of a token, a key or a person, somebody at Clerk, or a group.
+         * @example clerk:user_2abc
+         */
+        Subject: string;
+        /** @example Deploys to every environment, decides nothing. */
+        RoleDescription: string;
+        Role: {
+            name: components["schemas"]["RoleName"];
+            description: components["schemas"]["RoleDescription"];
+            actions: components["schemas"]["ActionName"][];
+            /** @description Whether every home has it and it never changes. */
+            given: boolean;
+            /** Format: date-time */
+            created_at?: string;
+            /**
+             * @description A reference to who made it.
+             * @example local
+             */
+            created_by?: string;
+            /** Format: date-time */
+            updated_at?: string;
+        };
+        RoleList: {
+            items: components["schemas"]["Role"][];
+        };
+        CreateRoleRequest: {
+            name: components["schemas"]["RoleName"];
+            description?: components["schemas"]["RoleDescription"];
+            actions: components["schemas"]["ActionName"][];
+        };
+        UpdateRoleRequest: {
+            description?: components["schemas"]["RoleDescription"];
+            add?: components["schemas"]["ActionName"][];
+            remove?: components["schemas"]["ActionName"][];
+        };
+        Binding: {
+            /** Format: uuid */
+            id: string;
+            subject: components["schemas"]["Subject"];
+            role: components["schemas"]["RoleName"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            /** Format: date-time */
+            created_at: string;
+            /**
+             * @description A reference to who made it.
+             * @example local
+             */
+            created_by: string;
+            /** Format: date-time */
+            expires_at?: string;
+            /** Format: date-time */
+            revoked_at?: string;
+        };
+        BindingPage: {
+            items: components["schemas"]["Binding"][];
+            next_cursor?: components["schemas"]["Cursor"];
+        };
+        CreateBindingRequest: {
+            subject: components["schemas"]["Subject"];
+            role: components["schemas"]["RoleName"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            /**
+             * Format: date-time
+             * @description When it ends by itself; without it, when it is taken back.
+             */
+            expires_at?: string;
+        };
+        Grant: {
+            /**
+             * @description A role, or the one action that an API key's scope names.
+             * @example operator
+             */
+            role: string;
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            /**
+             * Format: uuid
+             * @description The binding that it comes from; a credential's own grant has none.
+             */
+            binding?: string;
+            /** Format: date-time */
+            expires_at?: string;
+        };
+        AccessDecision: {
+            /** @example clerk:user_2abc */
+            principal: string;
+            /** @example ana */
+            name: string;
+            action: components["schemas"]["ActionName"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            allowed: boolean;
+            /**
+             * @description The grant that allows it, or what is missing; one sentence for a person.
+             * @example operator, by the credential itself
+             */
+            why: string;
+            grant?: components["schemas"]["Grant"];
+            /** @description The roles that have the action. */
+            roles: components["schemas"]["RoleName"][];
+        };
         /** @enum {string} */
         TokenKind: "person" | "service";
         /** @enum {string} */
@@ -2508,15 +2806,6 @@ export interface components {
             head_seq: number;
             /** @example e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855 */
             head_hash: string;
-        };
-        Grant: {
-            /**
-             * @description A role, or the one action that an API key's scope names.
-             * @example operator
-             */
-            role: string;
-            environment?: components["schemas"]["EnvironmentName"];
-            service?: components["schemas"]["ServiceName"];
         };
         Token: {
             /** Format: uuid */
@@ -4699,6 +4988,425 @@ export interface operations {
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
             422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listRoles: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The roles */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RoleList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "releaser",
+                 *       "description": "Deploys to every environment, decides nothing.",
+                 *       "actions": [
+                 *         "deployment:create",
+                 *         "deployment:read",
+                 *         "lane:read"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateRoleRequest"];
+            };
+        };
+        responses: {
+            /** @description The role */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The role.
+                 * @example releaser
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The role */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The role.
+                 * @example releaser
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "add": [
+                 *         "lane:lock"
+                 *       ],
+                 *       "remove": [
+                 *         "deployment:create"
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["UpdateRoleRequest"];
+            };
+        };
+        responses: {
+            /** @description The role as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    deleteRole: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The role.
+                 * @example releaser
+                 */
+                name: components["schemas"]["RoleName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The role that was */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Role"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listBindings: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Only those of this subject.
+                 * @example clerk-role:admin
+                 */
+                subject?: components["schemas"]["Subject"];
+                /**
+                 * @description Only those that give this role.
+                 * @example approver
+                 */
+                role?: components["schemas"]["RoleName"];
+                /** @description Where the page begins; `next_cursor` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Most items on the page. */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of bindings */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BindingPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    createBinding: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "subject": "clerk-role:admin",
+                 *       "role": "approver",
+                 *       "environment": "production",
+                 *       "expires_at": "2099-12-24T18:00:00Z"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateBindingRequest"];
+            };
+        };
+        responses: {
+            /** @description The binding */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Binding"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeBinding: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The binding.
+                 * @example 019acd5e-7c00-7000-8000-0000000000b1
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The binding */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Binding"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    checkAccess: {
+        parameters: {
+            query: {
+                /**
+                 * @description What is to be done.
+                 * @example lane:lock
+                 */
+                action: components["schemas"]["ActionName"];
+                /**
+                 * @description Where; without it, everywhere.
+                 * @example production
+                 */
+                environment?: components["schemas"]["EnvironmentName"];
+                /**
+                 * @description To which service; without it, to all.
+                 * @example shop
+                 */
+                service?: components["schemas"]["ServiceName"];
+                /**
+                 * @description Who, when not the caller.
+                 * @example clerk:user_2abc
+                 */
+                principal?: components["schemas"]["Subject"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The decision */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AccessDecision"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dg.api import (
+    access,
     auth,
     body,
     contract,
@@ -54,6 +55,7 @@ HANDLERS: Mapping[str, Handler] = {
     **pipelines.HANDLERS,
     **figures.HANDLERS,
     **keys.HANDLERS,
+    **access.HANDLERS,
     **platform.HANDLERS,
 }
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")

@@ -14,7 +14,6 @@ from dg.api.conditional import Representation, conditional
 from dg.api.feed.stream import list_events
 from dg.api.metrics import CONTENT_TYPE
 from dg.api.versions import CURRENT
-from dg.core.access.models import Role
 from dg.core.types import Environment
 
 
@@ -31,7 +30,7 @@ async def create_token(call: Call) -> Response:
     issued = await call.core.tokens.create(
         call.principal,
         name=call.body["name"],
-        role=Role(call.body["role"]),
+        role=call.body["role"],
         kind=call.body.get("kind", "service"),
         environment=environment and Environment(environment),
         service=call.body.get("service"),

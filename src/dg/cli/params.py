@@ -46,6 +46,15 @@ class Word(click.ParamType[Any]):
         return [CompletionItem(word) for word in words if word.startswith(incomplete)]
 
 
+class Shortened(Word):
+    """Like Word, but what is none of its members is kept as it is written: the server may know it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        text = str(value.value if isinstance(value, Enum) else value)
+        found = [str(member.value) for member in self.members() if str(member.value).startswith(text)]
+        return found[0] if len(found) == 1 and text else text
+
+
 class Span(click.ParamType[str]):
     """A span of time such as `30m`, `2h` or `1d12h`, kept as it is written."""
 
@@ -110,5 +119,6 @@ def seconds_of(span: str) -> float:
 
 
 ENVIRONMENT = Word("environment", "dg.core.types:Environment")
-ROLE = Word("role", "dg.core.access.models:Role")
-ACTION = Word("action", "dg.core.access.models:Action")
+ROLE = Shortened("role", "dg.core.access.models:Role")
+"""A given role, which may be shortened, or one of the server's own: their names begin no given one's."""
+ACTION = Shortened("action", "dg.core.access.models:Action")

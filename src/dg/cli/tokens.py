@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from dg.cli.access import held
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, ROLE, Span, seconds_of
 
 if TYPE_CHECKING:
-    from dg.core.access.models import Grant, IssuedToken, Role, Token
+    from dg.core.access.models import IssuedToken, Token
     from dg.core.types import Environment
 
 
@@ -28,7 +29,9 @@ Examples:
   DG_TOKEN=$(dg token create --name laptop --role viewer --person)""",
 )
 @click.option("--name", required=True, help="What it is for; shown in lists.")
-@click.option("--role", type=ROLE, required=True, help="viewer, operator, approver or admin.")
+@click.option(
+    "--role", type=ROLE, required=True, help="viewer, operator, approver, admin, or one of `dg role list`."
+)
 @click.option("--env", "environment", type=ENVIRONMENT, help="Only for this environment.")
 @click.option("--service", help="Only for this service.")
 @click.option("--ttl", type=Span(), help="How long it lasts: 12h, 30d; else access.token_ttl of the server.")
@@ -37,7 +40,7 @@ Examples:
 def create(
     invocation: Invocation,
     name: str,
-    role: Role,
+    role: str,
     environment: Environment | None,
     service: str | None,
     ttl: str | None,
@@ -52,7 +55,7 @@ def create(
 def _issue(
     invocation: Invocation,
     name: str,
-    role: Role,
+    role: str,
     kind: Literal["person", "service"],
     environment: Environment | None,
     service: str | None,
@@ -95,7 +98,7 @@ def _print_issued(issued: IssuedToken, output: Output) -> None:
     words.line(
         words.glyph("ok"),
         f"token {made.name}",
-        (_reach(made.grant), Meaning.DIM),
+        (held(made.grant), Meaning.DIM),
         f"until {moment(made.expires_at)}",
     )
     words.line(("  it is shown this once; revoke it with:", Meaning.DIM), f"dg token revoke {made.id}")
@@ -120,7 +123,7 @@ def list_tokens(invocation: Invocation) -> None:
     rows: list[list[Text]] = [
         [
             each.name,
-            _reach(each.grant),
+            held(each.grant),
             each.kind,
             _state(each, at),
             ago(each.last_used_at, at),
@@ -129,17 +132,6 @@ def list_tokens(invocation: Invocation) -> None:
         for each in found
     ]
     output.table(rows, header=("NAME", "MAY", "FOR", "STATE", "USED", "ID"))
-
-
-def _reach(grant: Grant) -> str:
-    where = [grant.environment.value] if grant.environment else []
-    return " ".join(
-        [
-            grant.role,
-            *([f"of {grant.service}"] if grant.service else []),
-            *(f"in {name}" for name in where),
-        ]
-    )
 
 
 def _state(token: Token, now: int) -> Text:

@@ -10,6 +10,7 @@ from typing import Self
 
 import httpx
 
+from dg.client.access import Bindings, Roles
 from dg.client.auth import checked
 from dg.client.deployments import Deployments
 from dg.client.feed import Events
@@ -21,8 +22,9 @@ from dg.client.ledger import Ledger
 from dg.client.pipelines import Pipelines
 from dg.client.tokens import Tokens
 from dg.client.wire import decode
-from dg.core.access.models import Principal
+from dg.core.access.models import Decision, Principal
 from dg.core.clock import Clock, SystemClock
+from dg.core.types import Environment
 
 
 class Client:
@@ -74,11 +76,25 @@ class Client:
         self.figures = Figures(self._http)
         self.tokens = Tokens(self._http)
         self.keys = Keys(self._http)
+        self.roles = Roles(self._http)
+        self.bindings = Bindings(self._http)
         self.events = Events(self._http)
 
     async def whoami(self) -> Principal:
         """Whom the token stands for, and what it may do."""
         return decode(Principal, await self._http.get(path("whoami")))
+
+    async def check(
+        self,
+        action: str,
+        *,
+        environment: Environment | None = None,
+        service: str | None = None,
+        principal: str | None = None,
+    ) -> Decision:
+        """Whether the token's owner, or for administrators another `principal`, may do something, and why."""
+        asked = {"action": action, "environment": environment, "service": service, "principal": principal}
+        return decode(Decision, await self._http.get(path("security", "access", "check"), asked))
 
     async def __aenter__(self) -> Self:
         return self

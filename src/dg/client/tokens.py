@@ -6,7 +6,7 @@ from typing import Literal
 
 from dg.client.http import Http, path
 from dg.client.wire import decode
-from dg.core.access.models import IssuedToken, Role, Token
+from dg.core.access.models import IssuedToken, Token
 from dg.core.deployments.models import Page
 from dg.core.types import Environment
 
@@ -19,7 +19,7 @@ class Tokens:
         self,
         *,
         name: str,
-        role: Role,
+        role: str,
         kind: Literal["person", "service"] = "service",
         environment: Environment | None = None,
         service: str | None = None,
@@ -29,7 +29,7 @@ class Tokens:
         """Issue a token, for one environment or service or for all; `ttl` is in seconds."""
         asked = {
             "name": name,
-            "role": role.value,
+            "role": role,
             "kind": kind,
             "environment": environment.value if environment else None,
             "service": service,

@@ -14,7 +14,7 @@ from dg import __version__
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Keys, Tokens
+from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
@@ -65,6 +65,8 @@ class Core:
     access: Access
     tokens: Tokens
     keys: Keys
+    roles: Roles
+    bindings: Bindings
     feed: Feed
     system: System
     clock: Clock
@@ -225,6 +227,8 @@ async def open_core(
             access=access,
             tokens=entrance.tokens,
             keys=entrance.keys,
+            roles=entrance.roles,
+            bindings=entrance.bindings,
             feed=feed,
             system=system,
             clock=clock,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import ClassVar
 
 
@@ -308,7 +309,12 @@ class TokenCreated(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TokenRevoked(Fact):
+class RightsFact(Fact):
+    """What every fact carries that changes what somebody may do: who is connected is looked at again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenRevoked(RightsFact):
     """A token no longer opens anything."""
 
     about: ClassVar[str] = "token"
@@ -317,7 +323,7 @@ class TokenRevoked(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyFact(Fact):
+class KeyFact(RightsFact):
     """What every fact about an API key carries; where all its scopes are in one place, that place."""
 
     about: ClassVar[str] = "key"
@@ -349,6 +355,61 @@ class KeyRotated(KeyFact):
 @dataclass(frozen=True, kw_only=True)
 class KeyRevoked(KeyFact):
     """An API key opens nothing any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleCreated(RightsFact):
+    """A role of this home's own was made. Its description stays out of the ledger."""
+
+    about: ClassVar[str] = "role"
+
+    role: str
+    actions: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleUpdated(RightsFact):
+    """A role may do other things now, or is described in other words."""
+
+    about: ClassVar[str] = "role"
+
+    role: str
+    added: list[str]
+    removed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoleDeleted(RightsFact):
+    """A role that nobody held any more was removed."""
+
+    about: ClassVar[str] = "role"
+
+    role: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingFact(RightsFact):
+    """What every fact about a binding carries: a role, to whom, and where; None is everywhere."""
+
+    about: ClassVar[str] = "binding"
+
+    binding: str
+    subject: str
+    role: str
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingCreated(BindingFact):
+    """A role was given, until `expires_at` (microseconds) or until it is taken back."""
+
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BindingRevoked(BindingFact):
+    """A role was taken back."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -399,3 +460,18 @@ class RecordsPruned(Fact):
     """Retention removed old records; `removed` counts them by kind."""
 
     removed: dict[str, int]
+
+
+def changes_rights(type_: str) -> bool:
+    """Whether a fact of this type changes what somebody may do."""
+    return type_ in _rights_facts()
+
+
+@cache
+def _rights_facts() -> frozenset[str]:
+    found, ahead = set(), [RightsFact]
+    while ahead:
+        kind = ahead.pop()
+        found.add(kind.type)
+        ahead += kind.__subclasses__()
+    return frozenset(found)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0009"
+STATE_HEAD = "0010"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -116,6 +116,32 @@ api_key_secrets = sa.Table(
     _int("created_at"),
     _int("until"),
     sa.Index("api_key_secrets_key", "key", "number", unique=True),
+)
+
+roles = sa.Table(
+    "roles",
+    state,
+    sa.Column("name", sa.Text, primary_key=True),
+    _text("description"),
+    _text("actions"),
+    _int("created_at"),
+    _text("created_by"),
+    _int("updated_at"),
+)
+
+bindings = sa.Table(
+    "bindings",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("subject"),
+    _text("role"),
+    _text("environment", null=True),
+    _text("service", null=True),
+    _int("created_at"),
+    _text("created_by"),
+    _int("expires_at", null=True),
+    _int("revoked_at", null=True),
+    sa.Index("bindings_subject", "subject"),
 )
 
 deployments = sa.Table(

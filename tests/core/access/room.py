@@ -10,7 +10,7 @@ from pathlib import Path
 from dg.core import ledger
 from dg.core.access.issuer import LocalIssuer
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Keys, Tokens
+from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
 from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
@@ -27,6 +27,8 @@ class Room:
     access: Access
     tokens: Tokens
     keys: Keys
+    roles: Roles
+    bindings: Bindings
     entrance: Entrance
     settings: AccessSettings
 
@@ -67,4 +69,14 @@ async def entrance_to(ground: Ground, settings: AccessSettings | None = None) ->
 async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) -> Room:
     """Open access over a ground that has this clock."""
     entrance = await entrance_to(ground, settings)
-    return Room(ground, clock, entrance.access, entrance.tokens, entrance.keys, entrance, settings)
+    return Room(
+        ground,
+        clock,
+        entrance.access,
+        entrance.tokens,
+        entrance.keys,
+        entrance.roles,
+        entrance.bindings,
+        entrance,
+        settings,
+    )

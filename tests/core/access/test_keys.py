@@ -60,10 +60,9 @@ async def test_only_an_administrator_handles_keys(room: Room, role: Role) -> Non
     with pytest.raises(Forbidden):
         await room.keys.list(caller)
     for act in (room.keys.rotate, room.keys.revoke):
-        with pytest.raises(NotFound):
-            await act(caller, key.id)
-        with pytest.raises(Forbidden):
-            await act(caller, "01936b2e-7c00-7000-8000-00000000000a")
+        for wanted in (key.id, "01936b2e-7c00-7000-8000-00000000000a"):
+            with pytest.raises(Forbidden):
+                await act(caller, wanted)
 
 
 async def test_an_administrator_of_staging_makes_keys_for_staging_only(room: Room) -> None:

@@ -11,7 +11,7 @@ from dg.core.types import Environment
 
 
 class Role(StrEnum):
-    """What a person or a service may be. Roles are sets of actions, not steps of a ladder."""
+    """The roles that are given. Roles are sets of actions, not steps of a ladder; a home may have more."""
 
     VIEWER = "viewer"
     OPERATOR = "operator"
@@ -50,6 +50,13 @@ class Action(StrEnum):
     KEY_CREATE = "key:create"
     KEY_ROTATE = "key:rotate"
     KEY_REVOKE = "key:revoke"
+    ROLE_READ = "role:read"
+    ROLE_CREATE = "role:create"
+    ROLE_UPDATE = "role:update"
+    ROLE_DELETE = "role:delete"
+    BINDING_READ = "binding:read"
+    BINDING_CREATE = "binding:create"
+    BINDING_REVOKE = "binding:revoke"
     SYSTEM_READ = "system:read"
 
 
@@ -84,6 +91,13 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.KEY_CREATE: frozenset({_A}),
     Action.KEY_ROTATE: frozenset({_A}),
     Action.KEY_REVOKE: frozenset({_A}),
+    Action.ROLE_READ: frozenset({_V, _O, _P, _A}),
+    Action.ROLE_CREATE: frozenset({_A}),
+    Action.ROLE_UPDATE: frozenset({_A}),
+    Action.ROLE_DELETE: frozenset({_A}),
+    Action.BINDING_READ: frozenset({_A}),
+    Action.BINDING_CREATE: frozenset({_A}),
+    Action.BINDING_REVOKE: frozenset({_A}),
     Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
 }
 """The one table: an action that is not here is allowed to nobody. Whose approval or override counts is said
@@ -117,7 +131,9 @@ def is_personal(action: Action, environment: str | None) -> bool:
 class Grant(BaseModel):
     """A role, for one environment and one service or for all of them (`None`).
 
-    `actions` are what the role may do when the grant is read; those of a given role are filled in.
+    `actions` are what the role may do when the grant is read; those of a given role are filled in. `binding`
+    is the id of the binding that it comes from, until `expires_at` (microseconds); a credential's own has
+    neither.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -126,6 +142,8 @@ class Grant(BaseModel):
     actions: frozenset[Action] = Field(default=frozenset(), exclude=True, repr=False)
     environment: Environment | None = None
     service: str | None = None
+    binding: str | None = None
+    expires_at: int | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -200,6 +218,104 @@ OWNER = "local"
 """The principal id of the owner of the machine that the server runs on, who has no token of the table."""
 
 
+class DefinedRole(BaseModel):
+    """A role and what it may do. Those that are given have no maker; times are in microseconds.
+
+    `actions` are members of Action here; a client may meet some that it does not know yet.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str
+    actions: tuple[str, ...]
+    given: bool = False
+    created_at: int | None = None
+    created_by: str | None = None
+    updated_at: int | None = None
+
+
+class CreateRole(BaseModel):
+    """A role that somebody wants. Actions are checked by the service, which names those there are."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    description: str = ""
+    actions: tuple[str, ...]
+
+
+class UpdateRole(BaseModel):
+    """What is to change of a role: actions that it gets and loses, its description. What is None stays."""
+
+    model_config = ConfigDict(frozen=True)
+
+    description: str | None = None
+    add: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+class Binding(BaseModel):
+    """A role given to somebody, for one environment and one service or for all, until `expires_at`.
+
+    `subject` is a principal's id, or all who come with a group: `clerk-role:admin`, `slack-group:S0123`.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    subject: str
+    role: str
+    environment: Environment | None = None
+    service: str | None = None
+    created_at: int
+    created_by: str
+    expires_at: int | None = None
+    revoked_at: int | None = None
+
+    def stands(self, now: int) -> bool:
+        """Whether it gives anything at `now`."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+
+class BindingPage(BaseModel):
+    """Some bindings, and where the next ones begin; None behind the last."""
+
+    model_config = ConfigDict(frozen=True)
+
+    items: tuple[Binding, ...]
+    next_cursor: str | None = None
+
+
+class CreateBinding(BaseModel):
+    """A role that is to be given. Raises nothing by itself: the service checks each field."""
+
+    model_config = ConfigDict(frozen=True)
+
+    subject: str
+    role: str
+    environment: str | None = None
+    service: str | None = None
+    expires_at: int | None = None
+
+
+class Decision(BaseModel):
+    """Whether somebody may do an action to an object, by which grant, or for want of what: `why` says it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    principal: str
+    name: str
+    action: str
+    environment: Environment | None = None
+    service: str | None = None
+    allowed: bool
+    why: str
+    grant: Grant | None = None
+    roles: tuple[str, ...]
+    """The roles that have the action, custom ones too."""
+
+
 class Token(BaseModel):
     """A token as it is listed: never the secret itself. Times are microseconds since the epoch."""
 
@@ -244,6 +360,13 @@ class Scope(BaseModel):
         what = self.role or self.action or "nothing"
         return f"{what} on {place}" if place else what
 
+    def grant(self) -> Grant:
+        """What it gives."""
+        if self.action is None:
+            return Grant(role=str(self.role), environment=self.environment, service=self.service)
+        actions = frozenset(action for action in Action if action == self.action)
+        return Grant(role=self.action, actions=actions, environment=self.environment, service=self.service)
+
 
 class KeySecret(BaseModel):
     """One secret of a key: how it begins, which may be shown, and until when it opens anything."""
@@ -274,6 +397,11 @@ class ApiKey(BaseModel):
     revoked_at: int | None = None
     last_used_at: int | None = None
     secrets: tuple[KeySecret, ...]
+
+    def principal(self) -> Principal:
+        """The service account whose key it is."""
+        grants = tuple(scope.grant() for scope in self.scopes)
+        return Principal(id=self.id, name=self.name, kind="service", method="key", grants=grants)
 
 
 class IssuedKey(BaseModel):

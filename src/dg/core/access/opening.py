@@ -10,7 +10,8 @@ from dg.core.access import store
 from dg.core.access.issuer import LocalIssuer
 from dg.core.access.models import SYSTEM
 from dg.core.access.pepper import open_pepper
-from dg.core.access.service import Access, Keys, Tokens
+from dg.core.access.rights import Directory
+from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -30,6 +31,8 @@ class Entrance:
     access: Access
     tokens: Tokens
     keys: Keys
+    roles: Roles
+    bindings: Bindings
     clerk: ClerkUsers | None
 
     def begin(self) -> None:
@@ -75,7 +78,9 @@ async def open_access(
         leeway=settings.leeway,
         longest=max(settings.token_ttl_max, settings.owner_ttl),
     )
-    access = Access(db, clock, tasks)
+    directory = Directory(db, clock)
+    bus.subscribe(directory.observe)
+    access = Access(db, clock, tasks, directory)
     tokens = Tokens(db, clock, ids, access, issuer, settings)
     keys = Keys(db, clock, ids, access, open_pepper(home.keys), settings)
     for authenticator in (keys, tokens):
@@ -85,7 +90,14 @@ async def open_access(
     clerk = _clerk(db, settings, clock, tasks, outbound)
     if clerk:
         access.accept(clerk)
-    return Entrance(access, tokens, keys, clerk)
+    return Entrance(
+        access,
+        tokens,
+        keys,
+        roles=Roles(db, clock, access),
+        bindings=Bindings(db, clock, ids, access),
+        clerk=clerk,
+    )
 
 
 def _clerk(

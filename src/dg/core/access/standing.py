@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from dg.core.access import store
+from dg.core.access import rights, store
 from dg.core.access.models import OWNER, Grant, Principal, Role
+from dg.core.access.store import keys
 from dg.core.database import Tx
 
 CLERK = "clerk:"
@@ -14,8 +15,13 @@ CLERK = "clerk:"
 
 def standing(tx: Tx, ids: Iterable[str], now: int) -> dict[str, Principal]:
     """Those of `ids` who may do anything at `now` (microseconds), with the rights that they have then."""
-    found = {principal_id: _standing(tx, principal_id, now) for principal_id in set(ids)}
-    return {principal_id: principal for principal_id, principal in found.items() if principal}
+    wanted = set(ids)
+    if not wanted:
+        return {}
+    found = [principal for each in wanted if (principal := _standing(tx, each, now))]
+    subjects = {subject for principal in found for subject in (principal.id, *principal.groups)}
+    bound = rights.of(tx, subjects, now)
+    return {principal.id: bound.complete(principal, now) for principal in found}
 
 
 def _standing(tx: Tx, principal_id: str, now: int) -> Principal | None:
@@ -24,10 +30,10 @@ def _standing(tx: Tx, principal_id: str, now: int) -> Principal | None:
         return Principal(id=OWNER, name=name, method="local", grants=(Grant(role=Role.ADMIN),))
     if principal_id.startswith(CLERK):
         return _seen(tx, principal_id, now)
-    token = store.find(tx, principal_id)
-    if token is None or token.revoked_at is not None or token.expires_at <= now:
+    credential = store.find(tx, principal_id) or keys.find(tx, principal_id)
+    if credential is None or credential.revoked_at is not None or credential.expires_at <= now:
         return None
-    return token.principal()
+    return credential.principal()
 
 
 def _seen(tx: Tx, principal_id: str, now: int) -> Principal | None:

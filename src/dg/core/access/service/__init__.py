@@ -1,7 +1,9 @@
 """Who is asking and what they may do: one object per concept, one method per action, `principal` first."""
 
 from dg.core.access.service.access import Access, Authenticator
+from dg.core.access.service.bindings import Bindings
 from dg.core.access.service.keys import Keys
+from dg.core.access.service.roles import Roles
 from dg.core.access.service.tokens import Tokens
 
-__all__ = ["Access", "Authenticator", "Keys", "Tokens"]
+__all__ = ["Access", "Authenticator", "Bindings", "Keys", "Roles", "Tokens"]

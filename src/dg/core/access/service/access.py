@@ -6,10 +6,21 @@ import logging
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from dg.core.access import store
+from dg.core.access import asked, rights, store
 from dg.core.access.denials import Denial, Denials
 from dg.core.access.issuer import refusal
-from dg.core.access.models import ACTIONS, NOWHERE, Action, Grant, Origin, Principal, is_personal
+from dg.core.access.models import (
+    ACTIONS,
+    NOWHERE,
+    Action,
+    Decision,
+    Grant,
+    Origin,
+    Principal,
+    is_personal,
+)
+from dg.core.access.rights import Directory, Rights
+from dg.core.access.standing import CLERK, standing
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
 from dg.core.errors import Forbidden, NotFound, Problem, Unauthenticated
@@ -36,10 +47,11 @@ class Authenticator(Protocol):
 class Access:
     """Authentication, and the one check of permission. `opening` puts it together."""
 
-    def __init__(self, db: Database, clock: Clock, tasks: Tasks) -> None:
+    def __init__(self, db: Database, clock: Clock, tasks: Tasks, directory: Directory) -> None:
         self._db = db
         self._clock = clock
         self._tasks = tasks
+        self._directory = directory
         self._authenticators: list[Authenticator] = []
         self._denials = Denials()
 
@@ -50,16 +62,24 @@ class Access:
         self._authenticators.append(authenticator)
 
     async def authenticate(self, credential: str, origin: Origin = NOWHERE) -> Principal:
-        """The principal whose credential this is. Raises Unauthenticated, whatever is wrong with it."""
+        """The principal whose credential this is, with all that is bound to them now.
+
+        Raises Unauthenticated, whatever is wrong with the credential.
+        """
         try:
             if len(credential) <= MAX_LENGTH:
                 for authenticator in self._authenticators:
                     if authenticator.recognises(credential):
-                        return await authenticator.principal(credential, origin)
+                        found = await authenticator.principal(credential, origin)
+                        return (await self.rights()).complete(found, self._clock.micros())
             raise refusal()
         except Unauthenticated:
             self._denied(Denial())
             raise
+
+    async def rights(self) -> Rights:
+        """What roles mean now, and what is bound to whom."""
+        return await self._directory.rights()
 
     # --- what they may do
 
@@ -97,6 +117,72 @@ class Access:
         if not principal.may(action, environment, service):
             self._denied(Denial(principal, action, environment, service))
             raise missing
+
+    def require_to_give(
+        self, principal: Principal, action: Action, grant: Grant, until: int | None = None
+    ) -> None:
+        """Raise Forbidden unless `principal` may give `grant`: nobody gives more than they have, nor longer.
+
+        `action` is what giving is called there; `until` (microseconds) is when it ends by itself, None never.
+        """
+        where = (grant.environment, grant.service)
+        for needed in (action, *sorted(grant.actions)):
+            self.require(principal, needed, *where)
+            if not any(_outlasts(held, until) for held in principal.grants if held.allows(needed, *where)):
+                self._denied(Denial(principal, action, *where))
+                raise Forbidden(
+                    f"{principal.name} has {needed} for a time only; give it for no longer than that",
+                    action=str(action),
+                    roles=[],
+                )
+
+    # --- why
+
+    async def explain(
+        self,
+        principal: Principal,
+        action: str,
+        environment: str | None = None,
+        service: str | None = None,
+        *,
+        of: str | None = None,
+    ) -> Decision:
+        """Whether the caller may do `action` to that object, and why; None is all of a kind.
+
+        `of` asks for another, by what bindings call them, as far as is known without them: the groups that
+        Clerk or Slack say they are in are not. Raises Invalid, and Forbidden for who may not read bindings.
+        """
+        wanted, (where, what) = asked.action(action), asked.place(environment, service)
+        who = principal if of is None else await self._other(principal, of)
+        rights_now = await self.rights()
+        held = (grant for grant in who.grants if grant.allows(wanted, where, what))
+        grant = next(held, None) if who.may(wanted, where, what) else None
+        return Decision(
+            principal=who.id,
+            name=who.name,
+            action=wanted,
+            environment=where,
+            service=what,
+            allowed=grant is not None,
+            why=_allowed(grant) if grant else _lack(who, wanted, where, what),
+            grant=grant,
+            roles=rights_now.having(wanted),
+        )
+
+    async def _other(self, principal: Principal, of: str) -> Principal:
+        self.require(principal, Action.BINDING_READ)
+        subject = asked.subject(of)
+        now = self._clock.micros()
+
+        def work(tx: Tx) -> Principal:
+            nobody = Principal(id=subject, name=store.name(tx, subject) or subject)
+            if (found := standing(tx, [subject], now).get(subject)) is not None:
+                return found
+            # Who may still come has what is bound to them; who has no good credential any more has not.
+            may_come = asked.is_group(subject) or subject.startswith(CLERK)
+            return rights.of(tx, [subject], now).complete(nobody, now) if may_come else nobody
+
+        return await self._db.read(work)
 
     def _denied(self, denial: Denial) -> None:
         if first := self._denials.count(denial, self._clock.monotonic()):
@@ -141,17 +227,21 @@ def _forbidden(
             reason="impersonated",
             action=str(action),
         )
+    return Forbidden(
+        f"{_lack(principal, action, environment, service)}. Ask an administrator for it",
+        action=str(action),
+        roles=[str(role) for role in sorted(ACTIONS.get(action, frozenset()))],
+    )
+
+
+def _lack(principal: Principal, action: Action, environment: str | None, service: str | None) -> str:
+    """What is missing, as a sentence without its end."""
     roles = sorted(ACTIONS.get(action, frozenset()))
     scope = "/".join(filter(None, (service, environment)))
     where = f" on {scope}" if scope else " everywhere" if _is_narrow(principal) else ""
     named = " or ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:])))
     held = ", ".join(sorted({_held(grant) for grant in principal.grants})) or "no role"
-    return Forbidden(
-        f"{action}{where} needs the role {named}; {principal.name} has {held}. "
-        "Ask an administrator for a token that has it",
-        action=str(action),
-        roles=[str(role) for role in roles],
-    )
+    return f"{action}{where} needs the role {named}; {principal.name} has {held}"
 
 
 def _is_narrow(principal: Principal) -> bool:
@@ -162,3 +252,12 @@ def _is_narrow(principal: Principal) -> bool:
 def _held(grant: Grant) -> str:
     scope = "/".join(filter(None, (grant.service, grant.environment)))
     return f"{grant.role} on {scope}" if scope else grant.role
+
+
+def _allowed(grant: Grant) -> str:
+    source = f"by the binding {grant.binding}" if grant.binding else "by the credential itself"
+    return f"{_held(grant)}, {source}"
+
+
+def _outlasts(grant: Grant, until: int | None) -> bool:
+    return grant.expires_at is None or (until is not None and until <= grant.expires_at)

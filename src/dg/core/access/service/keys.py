@@ -16,7 +16,6 @@ from dg.core.access.models import (
     GIVEN,
     Action,
     ApiKey,
-    Grant,
     IssuedKey,
     KeySecret,
     Origin,
@@ -163,9 +162,9 @@ class Keys:
             Refused: `once` made a key before, whose secret was shown then.
         """
         wanted = _scopes(scopes)
-        self._require_to_give(principal, Action.KEY_CREATE, wanted)
         now = self._clock.micros()
         until = now + self._lifetime(ttl, self._settings.key_ttl) * _SECOND
+        self._require_to_give(principal, Action.KEY_CREATE, wanted, until)
         credential = keyform.make(_only_environment(wanted), self._entropy)
         secret = self._secret(self._ids.new(), credential, now, until)
         key = ApiKey(
@@ -212,11 +211,11 @@ class Keys:
         Refused for a key that was revoked.
         """
         found = await self._visible(principal, id, Action.KEY_ROTATE)
-        self._require_to_give(principal, Action.KEY_ROTATE, found.scopes)
         now = self._clock.micros()
         last = found.secrets[-1]
         usual = min((last.until - last.created_at) / _SECOND, self._settings.key_ttl_max)
         until = now + self._lifetime(ttl, usual) * _SECOND
+        self._require_to_give(principal, Action.KEY_ROTATE, found.scopes, until)
         ends = now + self._overlap(overlap) * _SECOND
         credential = keyform.make(_only_environment(found.scopes), self._entropy)
         secret = self._secret(found.id, credential, now, until)
@@ -258,20 +257,20 @@ class Keys:
         return tuple(key for key in found if _may_read(principal, key))
 
     async def _visible(self, principal: Principal, key_id: str, action: Action) -> ApiKey:
+        self._access.require_somewhere(principal, action)
         missing = NotFound(f"there is no API key {plain(key_id, limit=64)} that you may see")
         found = await self._db.read(lambda tx: kept_keys.find(tx, key_id))
         if found is None:
-            self._access.require_somewhere(principal, action)
             raise missing
         for scope in found.scopes:
             self._access.visible(principal, Action.KEY_READ, scope.environment, scope.service, missing)
         return found
 
-    def _require_to_give(self, principal: Principal, action: Action, scopes: Sequence[Scope]) -> None:
+    def _require_to_give(
+        self, principal: Principal, action: Action, scopes: Sequence[Scope], until: int
+    ) -> None:
         for scope in scopes:
-            grant = _grant(scope)
-            for given in (action, *sorted(grant.actions)):
-                self._access.require(principal, given, scope.environment, scope.service)
+            self._access.require_to_give(principal, action, scope.grant(), until)
 
     def _secret(self, key_id: str, credential: str, now: int, until: int) -> Secret:
         return Secret(
@@ -309,11 +308,8 @@ def _read(tx: Tx, begins: str) -> _Known | None:
     key = kept_keys.find(tx, secret.key) if secret else None
     if secret is None or key is None:
         return None
-    principal = Principal(
-        id=key.id, name=key.name, kind="service", method="key", grants=tuple(map(_grant, key.scopes))
-    )
     networks = tuple(map(ipaddress.ip_network, key.addresses))
-    return _Known(secret, key.revoked_at is not None, networks, principal)
+    return _Known(secret, key.revoked_at is not None, networks, key.principal())
 
 
 def _shown(key: ApiKey, secret: Secret, credential: str) -> IssuedKey:
@@ -329,14 +325,6 @@ def _shown(key: ApiKey, secret: Secret, credential: str) -> IssuedKey:
 
 def _may_read(principal: Principal, key: ApiKey) -> bool:
     return all(principal.may(Action.KEY_READ, scope.environment, scope.service) for scope in key.scopes)
-
-
-def _grant(scope: Scope) -> Grant:
-    place = {"environment": scope.environment, "service": scope.service}
-    if scope.action is not None:
-        actions = {action for action in Action if action == scope.action}
-        return Grant(role=scope.action, actions=frozenset(actions), **place)
-    return Grant(role=str(scope.role), **place)
 
 
 def _only_environment(scopes: Sequence[Scope]) -> Environment | None:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Literal
 
-from dg.core.access import store
+from dg.core.access import asked, lockout, store
 from dg.core.access.issuer import Claims, LocalIssuer, refusal
 from dg.core.access.models import (
     OWNER,
@@ -29,7 +28,7 @@ from dg.core.idempotency import Once
 from dg.core.idempotency import once as do_once
 from dg.core.ledger import Entry
 from dg.core.text import plain
-from dg.core.types import NAME_PATTERN, Environment
+from dg.core.types import Environment
 from dg.settings.tree import Access as AccessSettings
 
 _SECOND = 1_000_000
@@ -107,7 +106,7 @@ class Tokens:
         principal: Principal,
         *,
         name: str,
-        role: Role | str,
+        role: str,
         kind: Literal["person", "service"] = "service",
         environment: Environment | str | None = None,
         service: str | None = None,
@@ -115,9 +114,10 @@ class Tokens:
         once: Once | None = None,
     ) -> IssuedToken:
         """Issue a token that lasts `ttl` seconds. Raises Invalid, and Forbidden for more than one's own."""
-        grant = _grant(role, environment, service)
-        self._require_to_give(principal, grant)
+        grant = asked.grant(await self._access.rights(), role, environment, service)
         now = self._clock.micros()
+        ends = (now // _SECOND + self._seconds(ttl)) * _SECOND
+        self._access.require_to_give(principal, Action.TOKEN_CREATE, grant, ends)
         token = Token(
             id=self._ids.new(),
             name=_name(name),
@@ -125,15 +125,10 @@ class Tokens:
             grant=grant,
             created_at=now,
             created_by=principal.id,
-            expires_at=(now // _SECOND + self._seconds(ttl)) * _SECOND,
+            expires_at=ends,
         )
         kept = await self._db.write(lambda tx: _once(tx, principal, once, token, self._clock))
         return IssuedToken(token=kept, secret=self._sign(kept))
-
-    def _require_to_give(self, principal: Principal, grant: Grant) -> None:
-        self._access.require(principal, Action.TOKEN_CREATE, grant.environment, grant.service)
-        for action in sorted(grant.actions):
-            self._access.require(principal, action, grant.environment, grant.service)
 
     def _seconds(self, ttl: float | None) -> int:
         seconds = self._settings.token_ttl if ttl is None else ttl
@@ -161,18 +156,21 @@ class Tokens:
         return tuple(token for token in found if _may_read(principal, token))
 
     async def revoke(self, principal: Principal, id: str) -> Token:  # noqa: A002 - the public word
-        """End a token at once; a second time changes nothing. Raises NotFound."""
+        """End a token at once; a second time changes nothing. Raises NotFound, Refused (`last_admin`)."""
+        self._access.require_somewhere(principal, Action.TOKEN_REVOKE)
         missing = NotFound(f"there is no token {plain(id, limit=64)} that you may see")
         token = await self._db.read(lambda tx: store.find(tx, id))
         if token is None:
-            self._access.require_somewhere(principal, Action.TOKEN_REVOKE)
             raise missing
         where = (token.grant.environment, token.grant.service)
         self._access.visible(principal, Action.TOKEN_READ, *where, missing)
         self._access.require(principal, Action.TOKEN_REVOKE, *where)
 
         def work(tx: Tx) -> Token:
-            if store.revoke(tx, token.id, self._clock.micros()):
+            now = self._clock.micros()
+            taken = lockout.of_token(tx, token, now)
+            if store.revoke(tx, token.id, now):
+                lockout.check(tx, principal, taken, now)
                 tx.append(TokenRevoked(token=token.id), principal)
             return store.find(tx, token.id) or token
 
@@ -230,24 +228,6 @@ def _once(tx: Tx, principal: Principal, wish: Once | None, token: Token, clock: 
 
 def _may_read(principal: Principal, token: Token) -> bool:
     return principal.may(Action.TOKEN_READ, token.grant.environment, token.grant.service)
-
-
-def _grant(role: Role | str, environment: Environment | str | None, service: str | None) -> Grant:
-    if role not in set(Role):
-        raise Invalid(f"role: {plain(str(role), limit=64)!r} is not one of {', '.join(Role)}", field="role")
-    if environment is not None and environment not in set(Environment):
-        raise Invalid(
-            f"environment: {plain(str(environment), limit=64)!r} is not one of {', '.join(Environment)}",
-            field="environment",
-        )
-    if service is not None and not re.fullmatch(NAME_PATTERN, service):
-        raise Invalid(
-            f"service: {plain(service, limit=64)!r} is not a service's name: "
-            "lower case letters, digits and dashes",
-            field="service",
-        )
-    scope = Environment(environment) if environment else None
-    return Grant(role=role, environment=scope, service=service)
 
 
 def _name(name: str) -> str:

@@ -25,8 +25,14 @@ _USED = Statement(_t.update().where(_t.c.id == bindparam("token")).values(last_u
 
 
 def insert(tx: Tx, token: Token) -> None:
-    row = token.model_dump(mode="json")
-    tx.run(_INSERT, **row.pop("grant"), **row)
+    grant = token.grant
+    tx.run(
+        _INSERT,
+        **token.model_dump(mode="json", exclude={"grant"}),
+        role=grant.role,
+        environment=grant.environment,
+        service=grant.service,
+    )
 
 
 def tokens(tx: Tx) -> list[Token]:

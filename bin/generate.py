@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dg.api import contract
 from dg.api.contract import Document
-from dg.api.docs import reference, sdk
+from dg.api.docs import postman, reference, sdk
 from dg.api.docs.joined import join
 from dg.cli.config import reference_page
 
@@ -28,6 +28,8 @@ Documents = Mapping[str, Document]
 MADE: Mapping[str, Callable[[Documents], str]] = {
     "docs/api.md": reference.page,
     "docs/settings.md": lambda documents: reference_page(),
+    "sdks/postman/collection.json": postman.collection,
+    "sdks/postman/environment.json": lambda documents: postman.environment(),
     "sdks/typescript/src/operations.ts": lambda documents: sdk.table(join(documents)),
 }
 """What dg makes itself: each file with its maker, which is given the contracts by name."""

@@ -4663,7 +4663,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "text": "version = 1\nservice = \"shop\"\n"
+                 *       "text": "version = 1\nservice = \"shop\"\n[source]\ngit = \"https://git.example.com/shop.git\"\nref = \"main\"\n[[step]]\nname = \"release\"\nphase = \"deploy\"\nrun = [\"make\", \"release\"]\n"
                  *     }
                  */
                 "application/json": components["schemas"]["PipelineText"];

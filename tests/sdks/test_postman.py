@@ -1,0 +1,116 @@
+"""The Postman collection: made of all operations, and green from top to bottom against a sandbox."""
+
+from __future__ import annotations
+
+import json
+import select
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dg.api import contract
+from dg.api.docs.joined import operations
+from dg.client.auth import find
+
+ROOT = Path(__file__).parents[2]
+NEWMAN = ROOT / "tools/node_modules/.bin/newman"
+COLLECTION = ROOT / "sdks/postman/collection.json"
+ENVIRONMENT = ROOT / "sdks/postman/environment.json"
+STORY_WITHIN = 240.0
+SUMMARIES = [
+    operation["summary"] for name in contract.NAMES for _, _, operation in operations(contract.load(name))
+]
+
+NOT_NOW = {
+    "Cancel a deployment",
+    "Retry a failed deployment from a step",
+    "Abandon a deployment that does not stop",
+    "Approve a deployment that waits",
+    "Reject a deployment that waits",
+    "Pass closed gates of a deployment",
+    "Change a pending deployment",
+    "Roll back the lane of a deployment",
+    "Roll back a lane",
+    "Get the signed receipt of an ended deployment",
+    "Keep a version out of a lane",
+    "Let a blocked version back into a lane",
+    "Thaw one freeze",
+}
+"""What may be refused in the middle of a run: it depends on how far the deployment is by then."""
+
+
+def items() -> list[dict[str, Any]]:
+    return [item for folder in json.loads(COLLECTION.read_text())["item"] for item in folder["item"]]
+
+
+def test_every_operation_is_a_request() -> None:
+    assert [item["name"] for item in items()] == SUMMARIES
+
+
+def test_a_token_is_in_neither_file() -> None:
+    values = {each["key"]: each["value"] for each in json.loads(ENVIRONMENT.read_text())["values"]}
+    assert values["token"] == ""
+    assert "eyJ" not in COLLECTION.read_text()
+
+
+def test_every_variable_is_given_by_somebody() -> None:
+    text = COLLECTION.read_text()
+    whole = json.loads(text)
+    known = {each["key"] for each in json.loads(ENVIRONMENT.read_text())["values"]}
+    known |= {each["key"] for each in whole["variable"]} | {"later", "$guid"}
+    used = {part.partition("}}")[0] for part in text.split("{{")[1:]}
+    assert used - known == set()
+
+
+@pytest.fixture
+def sandbox(tmp_path: Path) -> Iterator[Path]:
+    """The home of a sandbox whose story is over, and whose server stays up."""
+    home = tmp_path / "sandbox"
+    command = [sys.executable, "-m", "dg", "sandbox", "--keep", "--json", "--home", str(home)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout is not None
+        deadline = time.monotonic() + STORY_WITHIN
+        line = ""
+        try:
+            while '"fact":"kept"' not in line:
+                readable, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
+                assert readable, "the sandbox is not ready in time"
+                line = process.stdout.readline()
+                assert line, "the sandbox ended"
+            yield home
+        finally:
+            process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.long
+@pytest.mark.skipif(
+    not NEWMAN.exists() or shutil.which("node") is None, reason="`npm ci --prefix tools` was not run"
+)
+def test_the_collection_drives_a_sandbox(sandbox: Path, tmp_path: Path) -> None:
+    found = find({}, sandbox)
+    said = {"baseUrl": f"{found.url}/v1", "token": found.token, "repository": str(sandbox / "sandbox/shop")}
+    environment = json.loads(ENVIRONMENT.read_text())
+    for each in environment["values"]:
+        each["value"] = said.get(each["key"], each["value"])
+    given, report = tmp_path / "environment.json", tmp_path / "report.json"
+    given.write_text(json.dumps(environment))
+    options = ["--reporters", "cli,json", "--reporter-json-export", str(report), "--color", "off"]
+    done = subprocess.run(
+        [NEWMAN, "run", COLLECTION, "--environment", given, *options],
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr
+    executions = json.loads(report.read_text())["run"]["executions"]
+    assert [each["item"]["name"] for each in executions] == SUMMARIES
+    refused = {each["item"]["name"] for each in executions if each["response"]["code"] >= 400}
+    assert refused - NOT_NOW == set()

@@ -381,3 +381,12 @@ async def test_closing_waits_a_moment_only_for_what_does_not_end(ground: Ground)
         async with open_scheduler(jobs, db=ground.db, clock=SystemClock(), tasks=ground.tasks, beat=0.01):
             await begun.wait()
     assert ended.is_set()
+
+
+async def test_figures_say_how_late_beats_come(ground: Ground, clock: ManualClock) -> None:
+    idle = await scheduler(ground)
+    for pause in (1.0, 4.5, 1.0):
+        await idle.beat()
+        await clock.advance(pause)
+    await idle.beat()
+    assert idle.figures == {"lag": {"last": 0.0, "worst": 3.5}, "running": [], "failures": {}}

@@ -12,12 +12,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from tests.core.access.room import access_to
 from tests.core.disk import SmallDisk
 
 from dg import __version__
-from dg.core import schema
+from dg.core import ledger, schema
 from dg.core.access.models import SYSTEM
+from dg.core.bus import Bus
 from dg.core.clock import Clock, SystemClock
 from dg.core.database import WAL_LIMIT, SqliteDatabase, SqliteFile, Statement, Tx, open_database
 from dg.core.errors import Forbidden, Unavailable
@@ -179,3 +181,64 @@ async def test_the_lag_of_the_loop_is_what_it_came_late() -> None:
     assert lag.worst == pytest.approx(0)
     assert lag.median == pytest.approx(0)
     measuring.cancel()
+
+
+async def test_diagnostics_say_what_waits_and_who_is_behind(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with opened(tmp_path, clock) as (ground, made):
+        figures = await made.diagnostics(SYSTEM)
+        assert figures["migration"] == schema.STATE_HEAD
+        assert figures["queue"] == {"waiting": 0, "oldest_age": 0.0}
+        assert figures["lanes"] == {"known": 0, "held": 0, "locked": 0, "freezes": 0}
+        now = clock.micros()
+        await ground.db.write(lambda tx: _some_work(tx, now))
+        clock.jump(90)
+        figures = await made.diagnostics(SYSTEM)
+        assert figures["queue"] == {"waiting": 1, "oldest_age": 90.0}
+        assert figures["lanes"] == {"known": 2, "held": 1, "locked": 1, "freezes": 1}
+
+
+def _some_work(tx: Tx, now: int) -> None:
+    """One deployment that waits, a lane that is held and one that is locked, a freeze that is over."""
+    later = now + 3_600_000_000
+    lane = {"environment": "staging", "known": 1, "lock_automatic": 0}
+    _insert(tx, schema.lanes, service="a", holder="x", **lane)
+    _insert(tx, schema.lanes, service="b", lock_until=later, **lane)
+    for freeze, until in (("f1", later), ("f2", now)):
+        _insert(tx, schema.freezes, id=freeze, reason="r", by="b", since=now, until=until)
+    texts = ("id", "service", "environment", "kind", "stage", "version", "commit_sha", "created_by")
+    counts = ("touched", "cancel_then_rollback", "epoch", "revision", "spool_seq")
+    times = {"created_at": now, "queued_at": now, "build_time": 0.0, "deploy_time": 0.0}
+    values = {**dict.fromkeys(texts, "a"), **dict.fromkeys(counts, 0), **times}
+    _insert(tx, schema.deployments, status="pending", pipeline_sha256="p", outputs="{}", **values)
+
+
+def _insert(tx: Tx, table: sa.Table, **values: object) -> None:
+    tx.run(Statement(table.insert()), **{**dict.fromkeys(table.c.keys()), **values})
+
+
+async def test_diagnostics_say_how_far_behind_those_are_who_are_told(tmp_path: Path) -> None:
+    clock = ManualClock()
+    async with open_ground(tmp_path, clock) as ground:
+        bus = Bus()
+        access = await access_to(ground)
+        made = System(
+            state=ground.db,
+            logs=ground.db,
+            home=ground.home,
+            clock=clock,
+            access=access,
+            settings=Health(),
+            lag=LoopLag(clock),
+            gauges={},
+            bus=bus,
+        )
+        for _ in range(3):
+            await ground.db.write(lambda tx: tx.append(ServerStarted(version="1"), by=SYSTEM))
+        entries = await ground.db.read(lambda tx: ledger.after(tx, 0, 10))
+        bus.publish(entries[:1])
+        clock.jump(5)
+        behind = (await made.diagnostics(SYSTEM))["ledger"]
+        assert (behind["seq"], behind["behind"], behind["behind_age"]) == (3, 2, 5.0)
+        bus.publish(entries[1:])
+        assert (await made.diagnostics(SYSTEM))["ledger"]["behind"] == 0

@@ -37,6 +37,7 @@ from dg.api.origins import Origins
 from dg.api.peers import Cap, Peer, Peers
 from dg.api.routing import Match, Router
 from dg.api.versions import Versions
+from dg.core import tracing
 from dg.core.access.models import Origin
 from dg.core.errors import NotFound, Problem, Unauthenticated
 from dg.core.ledger import Entry
@@ -106,11 +107,11 @@ class App:
         limits.check_classes(operations)
         self._router = Router([*((each.prefix, each) for each in operations), *_aliases(operations)])
         self._versions = Versions(operations)
-        self._limits = Limits(settings.limits, core.clock)
         self._request_ids = RequestIds()
         self._in_flight = idempotency.InFlight()
         self._lingering = Lingering()
         self._metrics = Metrics()
+        self._limits = Limits(settings.limits, core.clock, self._metrics.refuse)
         server = settings.server
         self._peers = Peers(server.trusted_proxies)
         self._origins = Origins(server.origins, server.public_url)
@@ -176,8 +177,22 @@ class App:
         started = self._core.clock.monotonic()
         headers = request.fields(scope)
         exchange = Exchange(self._request_ids.of(headers), scope, send, headers.get("accept-encoding", ""))
-        asked = REQUEST.set(exchange.request_id)
         peer = self._peers.find(scope.get("client"), headers)
+        asked = REQUEST.set(exchange.request_id)
+        try:
+            with tracing.serving("request", headers) as span:
+                await self._respond(exchange, scope, receive, headers, peer)
+                traffic.trace(exchange, span)
+            seconds = self._core.clock.monotonic() - started
+            self._metrics.observe(exchange.route, exchange.status, seconds)
+            if self._settings.logging.requests:
+                traffic.note(exchange, peer.address, seconds)
+        finally:
+            REQUEST.reset(asked)
+
+    async def _respond(
+        self, exchange: Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer
+    ) -> None:
         # Whoever has a connection of its own was counted at the door.
         key = self._peers.counted(peer.address) if peer.passed_on else None
         with self._requests.held(key) as free:
@@ -193,11 +208,6 @@ class App:
                 log.exception("request %s failed: %s", exchange.request_id, exchange.route)
                 response = errors.crash(exchange.request_id)
             await response(scope, receive, exchange.send)
-        seconds = self._core.clock.monotonic() - started
-        self._metrics.observe(exchange.route, exchange.status, seconds)
-        if self._settings.logging.requests:
-            traffic.note(exchange, peer.address, seconds)
-        REQUEST.reset(asked)
 
     async def _answer(
         self, exchange: Exchange, scope: Scope, receive: Receive, headers: Mapping[str, str], peer: Peer

@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dg.api.contract import ContractError
@@ -65,15 +65,17 @@ class _Class:
 class Limits:
     """Everybody's requests, counted in memory: a restart forgives."""
 
-    def __init__(self, settings: Settings, clock: Clock) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, refused: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """`refused` is called with the class of each request that was one too many."""
+        self._refused = refused
         self._clock = clock
         self._classes = {
             name: _Class(name, rate.limit, rate.window, Meter(rate))
             for name in (*BY_ADDRESS, *BY_PRINCIPAL)
             if (rate := getattr(settings, name)) is not None
         }
-        self.refused: Counter[str] = Counter()
-        """Requests that were one too many, by class."""
         self._known: OrderedDict[int, None] = OrderedDict()
 
     def spend(self, name: str, caller: str | None) -> Spent | None:
@@ -130,7 +132,7 @@ class Limits:
         return Standing(counted.limit, reading.remaining, reset, counted.window)
 
     def _refusal(self, counted: _Class, standing: Standing, reading: Reading) -> TooMany:
-        self.refused[counted.name] += 1
+        self._refused(counted.name)
         seconds = max(1, math.ceil(reading.wait))
         what = "tries to prove who one is" if counted.name == FAILED else f"{counted.name} requests"
         return TooMany(

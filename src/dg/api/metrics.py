@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from prometheus_client import (
@@ -24,6 +25,14 @@ CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 UNROUTED = "none"
 """The operation of requests that meant none: their paths are a stranger's text and never become a label."""
+
+
+@dataclass
+class Sockets:
+    """WebSockets: those that are authenticated now, and those cut off since the start for being too slow."""
+
+    clients: int = 0
+    cut_off: int = 0
 
 
 class Metrics:
@@ -54,10 +63,16 @@ class Metrics:
             for environment in map(str, Environment)
         }
         self._runs = self._gauge("dg_active_runs", "Deployments that hold a lane now.")
+        self._waiting = self._gauge("dg_waiting_deployments", "Deployments that wait for a gate or a lane.")
         self._seq = self._gauge("dg_ledger_seq", "The newest event.")
         self._lag = self._gauge("dg_event_loop_lag_seconds", "How late the event loop last was.")
-        self.ws_clients = self._gauge("dg_websocket_clients", "WebSocket clients that are authenticated.")
-        self.ws_aborted = Counter(
+        self._refused = Counter(
+            "dg_rate_limited", "Requests that were one too many.", ("rate_class",), registry=self._registry
+        )
+        self.sockets = Sockets()
+        clients = self._gauge("dg_websocket_clients", "WebSocket clients that are authenticated.")
+        clients.set_function(lambda: self.sockets.clients)
+        self._ws_aborted = Counter(
             "dg_websocket_aborted", "WebSocket clients cut off for being too slow.", registry=self._registry
         )
         self._counts: dict[tuple[str, int], Counter] = {}
@@ -65,6 +80,15 @@ class Metrics:
 
     def _gauge(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Gauge:
         return Gauge(name, text, labels, registry=self._registry)
+
+    def refuse(self, rate_class: str) -> None:
+        """Count a request that was one too many."""
+        self._refused.labels(rate_class).inc()
+
+    def cut_off(self) -> None:
+        """Count a WebSocket client that was too slow."""
+        self.sockets.cut_off += 1
+        self._ws_aborted.inc()
 
     def observe(self, operation: str, status: int, seconds: float) -> None:
         """Count one answered request."""
@@ -84,6 +108,7 @@ class Metrics:
     def text(self, diagnostics: Mapping[str, Any]) -> bytes:
         """Everything in the text format, the core's figures as `System.diagnostics` gives them."""
         self._runs.set(diagnostics["active_runs"])
+        self._waiting.set(diagnostics["queue"]["waiting"])
         self._seq.set(diagnostics["ledger"]["seq"])
         self._lag.set(diagnostics["loop_lag"]["last"])
         return generate_latest(self._registry)

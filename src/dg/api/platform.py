@@ -85,7 +85,8 @@ async def get_metrics(call: Call) -> Response:
 
 
 async def get_diagnostics(call: Call) -> Response:
-    return answer(await call.core.system.diagnostics(call.principal))
+    figures = await call.core.system.diagnostics(call.principal)
+    return answer({**figures, "websockets": call.metrics.sockets})
 
 
 HANDLERS: Mapping[str, Handler] = {

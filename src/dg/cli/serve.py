@@ -45,13 +45,18 @@ def serve(invocation: Invocation, host: str | None, port: int | None, insecure_b
     gc.disable()
     import uvloop
 
+    from dg.core import tracing
+
     settings = invocation.settings(
         {"server.host": host, "server.port": port, "server.allow_plain": insecure_bind or None}
     ).settings
     os.umask(EVERYBODY_ELSE)
     hide()
     log_to_stderr(settings.logging)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        tracing.collecting(settings.tracing, __version__),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         runner.run(run(settings, invocation.output))
     return ExitCode.OK
 

@@ -39,7 +39,7 @@ from dg.core.feed import Feed, open_feed
 from dg.core.home import Home, write_private
 from dg.core.jobs import Every, Job, open_scheduler
 from dg.core.ledger import Ledger
-from dg.core.system import LoopLag, System
+from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
 from dg.core.types import Environment
 from dg.runner import cgroups
@@ -192,6 +192,7 @@ async def open_core(
         dispatcher = Dispatcher(parts, runners, work)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
+        gauges: dict[str, Gauge] = {"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures}
         system = System(
             state=state,
             logs=logs,
@@ -200,9 +201,10 @@ async def open_core(
             access=access,
             settings=settings.health,
             lag=lag,
-            gauges={"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures},
+            gauges=gauges,
             signs={"kept_logs": lambda: quota.state, **entrance.signs()},
             anchors=anchors,
+            bus=bus,
         )
         stack.callback(bus.close)
         if not passive:
@@ -213,7 +215,10 @@ async def open_core(
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *_house_jobs(settings, home, entrance, feed),
             )
-            await stack.enter_async_context(open_scheduler(listed, db=state, clock=clock, tasks=work))
+            scheduler = await stack.enter_async_context(
+                open_scheduler(listed, db=state, clock=clock, tasks=work)
+            )
+            gauges["scheduler"] = lambda: scheduler.figures
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
         yield Core(

@@ -42,9 +42,12 @@ class Bus:
         self._subscribers: list[Callback] = []
         self._bells: set[Doorbell] = set()
         self._closed = False
+        self.published = 0
+        """The newest entry that subscribers were called with; 0 for none yet."""
 
     def publish(self, entries: Sequence[Entry]) -> None:
         """Call every subscriber with `entries`; one that fails does not keep them from the others."""
+        self.published = entries[-1].seq
         for subscriber in tuple(self._subscribers):
             try:
                 subscriber(entries)

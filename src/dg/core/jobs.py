@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Protocol
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -36,6 +36,9 @@ _RETRY = 10.0
 
 _PATIENCE = 1.0
 """Seconds that a server which stops waits for its jobs: some of them wait for commands of an admin's."""
+
+_BEATS = 60
+"""Over so many beats the worst lag is remembered."""
 
 _t = schema.ticks
 _LAST = Statement(
@@ -155,7 +158,10 @@ class _Calendar:
 class Scheduler:
     """Runs jobs when they are due, each at most once at a time. Made by `open_scheduler`."""
 
-    def __init__(self, jobs: Sequence[Job], db: Database, clock: Clock, tasks: Tasks) -> None:
+    def __init__(
+        self, jobs: Sequence[Job], db: Database, clock: Clock, tasks: Tasks, interval: float = 1.0
+    ) -> None:
+        self._interval = interval
         self.failures: Counter[str] = Counter()
         """Failed runs by job since the start."""
         self._jobs = jobs
@@ -166,6 +172,17 @@ class Scheduler:
         self._running: dict[str, asyncio.Task[None]] = {}
         self._not_before: dict[str, float] = {}
         self._beating = asyncio.Lock()
+        self._begun: float | None = None
+        self._lags: deque[float] = deque([0.0], maxlen=_BEATS)
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """For the diagnostics: seconds by which beats came late, what runs now, and failed runs by job."""
+        return {
+            "lag": {"last": round(self._lags[-1], 3), "worst": round(max(self._lags), 3)},
+            "running": sorted(self._running),
+            "failures": dict(self.failures),
+        }
 
     async def prepare(self) -> None:
         """Find out when each job ran last. A calendar time that passed while no server ran is made up for."""
@@ -181,9 +198,16 @@ class Scheduler:
     async def beat(self) -> None:
         """Start what is due. However much time has passed, each job is started at most once."""
         async with self._beating:
+            self._measure()
             for job in self._jobs:
                 if self._free(job) and self._timers[job.name].due():
                     await self._start(job)
+
+    def _measure(self) -> None:
+        now = self._clock.monotonic()
+        if self._begun is not None:
+            self._lags.append(max(0.0, now - self._begun - self._interval))
+        self._begun = now
 
     def _free(self, job: Job) -> bool:
         resting = self._clock.monotonic() < self._not_before.get(job.name, 0.0)
@@ -229,7 +253,7 @@ async def open_scheduler(
     jobs: Sequence[Job], *, db: Database, clock: Clock, tasks: Tasks, beat: float = 1.0
 ) -> AsyncIterator[Scheduler]:
     """A scheduler that looks every `beat` seconds for what is due; closing waits a moment for what runs."""
-    scheduler = Scheduler(jobs, db, clock, tasks)
+    scheduler = Scheduler(jobs, db, clock, tasks, beat)
     await scheduler.prepare()
     ticker = AsyncIOScheduler(timezone=_SteadyTime(clock))
     ticker.add_job(scheduler.beat, _Beat(beat), coalesce=True, misfire_grace_time=None, max_instances=1)

@@ -25,8 +25,9 @@ from dg.core import ledger, schema
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
 from dg.core.anchors import Anchors
+from dg.core.bus import Bus
 from dg.core.clock import Clock
-from dg.core.database import WAL_LIMIT, Database, Statement, Tx
+from dg.core.database import WAL_LIMIT, Database, Row, Statement, Tx
 from dg.core.errors import Problem
 from dg.core.home import Home
 from dg.settings.tree import Health as HealthSettings
@@ -41,6 +42,21 @@ _COUNTED = (schema.deployments, schema.tokens, schema.idempotency, schema.ticks,
 _COUNTS = {
     table.name: Statement(sa.select(sa.func.count().label("n")).select_from(table)) for table in _COUNTED
 }
+_d, _l, _f = schema.deployments.c, schema.lanes.c, schema.freezes.c
+_QUEUE = Statement(
+    sa.select(sa.func.count().label("waiting"), sa.func.min(_d.queued_at).label("oldest")).where(
+        _d.status == "pending"
+    )
+)
+_LANES = Statement(
+    sa.select(
+        sa.func.count().label("known"),
+        sa.func.count(_l.holder).label("held"),
+        sa.func.count(sa.case((_l.lock_until > bindparam("now"), 1))).label("locked"),
+    ).select_from(schema.lanes)
+)
+_FREEZES = Statement(sa.select(sa.func.count().label("n")).where(_f.until > bindparam("now")))
+_SCHEMA = Statement(sa.select(sa.column("version_num")).select_from(sa.table("alembic_version")))
 _FEW_FILES = 1000
 """Fewer free inodes are low: a run makes tens of them, a checkout as many as the repository has files."""
 _m = schema.meta
@@ -106,6 +122,7 @@ class System:
         gauges: Mapping[str, Gauge],
         signs: Mapping[str, Sign] | None = None,
         anchors: Anchors | None = None,
+        bus: Bus | None = None,
     ) -> None:
         self._databases = {"state": state, "logs": logs}
         self._state = state
@@ -116,6 +133,7 @@ class System:
         self._gauges = gauges
         self._signs = signs or {}
         self._anchors = anchors or Anchors()
+        self._bus = bus or Bus()
         self.lag = lag
         self._started = clock.monotonic()
         self._tried = clock.monotonic()
@@ -168,14 +186,14 @@ class System:
     async def diagnostics(self, principal: Principal) -> dict[str, Any]:
         """Everything an administrator asks first, as JSON values. Times are seconds, sizes bytes."""
         self._access.require(principal, Action.SYSTEM_READ)
-        rows, head = await self._state.read(_count)
+        now = self._clock.micros()
+        found = await self._state.read(lambda tx: _look(tx, now, self._bus.published))
         usage = shutil.disk_usage(self._home.path)
         return {
             "versions": _versions(),
             "uptime": round(self._clock.monotonic() - self._started, 3),
             "databases": {name: await _database(database) for name, database in self._databases.items()},
-            "rows": rows,
-            "ledger": {"seq": head.seq, "hash": head.hash},
+            **found,
             "disk": {"free": usage.free, "total": usage.total},
             "loop_lag": {"last": self.lag.last, "median": self.lag.median, "worst": self.lag.worst},
             "process": {
@@ -193,9 +211,42 @@ def _leave_a_mark(tx: Tx, now: str) -> None:
         tx.run(_FIRST_TRIED, now=now)
 
 
-def _count(tx: Tx) -> tuple[dict[str, int], ledger.Head]:
-    rows = {name: int((tx.one(statement) or {"n": 0})["n"]) for name, statement in _COUNTS.items()}
-    return rows, ledger.head(tx)
+def _look(tx: Tx, now: int, published: int) -> dict[str, Any]:
+    """What the tables say at `now`; entries up to `published` were handed to who listens."""
+    return {
+        "migration": _one(tx, _SCHEMA)["version_num"],
+        "rows": {name: _one(tx, statement)["n"] for name, statement in _COUNTS.items()},
+        "ledger": _ledger(tx, now, published),
+        "queue": _queue(tx, now),
+        "lanes": {**_one(tx, _LANES, now=now), "freezes": _one(tx, _FREEZES, now=now)["n"]},
+    }
+
+
+def _ledger(tx: Tx, now: int, published: int) -> dict[str, Any]:
+    """How far it reaches, and how far behind those are who are told of it: entries, and seconds of the first.
+
+    A server that was not told of any since it started is behind by none.
+    """
+    head = ledger.head(tx)
+    behind = max(0, head.seq - published) if published else 0
+    waiting = ledger.after(tx, published, 1) if behind else []
+    age = _seconds(now, waiting[0].at) if waiting else 0.0
+    return {"seq": head.seq, "hash": head.hash, "behind": behind, "behind_age": age}
+
+
+def _queue(tx: Tx, now: int) -> dict[str, Any]:
+    row = _one(tx, _QUEUE)
+    oldest = row["oldest"]
+    return {"waiting": row["waiting"], "oldest_age": 0.0 if oldest is None else _seconds(now, oldest)}
+
+
+def _seconds(now: int, since: int) -> float:
+    return round(max(0, now - since) / 1_000_000, 3)
+
+
+def _one(tx: Tx, statement: Statement, **values: object) -> Row:
+    """The row of a statement that always has one: a count, or the revision of a database of ours."""
+    return tx.one(statement, **values) or {}
 
 
 async def _database(database: Database) -> dict[str, Any]:

@@ -391,6 +391,15 @@ class Logging(Section):
     """Writes a line for each request too: its method, route, status, time, principal and client address."""
 
 
+class Tracing(Section):
+    """OpenTelemetry's traces of requests, writes and runs."""
+
+    endpoint: str | None = Field(None, pattern=r"^https?://[^\s?#@]+[^\s/?#@]$")
+    """Collector that takes them over OTLP/HTTP, such as `http://127.0.0.1:4318`; needs `dg[tracing]`."""
+    sample: float = Field(1.0, ge=0, le=1)
+    """Share of the traces that begin here which are kept; one that a caller began is kept as that says."""
+
+
 class Settings(Section):
     """Every setting of a server. `home` comes from `--home` or `DG_HOME`, everything else from the tables."""
 
@@ -413,6 +422,7 @@ class Settings(Section):
     health: Health = Health()
     secrets: Secrets = Secrets()
     logging: Logging = Logging()
+    tracing: Tracing = Tracing()
 
     @property
     def secrets_file(self) -> Path:

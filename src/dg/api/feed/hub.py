@@ -123,12 +123,12 @@ class Hub:
             client.transport.write(data)
 
     def _cut(self, client: Client) -> None:
-        self._metrics.ws_aborted.inc()
+        self._metrics.cut_off()
         client.transport.abort()
         self.leave(client)
 
     def _count(self) -> None:
-        self._metrics.ws_clients.set(sum(map(len, self._audiences.values())))
+        self._metrics.sockets.clients = sum(map(len, self._audiences.values()))
 
 
 @lru_cache(maxsize=256)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from dg.core import tracing
 from dg.core.clock import Clock
 from dg.core.database.transactions import Publish, Seal, Tx
 
@@ -77,8 +78,9 @@ class Database(ABC):
         Raises Unavailable when the database itself refuses (disk full, I/O error, locked).
         """
         future: asyncio.Future[T] = asyncio.get_running_loop().create_future()
-        self._units.put_nowait(Unit(fn, future))
-        return await future
+        with tracing.span("write", {"code.function.name": getattr(fn, "__qualname__", "")}):
+            self._units.put_nowait(Unit(fn, future))
+            return await future
 
     @abstractmethod
     async def read(self, fn: Callable[[Tx], T]) -> T:

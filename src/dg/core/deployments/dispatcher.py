@@ -12,6 +12,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from dg.core import tracing
 from dg.core.database import Row, Tx
 from dg.core.deployments import abandoned, confinement, endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.endings import Ending
@@ -177,7 +178,8 @@ class Dispatcher:
 
     async def _drive(self, deployment: Deployment, *, fresh: bool) -> None:
         try:
-            await self._drive_to_its_end(deployment, fresh=fresh)
+            with tracing.span("run", _traced(deployment, fresh=fresh)):
+                await self._drive_to_its_end(deployment, fresh=fresh)
         except Lost:
             log.warning("deployment %s is not followed any more: taken over or abandoned", deployment.id)
         finally:
@@ -265,7 +267,7 @@ class Dispatcher:
             "area": None if area is None else str(area),
             "limits_required": parts.settings.runner.limits == "required",
             "grace": plan.defaults.grace,
-            "env": environment | pipeline.variables(plan, inputs),
+            "env": environment | pipeline.variables(plan, inputs) | _trace(),
             "limits": {
                 "line_bytes": limits.line_bytes,
                 "head_bytes": limits.head_bytes,
@@ -389,6 +391,7 @@ class Dispatcher:
             lambda tx, current: endings.conclude(tx, current, ending, parts.clock.micros(), rollback_id),
         )
         self._starts.pop(ended.id, None)
+        tracing.note("dg.status", ended.status)
 
     async def _write(
         self, deployment: Deployment, work: Callable[[Tx, Deployment], Deployment]
@@ -402,6 +405,23 @@ class Dispatcher:
             return work(tx, current)
 
         return await self._parts.db.write(fenced)
+
+
+def _traced(deployment: Deployment, *, fresh: bool) -> dict[str, tracing.Value]:
+    """What the span of a run says of it. One that outlives a server has a span under each that follows it."""
+    return {
+        "dg.deployment": deployment.id,
+        "dg.service": deployment.service,
+        "deployment.environment.name": deployment.environment,
+        "dg.kind": deployment.kind,
+        "dg.taken_over": not fresh,
+    }
+
+
+def _trace() -> dict[str, str]:
+    """The variable by which a step's own spans come below those of its run."""
+    parent = tracing.traceparent()
+    return {"TRACEPARENT": parent} if parent else {}
 
 
 def _candidates(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from dg.api import contract
 from dg.api.contract import Document
-from dg.api.docs import postman, reference, sdk
+from dg.api.docs import actions, postman, reference, sdk
 from dg.api.docs.joined import join
 from dg.cli.config import reference_page
 
@@ -26,6 +26,7 @@ TYPES = "sdks/typescript/src/schema.ts"
 Documents = Mapping[str, Document]
 
 MADE: Mapping[str, Callable[[Documents], str]] = {
+    "docs/actions.md": actions.page,
     "docs/api.md": reference.page,
     "docs/settings.md": lambda documents: reference_page(),
     "sdks/postman/collection.json": postman.collection,

@@ -16,7 +16,7 @@ HEAD = """\
 # API reference
 
 Made from the contracts by `bin/generate`; `dg contracts docs` prints it. The same is at `/docs` on a server,
-with a form that sends each operation.
+with a form that sends each operation; [integration.md](integration.md) shows how they go together.
 
 Paths stand below `{prefix}`. An operation needs a token (`Authorization: Bearer …`) unless everyone may; the
 rate is the class of [limits.md](limits.md) that it counts in. Each operation takes `Accept-Version`

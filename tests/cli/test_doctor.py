@@ -245,3 +245,19 @@ def test_a_clock_behind_the_ledger_is_named(tmp_path: Path) -> None:
 
 def test_the_kernel_says_whether_the_clock_is_kept() -> None:
     assert surroundings.clock_state() in range(6)
+
+
+def test_a_webhook_whose_secret_cannot_be_used_is_found(tmp_path: Path) -> None:
+    sources = {
+        "forge": {"kind": "generic", "secret_env": "FORGE"},
+        "github": {"kind": "github", "secret_file": "github.secret"},
+    }
+    settings = Settings.model_validate({"home": tmp_path, "incoming": {"sources": sources}})
+    good, bad = doctor.incoming(settings, {"FORGE": "a secret that is long enough"})
+    assert (good.level, bad.level) == ("ok", "fail")
+    assert "/v1/incoming-webhooks/forge" in good.message
+    assert "[incoming.sources.github] cannot read its secret_file" in bad.message
+    (tmp_path / "github.secret").write_text("short")
+    (tmp_path / "github.secret").chmod(0o600)
+    short = list(doctor.incoming(settings, {}))[1]
+    assert "at least 16 characters" in short.message

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from dg.client.app import Client
-from dg.client.auth import Credentials, checked, find
+from dg.client.auth import Credentials, checked, checked_token, find
 from dg.client.errors import NoCredential, Unreachable
+from dg.core.access import keyform
 from dg.core.errors import Invalid
 
 LOCAL = "http://127.0.0.1:8470"
@@ -138,3 +139,11 @@ def test_what_cannot_be_a_token_is_refused(token: str) -> None:
 
 def test_credentials_do_not_show_the_token() -> None:
     assert "hush" not in repr(Credentials(LOCAL, "hush"))
+
+
+def test_a_mistyped_key_is_told_before_it_is_sent() -> None:
+    key = keyform.make(None, lambda size: bytes(range(size)))
+    assert checked_token(f" {key}\n") == key
+    for wrong in (key[:-1], key.replace("dgk_all", "dgk_prod"), key[:20] + "-" + key[21:]):
+        with pytest.raises(NoCredential, match="mistyped"):
+            checked_token(wrong)

@@ -57,6 +57,7 @@ export const OPERATIONS = {
   listTokens: { method: "GET", path: "/tokens", keyed: false },
   createToken: { method: "POST", path: "/tokens", keyed: true },
   revokeToken: { method: "DELETE", path: "/tokens/{id}", keyed: false },
+  receiveNotice: { method: "POST", path: "/incoming-webhooks/{source}", keyed: false },
   whoami: { method: "GET", path: "/whoami", keyed: false },
   listVersions: { method: "GET", path: "/versions", keyed: false },
   listLimits: { method: "GET", path: "/limits", keyed: false },

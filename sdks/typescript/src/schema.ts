@@ -1367,6 +1367,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/incoming-webhooks/{source}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description A source of the server's settings, `incoming.sources`.
+                 * @example github
+                 */
+                source: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Report a push, a tag or a release
+         * @description For GitHub, GitLab and whoever signs as dg does. The signature in the headers is held against the bytes of the body before anything reads them; a source that is not known and a signature that does not fit get the same 401. The same report again is accepted and has no second effect. Where a pipeline of this repository says so (`[[on]]`), deployments are asked for after the answer; the event `notice.handled` says which, and what was refused.
+         */
+        post: operations["receiveNotice"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/whoami": {
         parameters: {
             query?: never;
@@ -2730,7 +2762,7 @@ export interface components {
         /** @enum {string} */
         PrincipalKind: "person" | "service" | "system";
         /** @enum {string} */
-        AuthMethod: "token" | "key" | "session" | "clerk" | "local" | "system";
+        AuthMethod: "token" | "key" | "session" | "clerk" | "webhook" | "local" | "system";
         /** @enum {string} */
         HealthState: "ok" | "degraded";
         /** @enum {string} */
@@ -2890,6 +2922,15 @@ export interface components {
             sunset: string;
             /** @description The path of what to use instead. */
             successor?: string;
+        };
+        NoticeAccepted: {
+            /**
+             * Format: uuid
+             * @description What events call it; left out for a report that nobody deploys for.
+             */
+            id?: string;
+            /** @description Whether it was taken in before, so that this one has no effect. */
+            repeated: boolean;
         };
         Versions: {
             current: components["schemas"]["ApiVersion"];
@@ -5601,6 +5642,58 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    receiveNotice: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description A source of the server's settings, `incoming.sources`.
+                 * @example github
+                 */
+                source: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "event": "push",
+                 *       "repository": "https://git.example.com/shop/web.git",
+                 *       "ref": "main",
+                 *       "commit": "9f1c2ab0c4d5e6f708192a3b4c5d6e7f80912a3b"
+                 *     }
+                 */
+                "application/json": Record<string, never>;
+            };
+        };
+        responses: {
+            /** @description It was taken in */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NoticeAccepted"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

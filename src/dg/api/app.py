@@ -26,7 +26,7 @@ from dg.api import (
 )
 from dg.api.call import Call, Handler, Lingering, wanted
 from dg.api.contract import ContractError, Document, Operation
-from dg.api.deployments import deployments, figures, lanes, pipelines
+from dg.api.deployments import deployments, figures, lanes, notices, pipelines
 from dg.api.docs import pages as docs
 from dg.api.exchange import Exchange, RequestIds
 from dg.api.feed import socket, stream
@@ -57,6 +57,7 @@ HANDLERS: Mapping[str, Handler] = {
     **figures.HANDLERS,
     **keys.HANDLERS,
     **access.HANDLERS,
+    **notices.HANDLERS,
     **platform.HANDLERS,
 }
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")
@@ -223,7 +224,9 @@ class App:
         principal = await self._identify(exchange, operation, headers, peer)
         exchange.added += await sightings.answer_headers(self._core.feed, principal, headers)
         arguments = operation.arguments(values, request.query(scope), headers)
-        content = await body.checked(operation, receive, headers, self._settings.server, self._lingering)
+        sent = (receive, headers, self._settings.server, self._lingering)
+        raw = await body.signed(*sent) if operation.raw else b""
+        content = {} if operation.raw else await body.checked(operation, *sent)
         wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], content)
         call = Call(
             core=self._core,
@@ -238,6 +241,7 @@ class App:
             method=scope["method"],
             body=content,
             once=wish,
+            raw=raw,
         )
         handler = self._handlers[operation.id]
         if wish is None:
@@ -262,7 +266,7 @@ class App:
         address = self._peers.counted(peer.address)
         if operation.security == "none":
             exchange.spent(self._limits.spend(operation.rate, address))
-            return auth.NOBODY
+            return await auth.identify(self._core, "none", headers, peer, exchange.request_id)
         credential = headers.get("authorization", "")
         exchange.spent(self._limits.check_failures(address, credential))
         try:

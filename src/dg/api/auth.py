@@ -33,11 +33,11 @@ async def identify(
     request_id: str = "",
 ) -> Principal:
     """Who is asking. Raises Unauthenticated when the operation needs to know and cannot."""
+    origin = Origin(address=peer.address if peer else "", request_id=request_id)
     if security == "none":
-        return NOBODY
+        return NOBODY.model_copy(update={"origin": origin})
     if security == "optional" and "authorization" not in headers and is_local(headers, peer):
         return MONITOR
-    origin = Origin(address=peer.address if peer else "", request_id=request_id)
     return await core.access.authenticate(bearer(headers.get("authorization", "")), origin)
 
 

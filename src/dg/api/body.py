@@ -28,13 +28,18 @@ async def checked(
     content = await read(receive, headers, limits, lingering)
     if not content and not operation.body_required:
         return {}
-    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
-    if media_type != json.MEDIA_TYPE:
-        raise errors.UnsupportedMedia(f"send the body as {json.MEDIA_TYPE}, and say so in Content-Type")
+    _check_media_type(headers)
     value = json.read(content)
     operation.check_body(value)
     found: Mapping[str, Any] = value
     return found
+
+
+async def signed(receive: Receive, headers: Mapping[str, str], limits: Server, lingering: Lingering) -> bytes:
+    """The very bytes of a body that somebody signed. Raises what `read` does, and UnsupportedMedia."""
+    content = await read(receive, headers, limits, lingering)
+    _check_media_type(headers)
+    return content
 
 
 async def read(receive: Receive, headers: Mapping[str, str], limits: Server, lingering: Lingering) -> bytes:
@@ -62,3 +67,9 @@ async def read(receive: Receive, headers: Mapping[str, str], limits: Server, lin
         if lingering.stopping:
             raise Unavailable("the server stops; send the request again", reason="stopping") from None
         raise errors.TooSlow(f"the body did not arrive within {seconds:g} seconds") from None
+
+
+def _check_media_type(headers: Mapping[str, str]) -> None:
+    media_type = headers.get("content-type", "").split(";")[0].strip().lower()
+    if media_type != json.MEDIA_TYPE:
+        raise errors.UnsupportedMedia(f"send the body as {json.MEDIA_TYPE}, and say so in Content-Type")

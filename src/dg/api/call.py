@@ -69,6 +69,7 @@ class Call:
     method: str
     body: Mapping[str, Any] = field(default_factory=dict)
     once: Once | None = None
+    raw: bytes = b""
 
     def wants(self, media_type: str) -> bool:
         """True when the caller names `media_type` in Accept before any other that the operation gives."""

@@ -120,6 +120,8 @@ class Operation:
     streams: bool
     """Whether it can answer with a stream that stays open."""
     deprecation: Deprecation | None
+    raw: bool = False
+    """Whether its handler gets the very bytes of the body, unread: they are signed."""
 
     @property
     def prefix(self) -> str:
@@ -228,6 +230,7 @@ def _operation(document: Document, path: str, method: str, item: Mapping[str, An
         rate=declared.get("x-rate-class") or _rate(method, security),
         streams="text/event-stream" in declared["responses"].get("200", {}).get("content", {}),
         deprecation=ending,
+        raw=body.get("x-raw", False),
     )
 
 

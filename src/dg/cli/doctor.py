@@ -111,6 +111,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield from surroundings.service(settings)
     yield from confinement(settings.runner)
     yield from sources(settings, invocation.environ)
+    yield from incoming(settings, invocation.environ)
 
 
 def python(version: tuple[int, ...]) -> Finding:
@@ -269,6 +270,17 @@ def sources(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]
             yield Finding("git source", "ok", f"{name} can be used; try it: dg pipeline source SERVICE")
         else:
             yield Finding("git source", "fail", problem, "see docs/private-git.md")
+
+
+def incoming(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    """Whether the secrets of webhooks that come in can be used."""
+    from dg.core.deployments.notices.secrets import NoticeSecrets
+
+    for name, problem in NoticeSecrets(settings.incoming.sources, settings.home, environ).problems():
+        if problem is None:
+            yield Finding("webhook", "ok", f"{name} may report at /v1/incoming-webhooks/{name}")
+        else:
+            yield Finding("webhook", "fail", problem, "see docs/incoming-webhooks.md")
 
 
 def _private(path: Path) -> Finding:

@@ -12,6 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dg.client.errors import NoCredential, Unreachable
+from dg.core.access import keyform
 from dg.core.errors import Invalid
 
 SERVER_FILE = "server.json"
@@ -83,6 +84,8 @@ def checked_token(token: str) -> str:
     token = token.strip()
     if not token.isascii() or not token.isprintable() or " " in token or not token:
         raise NoCredential("the token is not one: it holds spaces or characters that no token has")
+    if token.startswith(keyform.PREFIX) and not keyform.is_sound(token):
+        raise NoCredential("the API key is mistyped or cut off: its last characters do not fit the others")
     return token
 
 

@@ -26,12 +26,22 @@ from dg.core.deployments.drivers import Runners
 from dg.core.deployments.gates.demands import Demands, of_all
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
+from dg.core.deployments.notices.secrets import NoticeSecrets
+from dg.core.deployments.notices.secrets import hidden_variables as hidden_by_notices
 from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.quota import LogQuota
 from dg.core.deployments.receipt import fingerprint
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.deployments.secrets import FileSecrets, Secrets
-from dg.core.deployments.service import Approvals, Deployments, Figures, Lanes, Pipelines, Recovery
+from dg.core.deployments.service import (
+    Approvals,
+    Deployments,
+    Figures,
+    Lanes,
+    Notices,
+    Pipelines,
+    Recovery,
+)
 from dg.core.deployments.sources import Sources, hidden_variables
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
@@ -61,6 +71,7 @@ class Core:
     recovery: Recovery
     lanes: Lanes
     pipelines: Pipelines
+    notices: Notices
     figures: Figures
     access: Access
     tokens: Tokens
@@ -170,7 +181,7 @@ async def open_core(
             settings.runner.kill_grace,
             settings.runner.area,
         )
-        hidden = hidden_variables(settings.git.sources)
+        hidden = hidden_variables(settings.git.sources) | hidden_by_notices(settings.incoming.sources)
         parts = Parts(
             settings=settings,
             db=state,
@@ -190,6 +201,14 @@ async def open_core(
         # Ends before the databases close: what follows runs writes until its last moment.
         work = await stack.enter_async_context(open_tasks())
         dispatcher = Dispatcher(parts, runners, work)
+        deployments, pipelines = Deployments(parts, dispatcher), Pipelines(parts)
+        notices = Notices(
+            parts,
+            NoticeSecrets(settings.incoming.sources, home.path, environ),
+            deployments,
+            pipelines,
+            work,
+        )
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
         gauges: dict[str, Gauge] = {"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures}
@@ -214,6 +233,7 @@ async def open_core(
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *_house_jobs(settings, home, entrance, feed),
+                Job("notices.handle", Every(_LOOK), notices.handle),
             )
             scheduler = await stack.enter_async_context(
                 open_scheduler(listed, db=state, clock=clock, tasks=work)
@@ -223,11 +243,12 @@ async def open_core(
             work.spawn("dispatcher", dispatcher.run())
         yield Core(
             settings=settings,
-            deployments=Deployments(parts, dispatcher),
+            deployments=deployments,
             approvals=Approvals(parts, dispatcher),
             recovery=Recovery(parts, dispatcher),
             lanes=Lanes(parts, dispatcher),
-            pipelines=Pipelines(parts),
+            pipelines=pipelines,
+            notices=notices,
             figures=Figures(parts),
             access=access,
             tokens=entrance.tokens,

@@ -430,6 +430,31 @@ class AuthenticationFailed(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NoticeReceived(Fact):
+    """A repository's host reported `what` (push, tag, release) of a branch or tag, and proved itself."""
+
+    about: ClassVar[str] = "notice"
+
+    notice: str
+    source: str
+    what: str
+    ref: str
+    commit: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoticeHandled(Fact):
+    """What came of a notice: the deployments that were asked for, and a sentence for each refused one."""
+
+    about: ClassVar[str] = "notice"
+
+    notice: str
+    source: str
+    deployments: list[str]
+    refusals: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ServerStarted(Fact):
     """A dg server opened this home."""
 

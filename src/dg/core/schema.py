@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0010"
+STATE_HEAD = "0011"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -142,6 +142,24 @@ bindings = sa.Table(
     _int("expires_at", null=True),
     _int("revoked_at", null=True),
     sa.Index("bindings_subject", "subject"),
+)
+
+notices = sa.Table(
+    "notices",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("source"),
+    _text("delivery", null=True),
+    _text("digest", null=True),
+    _text("event"),
+    _text("ref"),
+    _text("commit_sha", null=True),
+    _text("addresses"),
+    _int("received_at"),
+    _int("handled_at", null=True),
+    sa.Index("notices_delivery", "source", "delivery", unique=True),
+    sa.Index("notices_digest", "source", "digest", unique=True),
+    sa.Index("notices_handled", "handled_at"),
 )
 
 deployments = sa.Table(

@@ -345,6 +345,39 @@ class Limits(Section):
     are looked at."""
 
 
+class IncomingSource(Section):
+    """One host of repositories that reports pushes and releases. Relative paths are below the home."""
+
+    kind: Literal["github", "gitlab", "generic"]
+    """How it signs, and in whose words it reports."""
+    secret_file: FilePath | None = None
+    """A file of mode 0600 that holds the secret; a second line is accepted too, while it is exchanged."""
+    secret_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment that holds the secret; steps never see it."""
+    services: tuple[str, ...] = ()
+    """The only services that it may ask deployments for; all of them when left out."""
+    environments: tuple[Literal["development", "staging", "production"], ...] = ()
+    """The only environments that it may ask deployments to; all of them when left out."""
+
+
+def _check_incoming(sources: Mapping[str, IncomingSource]) -> Mapping[str, IncomingSource]:
+    for name, source in sources.items():
+        if not re.fullmatch(r"[a-z][a-z0-9-]{0,62}", name):
+            raise ValueError(f'"{name}" is no name of a source: lower case letters, digits and dashes')
+        if (source.secret_file is None) == (source.secret_env is None):
+            raise ValueError(f'"{name}" needs exactly one of secret_file and secret_env')
+    return sources
+
+
+class Incoming(Section):
+    """Webhooks that come in."""
+
+    sources: Annotated[Tables[IncomingSource], AfterValidator(_check_incoming)] = Field({})
+    """Who may report pushes and releases, a table for each: see `docs/incoming-webhooks.md`."""
+    tolerance: Duration = 300.0
+    """How far the time that a sender signs may be from the server's."""
+
+
 class Retention(Section):
     """How long things are kept, and how often what is too old is removed."""
 
@@ -358,6 +391,8 @@ class Retention(Section):
     """Records of which server did which scheduled work."""
     idempotency: Duration = 86400.0
     """Answers kept for repeated requests."""
+    notices: Duration = 90 * 86400.0
+    """What webhooks that came in are known by, when they are sent again."""
     interval: Duration = 3600.0
     """Time between two clean-ups."""
 
@@ -417,6 +452,7 @@ class Settings(Section):
     api: Api = Api()
     outbound: Outbound = Outbound()
     limits: Limits = Limits()
+    incoming: Incoming = Incoming()
     retention: Retention = Retention()
     ledger: Ledger = Ledger()
     health: Health = Health()

@@ -177,7 +177,7 @@ class Origin(BaseModel):
 NOWHERE = Origin()
 """Where dg's own work comes from, and what was not told."""
 
-Method = Literal["token", "key", "session", "clerk", "local", "system"]
+Method = Literal["token", "key", "session", "clerk", "webhook", "local", "system"]
 """How somebody proved who they are."""
 
 

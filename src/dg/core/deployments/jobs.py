@@ -11,6 +11,7 @@ from dg.core.database import Tx
 from dg.core.deployments import lifecycle, logs, store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.models import Status
+from dg.core.deployments.notices import store as notices
 from dg.core.deployments.parts import Parts, Runners
 from dg.core.deployments.quota import LogQuota
 from dg.core.jobs import Every, Job, prune_ticks
@@ -92,6 +93,7 @@ class _Retention:
 
         def prune(tx: Tx) -> None:
             removed["idempotency_keys"] = idempotency.prune(tx, now - int(keep.idempotency * _SECOND))
+            removed["notices"] = notices.prune(tx, now - int(keep.notices * _SECOND))
             removed["ticks"] = prune_ticks(tx, now - int(keep.ticks * _SECOND))
             counted = {name: count for name, count in removed.items() if count}
             if counted:

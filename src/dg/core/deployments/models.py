@@ -44,6 +44,10 @@ class Reason(StrEnum):
     VERIFY_FAILED = "verify_failed"
 
 
+Happening = Literal["push", "tag", "release"]
+"""What the host of a repository reports of a branch or tag."""
+
+
 class Kind(StrEnum):
     """What a deployment is for. A redeploy puts the content that already runs there once more."""
 

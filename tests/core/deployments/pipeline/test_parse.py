@@ -303,3 +303,27 @@ def toml(value: object) -> str:
 def test_a_snapshot_is_known_by_the_hash_of_its_bytes() -> None:
     assert sha256("é") == hashlib.sha256("é".encode()).hexdigest()
     assert sha256(FULL) != sha256(FULL + "\n")
+
+
+def test_rules_say_for_which_reports_there_are_deployments() -> None:
+    rule = '[[on]]\nevent = "tag"\nref = "v*"\nenvironment = "staging"\n'
+    (found,) = parse(with_run(after=rule)).triggers
+    assert (found.event, found.ref, found.environment) == ("tag", "v*", Environment.STAGING)
+    assert parse(with_run()).triggers == ()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("event", "merge"),
+        ("ref", ""),
+        ("ref", "-x"),
+        ("ref", "a b"),
+        ("ref", "[ab]"),
+        ("environment", "live"),
+    ],
+)
+def test_a_rule_that_fits_nothing_is_named(key: str, value: str) -> None:
+    rule = {"event": "push", "ref": "main", "environment": "staging", key: value}
+    text = "[[on]]\n" + "".join(f'{name} = "{said}"\n' for name, said in rule.items())
+    assert f"on[0].{key}" in errors_of(with_run(after=text))

@@ -73,9 +73,13 @@ class Access:
                         found = await authenticator.principal(credential, origin)
                         return (await self.rights()).complete(found, self._clock.micros())
             raise refusal()
-        except Unauthenticated:
-            self._denied(Denial())
-            raise
+        except Unauthenticated as problem:
+            raise self.unproved(problem, origin) from None
+
+    def unproved(self, problem: Unauthenticated, origin: Origin) -> Unauthenticated:
+        """Count that somebody at `origin` proved nothing; gives back `problem`, to be raised."""
+        self._denied(Denial())
+        return problem
 
     async def rights(self) -> Rights:
         """What roles mean now, and what is bound to whom."""

@@ -10,6 +10,7 @@ from dg.core.deployments.pipeline.models import (
     Rollback,
     Source,
     Step,
+    Trigger,
 )
 from dg.core.deployments.pipeline.parse import parse, sha256
 from dg.core.deployments.pipeline.plan import Inputs, PlannedStep, explain, render, variables
@@ -25,6 +26,7 @@ __all__ = [
     "Rollback",
     "Source",
     "Step",
+    "Trigger",
     "explain",
     "lint",
     "parse",

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, StrictBool, StrictI
 
 from dg.core.deployments.durations import Duration, DurationOrOff
 from dg.core.deployments.gates.demands import Demands
-from dg.core.deployments.models import Kind
+from dg.core.deployments.models import Happening, Kind
 from dg.core.deployments.pipeline import placeholders
 from dg.core.deployments.remotes import check_ref, check_url
 from dg.core.deployments.tables import Table
@@ -331,6 +331,22 @@ class Rollback(Table):
     lock_unknown: Duration = 86400.0
 
 
+class Trigger(Table):
+    """What the repository's host reports for which a deployment is asked: see docs/incoming-webhooks.md.
+
+    `ref` is the name of a branch (`push`) or tag (`tag`, `release`), in which `*` stands for any text.
+    """
+
+    event: Happening
+    ref: Annotated[
+        str,
+        _matching(
+            r"[A-Za-z0-9*][\w./*+-]{0,199}", 'must be the name of a branch or tag; "v*" is all from v on'
+        ),
+    ]
+    environment: Environment
+
+
 class EnvironmentTable(Demands):
     """One environment: what is demanded of a deployment there, beside what the environment itself demands,
     and what differs there: each key of `settings` is `{env.KEY}` in a template and `DG_ENV_KEY` to a step.
@@ -356,6 +372,7 @@ class Pipeline(Table):
     ]
     rollback: Rollback = Rollback()
     environments: Mapping[Environment, EnvironmentTable] = Field(default={}, alias="env")
+    triggers: Annotated[tuple[Trigger, ...], AfterValidator(_not_too_many), Field(alias="on")] = ()
 
     def running(self, kind: Kind) -> Sequence[Step]:
         """The steps that a deployment of this kind runs, in order."""

@@ -23,8 +23,8 @@ IN_THE_LOOP = 64 << 10
 LONGEST_WISH = 200
 """Characters of an Accept-Encoding that is read: browsers send some twenty."""
 LEVEL = {"gzip": 5, "zstd": 3}
-TEXTS = ("text/", "application/json", "application/yaml", "application/x-pem-file", "image/svg+xml")
-STREAM = "text/event-stream"
+TEXTS = (b"text/", b"application/json", b"application/yaml", b"application/x-pem-file", b"image/svg+xml")
+STREAM = b"text/event-stream"
 
 Compress = Callable[[bytes], bytes]
 
@@ -79,15 +79,14 @@ def _weighed(item: str) -> tuple[str, float]:
     return name.strip(), weight if 0 <= weight <= 1 else 0.0
 
 
-def worth_it(start: Message) -> bool:
-    """Whether the answer that begins so is a whole text, large enough, as it was written."""
-    fields = {name: value.decode("latin-1") for name, value in start["headers"]}
-    length = fields.get(b"content-length", "")
-    kind = fields.get(b"content-type", "")
+def worth_it(status: int, own: Fields) -> bool:
+    """Whether an answer with these headers of its own is a whole text, large enough, as it was written."""
+    if status != 200:
+        return False
+    fields = dict(own)
+    kind = fields.get(b"content-type", b"")
     return (
-        start["status"] == 200
-        and length.isdecimal()
-        and int(length) >= SMALLEST
+        int(fields.get(b"content-length", b"0")) >= SMALLEST
         and b"content-encoding" not in fields
         and kind.startswith(TEXTS)
         and not kind.startswith(STREAM)
@@ -95,40 +94,31 @@ def worth_it(start: Message) -> bool:
 
 
 class Compressor:
-    """The `send` of one answer that is worth it: keeps its start until the whole body is there."""
+    """The `send` of one answer: keeps its start until the whole body is there."""
 
-    def __init__(self, send: Send, coding: str | None) -> None:
+    def __init__(self, send: Send, coding: str) -> None:
         self._send = send
         self._coding = coding
-        self._start: Message | None = None
+        self._start: Message = {}
         self._parts: list[bytes] = []
 
     async def send(self, message: Message) -> None:
-        """ASGI's `send`. Whether compressed or not, caches are told what it depended on."""
-        if message["type"] == "http.response.start" and worth_it(message):
-            message["headers"] = [*message["headers"], (b"vary", b"accept-encoding")]
-            if self._coding is not None:
-                self._start = message
-                return
-        elif self._start is not None:
-            self._parts.append(message.get("body", b""))
-            if not message.get("more_body", False):
-                await self._finish(self._start)
+        """ASGI's `send`."""
+        if message["type"] == "http.response.start":
+            self._start = message
             return
-        await self._send(message)
+        self._parts.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            await self._finish(b"".join(self._parts))
 
-    async def _finish(self, start: Message) -> None:
-        content = b"".join(self._parts)
-        compress = codings()[self._coding or "gzip"]
+    async def _finish(self, content: bytes) -> None:
+        compress = codings()[self._coding]
         if len(content) <= IN_THE_LOOP:
             smaller = compress(content)
         else:
             smaller = await asyncio.get_running_loop().run_in_executor(None, compress, content)
-        start["headers"] = self._fields(start["headers"], len(smaller))
-        await self._send(start)
+        length = (b"content-length", b"%d" % len(smaller))
+        kept = [field for field in self._start["headers"] if field[0] != b"content-length"]
+        self._start["headers"] = [*kept, length, (b"content-encoding", self._coding.encode())]
+        await self._send(self._start)
         await self._send({"type": "http.response.body", "body": smaller})
-
-    def _fields(self, fields: Fields, length: int) -> Fields:
-        changed = {b"content-length": str(length).encode()}
-        found = [(name, changed.get(name, value)) for name, value in fields]
-        return [*found, (b"content-encoding", str(self._coding).encode())]

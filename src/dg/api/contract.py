@@ -9,6 +9,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any, Literal, cast
 
@@ -123,10 +124,21 @@ class Operation:
     raw: bool = False
     """Whether its handler gets the very bytes of the body, unread: they are signed."""
 
-    @property
+    @cached_property
     def prefix(self) -> str:
         """What its path stands below."""
         return f"/v{versions.major(self.version)}"
+
+    @cached_property
+    def template(self) -> str:
+        """Its whole path, with names in braces."""
+        return self.prefix + self.path
+
+    @cached_property
+    def notices(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Headers of each of its answers: the version, and that it is going to end."""
+        ending = self.deprecation.headers() if self.deprecation else ()
+        return ((b"api-version", self.version.encode()), *ending)
 
     def arguments(
         self, path: Mapping[str, str], query: Mapping[str, str], headers: Mapping[str, str]

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from starlette.types import Message, Scope, Send
 
-from dg.api import headers
-from dg.api.compression import Compressor, chosen
+from dg.api import compression, headers
 from dg.api.metrics import UNROUTED
 
 if TYPE_CHECKING:
@@ -47,18 +46,19 @@ class Exchange:
         self.principal = ""
         """The id of who is asking, as soon as that is known."""
         self.status = 0
+        self.notices: Iterable[tuple[bytes, bytes]] = ()
+        """What each answer of the operation says."""
         self.added: headers.Fields = [(b"x-request-id", request_id.encode())]
         """Headers of the answer, whatever it is."""
+        self._accepted = accepted
         self._secure = scope["scheme"] == "https"
-        self._send = _way_out(self.method, send, accepted)
+        self._send = _without_body(send) if self.method == "HEAD" else send
 
     def means(self, operation: Operation) -> None:
         """Note which operation the request means."""
         self.route = operation.id
-        self.template = operation.prefix + operation.path
-        self.added.append((headers.VERSION, operation.version.encode()))
-        if operation.deprecation:
-            self.added += operation.deprecation.headers()
+        self.template = operation.template
+        self.notices = operation.notices
 
     def spent(self, spent: Spent | None) -> None:
         """Say in the answer where the caller stands. Raises TooMany for a request that is one too many."""
@@ -70,18 +70,17 @@ class Exchange:
     async def send(self, message: Message) -> None:
         """The ASGI `send` of the answer."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
-            message["headers"] = headers.finished([*message["headers"], *self.added], secure=self._secure)
+            self._begin(message)
         await self._send(message)
 
-
-def _way_out(method: str, send: Send, accepted: str) -> Send:
-    """What an answer passes on its way: what it is to GET made smaller, and for HEAD left out."""
-    if method == "GET":
-        return Compressor(send, chosen(accepted)).send
-    if method == "HEAD":
-        return Compressor(_without_body(send), chosen(accepted)).send
-    return send
+    def _begin(self, start: Message) -> None:
+        self.status = start["status"]
+        own = start["headers"]
+        start["headers"] = headers.finished((*own, *self.notices), secure=self._secure) + self.added
+        if self.method in ("GET", "HEAD") and compression.worth_it(self.status, own):
+            start["headers"].append((b"vary", b"accept-encoding"))
+            if coding := compression.chosen(self._accepted):
+                self._send = compression.Compressor(self._send, coding).send
 
 
 def _without_body(send: Send) -> Send:

@@ -8,13 +8,12 @@ from dg.api.versions import CURRENT
 
 Fields = list[tuple[bytes, bytes]]
 
-VERSION = b"api-version"
 NO_FRAMES = b"default-src 'none'; frame-ancestors 'none'"
 """An answer of data is no page: nothing in it may load or run, and nobody may frame it."""
 YEAR = 365 * 86400
 
 UNLESS_SAID: Fields = [
-    (VERSION, CURRENT.encode()),
+    (b"api-version", CURRENT.encode()),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
     (b"cache-control", b"no-store"),

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from dg.api.contract import Operation
     from dg.core.clock import Clock
     from dg.settings.tree import Limits as Settings
+    from dg.settings.units import Rate
 
 OPEN, FAILED, STREAM = "open", "failed", "stream"
 BY_ADDRESS = (OPEN, "login", FAILED)
@@ -42,24 +43,55 @@ class Standing(NamedTuple):
 
 
 class Spent(NamedTuple):
-    """What one request cost: where its caller stands now, and the headers that say so."""
+    """What one request cost: the headers that say where its caller stands, and the no to one too many."""
 
-    standing: Standing
     headers: list[tuple[bytes, bytes]]
     refusal: TooMany | None
 
 
 class _Class:
-    def __init__(self, name: str, limit: int, window: float, meter: Meter) -> None:
+    """One class of requests, and all who send them."""
+
+    def __init__(self, name: str, rate: Rate) -> None:
         self.name = name
-        self.limit = limit
-        self.window = format_duration(window)
-        self.meter = meter
-        self.policy = [
-            (b"x-ratelimit-limit", b"%d" % limit),
+        self.limit = rate.limit
+        self.window = format_duration(rate.window)
+        self.meter = Meter(rate)
+        self._policy = (
+            (b"x-ratelimit-limit", b"%d" % rate.limit),
             (b"x-ratelimit-window", self.window.encode()),
-            (b"ratelimit-policy", f'"{name}";q={limit};w={round(window)}'.encode()),
+            (b"ratelimit-policy", f'"{name}";q={rate.limit};w={round(rate.window)}'.encode()),
+        )
+        self._left = f'"{name}";r=%d;t=%d'.encode()
+
+    def standing(self, reading: Reading, now: int) -> Standing:
+        """A reading at `now`, microseconds since the epoch, for callers."""
+        return Standing(self.limit, reading.remaining, _reset(reading, now), self.window)
+
+    def headers(self, reading: Reading, now: int) -> list[tuple[bytes, bytes]]:
+        """The same as the answer's headers say it."""
+        return [
+            *self._policy,
+            (b"x-ratelimit-remaining", b"%d" % reading.remaining),
+            (b"x-ratelimit-reset", b"%d" % _reset(reading, now)),
+            (b"ratelimit", self._left % (reading.remaining, math.ceil(reading.full))),
         ]
+
+    def refusal(self, reading: Reading, now: int) -> TooMany:
+        """What the one too many is told."""
+        seconds = max(1, math.ceil(reading.wait))
+        what = "tries to prove who one is" if self.name == FAILED else f"{self.name} requests"
+        return TooMany(
+            f"too many {what}: {self.limit} in {self.window} may be sent (limits.{self.name}); "
+            f"try again in {seconds} s",
+            retry_after=seconds,
+            rate_class=self.name,
+            rate_limit=self.standing(reading, now)._asdict(),
+        )
+
+
+def _reset(reading: Reading, now: int) -> int:
+    return math.ceil(now / 1_000_000 + reading.full)
 
 
 class Limits:
@@ -72,7 +104,7 @@ class Limits:
         self._refused = refused
         self._clock = clock
         self._classes = {
-            name: _Class(name, rate.limit, rate.window, Meter(rate))
+            name: _Class(name, rate)
             for name in (*BY_ADDRESS, *BY_PRINCIPAL)
             if (rate := getattr(settings, name)) is not None
         }
@@ -92,7 +124,7 @@ class Limits:
         One that was good before always may: nobody's neighbour locks it out. Costs nothing.
         """
         counted = self._classes.get(FAILED)
-        if counted is None or address is None:
+        if counted is None or address is None or not counted.meter.remembers(address):
             return None
         reading = counted.meter.look(address, self._clock.monotonic())
         if not reading.wait or hash(credential) in self._known:
@@ -109,39 +141,19 @@ class Limits:
 
     def standings(self, caller: str) -> list[dict[str, Any]]:
         """Where a principal stands in each class, as JSON values."""
-        now = self._clock.monotonic()
+        moment, now = self._clock.monotonic(), self._clock.micros()
         return [
-            {"name": name, **self._standing(counted, counted.meter.look(caller, now))._asdict()}
+            {"name": name, **counted.standing(counted.meter.look(caller, moment), now)._asdict()}
             for name in BY_PRINCIPAL
             if (counted := self._classes.get(name))
         ]
 
     def _spent(self, counted: _Class, reading: Reading) -> Spent:
-        standing = self._standing(counted, reading)
-        left = f'"{counted.name}";r={standing.remaining};t={math.ceil(reading.full)}'
-        headers = [
-            *counted.policy,
-            (b"x-ratelimit-remaining", b"%d" % standing.remaining),
-            (b"x-ratelimit-reset", b"%d" % standing.reset),
-            (b"ratelimit", left.encode()),
-        ]
-        return Spent(standing, headers, self._refusal(counted, standing, reading) if reading.wait else None)
-
-    def _standing(self, counted: _Class, reading: Reading) -> Standing:
-        reset = math.ceil(self._clock.micros() / 1_000_000 + reading.full)
-        return Standing(counted.limit, reading.remaining, reset, counted.window)
-
-    def _refusal(self, counted: _Class, standing: Standing, reading: Reading) -> TooMany:
+        now = self._clock.micros()
+        if not reading.wait:
+            return Spent(counted.headers(reading, now), None)
         self._refused(counted.name)
-        seconds = max(1, math.ceil(reading.wait))
-        what = "tries to prove who one is" if counted.name == FAILED else f"{counted.name} requests"
-        return TooMany(
-            f"too many {what}: {counted.limit} in {counted.window} may be sent (limits.{counted.name}); "
-            f"try again in {seconds} s",
-            retry_after=seconds,
-            rate_class=counted.name,
-            rate_limit=standing._asdict(),
-        )
+        return Spent(counted.headers(reading, now), counted.refusal(reading, now))
 
 
 def check_classes(operations: Iterable[Operation]) -> None:

@@ -10,12 +10,15 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from dg.core.errors import TooMany
 
 FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
 """A proxy on this machine speaks from loopback for somebody who is not."""
 
+REMEMBERED = 4096
+"""Addresses that need not be read again."""
 IPv6_NEIGHBOURS = 64
 """One customer of an IPv6 provider has all of such a prefix, and with it addresses without end."""
 
@@ -36,6 +39,8 @@ class Peers:
 
     def __init__(self, trusted: Iterable[str]) -> None:
         self._trusted = tuple(ipaddress.ip_network(network) for network in trusted)
+        self.counted = lru_cache(maxsize=REMEMBERED)(self._counted)
+        """What an address is counted under; None for this machine and proxies, which speak for many."""
 
     def find(self, client: tuple[str, int] | None, headers: Mapping[str, str]) -> Peer:
         """Who sent a request that came over a connection from `client`.
@@ -63,8 +68,7 @@ class Peers:
         found = parse(address)
         return found is not None and any(found in network for network in self._trusted)
 
-    def counted(self, address: str) -> str | None:
-        """What `address` is counted under by the caps; None for this machine and proxies, which hold many."""
+    def _counted(self, address: str) -> str | None:
         found = parse(address)
         if found is None or found.is_loopback or self.trusts(address):
             return None

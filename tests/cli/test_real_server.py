@@ -12,11 +12,13 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.client.servers import PIPELINE, Server, make_repository, serving
 
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
+from dg.core.home import Home
 
 Captured = pytest.CaptureFixture[str]
 DG = [sys.executable, "-m", "dg"]
@@ -223,3 +225,35 @@ def test_watching_goes_on_when_the_server_is_killed_and_comes_back(
         watching.stdout.close()
         assert watching.wait(30) == ExitCode.OK
     assert "runs in production" in rest
+
+
+@pytest.mark.long
+def test_the_log_is_json_by_request_and_holds_no_secret(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o700)
+    (home / "server.toml").write_text('[logging]\nformat = "json"\nrequests = true\n')
+    canary = "hunter2canary"
+    with serving(home) as server, httpx.Client(base_url=server.url) as client:
+        token = Home(home).owner_token.read_text().strip()
+        headers = {"authorization": f"Bearer {token}", "cookie": canary, "user-agent": canary}
+        named = client.get("/v1/whoami", headers={**headers, "x-request-id": "of-a-test"})
+        assert named.headers["x-request-id"] == "of-a-test"
+        client.get(f"/v1/{canary}?{canary}={canary}")
+        client.get("/v1/whoami", headers={"authorization": f"Bearer {canary}"})
+        client.post("/v1/tokens", headers=headers, json={"name": "ci", "role": "viewer", "x": canary})
+        issued = client.post("/v1/tokens", headers=headers, json={"name": "ci", "role": "viewer"})
+        secret = issued.json()["secret"]
+        server.stop()
+    text = home.with_suffix(".err").read_text()
+    assert not [word for word in (canary, token, secret) if word in text]
+    lines = [json.loads(line) for line in text.splitlines()]
+    requests = [line for line in lines if line["logger"] == "dg.requests"]
+    assert [(line["route"], line["status"]) for line in requests] == [
+        ("/v1/whoami", 200),
+        ("-", 404),
+        ("/v1/whoami", 401),
+        ("/v1/tokens", 400),
+        ("/v1/tokens", 201),
+    ]
+    assert requests[0]["request_id"] == "of-a-test"
+    assert requests[0]["address"] == "127.0.0.1"

@@ -61,6 +61,7 @@ COMMANDS = {
         "role": "dg.cli.access:role",
         "binding": "dg.cli.access:binding",
         "can-i": "dg.cli.access:can_i",
+        "limits": "dg.cli.limits:limits",
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
         "doctor": "dg.cli.doctor:doctor",

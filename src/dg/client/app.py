@@ -19,11 +19,13 @@ from dg.client.http import Http, path
 from dg.client.keys import Keys
 from dg.client.lanes import Lanes
 from dg.client.ledger import Ledger
+from dg.client.models import Limit
 from dg.client.pipelines import Pipelines
 from dg.client.tokens import Tokens
 from dg.client.wire import decode
 from dg.core.access.models import Decision, Principal
 from dg.core.clock import Clock, SystemClock
+from dg.core.deployments.models import Page
 from dg.core.types import Environment
 
 
@@ -95,6 +97,10 @@ class Client:
         """Whether the token's owner, or for administrators another `principal`, may do something, and why."""
         asked = {"action": action, "environment": environment, "service": service, "principal": principal}
         return decode(Decision, await self._http.get(path("security", "access", "check"), asked))
+
+    async def limits(self) -> tuple[Limit, ...]:
+        """How much the caller may still ask for, by class of requests."""
+        return decode(Page[Limit], await self._http.get(path("limits"))).items
 
     async def __aenter__(self) -> Self:
         return self

@@ -11,6 +11,17 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+class Limit(_Model):
+    """Where the caller stands in one class of requests: of `limit` in a `window` such as `1m`, `remaining`
+    may be sent at once; at `reset`, in seconds since the epoch, nothing is spent any more."""
+
+    name: str
+    limit: int
+    remaining: int
+    reset: int
+    window: str
+
+
 class Event(_Model):
     """One fact of the ledger; `seq` counts without gaps over the server, the payload is the fact's own."""
 

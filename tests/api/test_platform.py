@@ -17,7 +17,8 @@ from tests.api.waiting import until
 from dg import __version__
 from dg.api import contract
 from dg.api.server import Listening, listen
-from dg.core.access.models import SYSTEM
+from dg.core.access.models import SYSTEM, CreateBinding
+from dg.core.deployments.models import SetFreeze
 from dg.core.sighting import HEAD, SEEN, read_head
 from dg.settings.tree import Server
 
@@ -199,6 +200,26 @@ async def test_a_quiet_stream_gives_signs_of_life_and_ends_with_the_server(
         api.app.stop()
         rest = [line async for line in lines]
     assert not any(line.startswith("data") for line in rest)
+
+
+async def test_a_stream_follows_what_its_reader_may_see_by_then(api: Api, server: Listening) -> None:
+    issued = await api.core.tokens.create(SYSTEM, name="x", role="viewer", service="shop")
+    wish = CreateBinding(subject=issued.token.id, role="viewer", service="blog")
+    binding = await api.core.bindings.create(SYSTEM, wish)
+    for service in ("shop", "blog"):
+        await api.core.pipelines.register(SYSTEM, api.pipeline(service))
+    until = api.core.clock.micros() + 3600 * 1_000_000
+
+    async def freeze(service: str) -> str:
+        return (await api.core.lanes.freeze(SYSTEM, SetFreeze(reason="x", until=until, service=service))).id
+
+    async with follow(api, server, "?filter=type~freeze.set", token=issued.secret) as lines:
+        seen = [await freeze("blog")]
+        assert [event["object"] for event in await events(lines, 1)] == seen
+        await api.core.bindings.revoke(SYSTEM, binding.id)
+        await freeze("blog")
+        shown = await freeze("shop")
+        assert [event["object"] for event in await events(lines, 1)] == [shown]
 
 
 async def test_a_stream_ends_when_its_token_is_revoked(api: Api, server: Listening) -> None:

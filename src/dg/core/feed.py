@@ -19,7 +19,7 @@ from dg.core.bus import Bus
 from dg.core.clock import Clock, to_datetime
 from dg.core.database import Database, Shapes, Statement, Tx
 from dg.core.errors import Invalid, Problem, Refused
-from dg.core.events import LedgerAnchored
+from dg.core.events import AccessDenied, LedgerAnchored
 from dg.core.filters import Condition, Field, Fields, Kind, condition, parse
 from dg.core.ledger import Anchor, Check, Entry, Head, Verdict, Witness
 from dg.core.sighting import Sighting
@@ -87,19 +87,24 @@ class Feed:
         *,
         after: int | None,
         filter: str | None = None,  # noqa: A002 - the public word
+        by_then: Callable[[], Principal] | None = None,
     ) -> AsyncIterator[Entry]:
         """Every entry after `after` (None: from now), as it is committed, until the core closes.
 
-        A slow reader misses nothing and costs nothing: it holds a cursor, not a queue.
+        A slow reader misses nothing and costs nothing: it holds a cursor, not a queue. `by_then` says who
+        reads when more is looked for: what they may see can change meanwhile.
         """
         self._access.require_somewhere(principal, Action.EVENT_READ)
         self._conditions(principal, filter)
-        return self._follow(principal, self.sighting.seq if after is None else after, filter)
+        reader = by_then or (lambda: principal)
+        return self._follow(reader, self.sighting.seq if after is None else after, filter)
 
-    async def _follow(self, principal: Principal, cursor: int, text: str | None) -> AsyncIterator[Entry]:
-        with self._bus.doorbell(lambda entry: self.visible(principal, entry)) as bell:
+    async def _follow(
+        self, reader: Callable[[], Principal], cursor: int, text: str | None
+    ) -> AsyncIterator[Entry]:
+        with self._bus.doorbell(lambda entry: self.visible(reader(), entry)) as bell:
             while True:
-                page = await self._page(self._conditions(principal, text), cursor, MAX_LIMIT)
+                page = await self._page(self._conditions(reader(), text), cursor, MAX_LIMIT)
                 for entry in page:
                     yield entry
                     cursor = entry.seq
@@ -107,10 +112,12 @@ class Feed:
                     return
 
     def visible(self, principal: Principal, entry: Entry) -> bool:
-        """Whether `principal` may see it: within the reach of a grant, or done by themselves."""
-        return entry.actor == principal.id or principal.may(
-            Action.EVENT_READ, entry.environment, entry.service
-        )
+        """Whether `principal` may see it: within the reach of a grant, or done by themselves.
+
+        What they were denied is not among what they did: it would tell them that there was something.
+        """
+        own = entry.actor == principal.id and entry.type != AccessDenied.type
+        return own or principal.may(Action.EVENT_READ, entry.environment, entry.service)
 
     def subscribe(self, callback: Callable[[Sequence[Entry]], None]) -> Callable[[], None]:
         """Have `callback` called on the loop after each commit, with everything; it must not block."""
@@ -175,8 +182,9 @@ class Feed:
 
     def _conditions(self, principal: Principal, text: str | None) -> tuple[Condition, ...]:
         within = reach(principal, Action.EVENT_READ, _e.environment, _e.service)
-        own = sa.or_(within.clause, _e.actor == bindparam("myself"))
-        mine = Condition(own, {**within.params, "myself": principal.id}, within.shape)
+        own = sa.and_(_e.actor == bindparam("myself"), _e.type != bindparam("denied"))
+        values = {**within.params, "myself": principal.id, "denied": AccessDenied.type}
+        mine = Condition(sa.or_(within.clause, own), values, within.shape)
         if not text:
             return (mine,)
         return mine, condition(parse(text), FIELDS, self._clock.micros())

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from dg.api import auth, json, wire
 from dg.api.call import Call, answer
+from dg.core.access.models import Action
 from dg.core.errors import Unauthenticated
 from dg.core.ledger import Entry
 from dg.core.tasks import open_tasks
@@ -39,12 +40,17 @@ async def _page(call: Call, after: int) -> Response:
 async def _stream(call: Call, after: int | None) -> StreamingResponse:
     """A refusal is raised here, before the answer begins, and so is an ordinary error."""
     start = (await call.core.feed.head(call.principal)).seq if after is None else after
-    entries = call.core.feed.stream(call.principal, after=start, filter=call.arguments["filter"])
+    listener = _Listener(call)
+    entries = call.core.feed.stream(
+        call.principal, after=start, filter=call.arguments["filter"], by_then=lambda: listener.principal
+    )
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
-    return StreamingResponse(_events(call, start, entries), 200, headers, MEDIA_TYPE)
+    return StreamingResponse(_events(call, listener, start, entries), 200, headers, MEDIA_TYPE)
 
 
-async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> AsyncIterator[bytes]:
+async def _events(
+    call: Call, listener: _Listener, start: int, entries: AsyncIterator[Entry]
+) -> AsyncIterator[bytes]:
     """The stream's bytes: where it stands, each fact, and a sign of life when nothing happens."""
     yield f"id: {start}\n\n".encode()
     async with open_tasks() as tasks:
@@ -52,24 +58,32 @@ async def _events(call: Call, start: int, entries: AsyncIterator[Entry]) -> Asyn
             news = tasks.spawn("event stream", _next(entries))
             quiet = call.core.clock.monotonic()
             while not await _arrived(call, news) and not call.lingering.stopping:
-                if not await _may_listen(call):
+                if not await listener.stays():
                     return
                 if call.core.clock.monotonic() - quiet >= call.settings.api.stream_heartbeat:
                     yield HEARTBEAT
                     quiet = call.core.clock.monotonic()
-            if not news.done() or (entry := news.result()) is None or not await _may_listen(call):
+            if not news.done() or (entry := news.result()) is None or not await listener.stays():
                 return
-            yield event(entry, await call.core.access.names([entry.actor]))
+            if call.core.feed.visible(listener.principal, entry):
+                yield event(entry, await call.core.access.names([entry.actor]))
 
 
-async def _may_listen(call: Call) -> bool:
-    """Whether the token still opens anything: it may have been revoked since, or be over."""
-    credential = auth.bearer(call.headers.get("authorization", ""))
-    try:
-        await call.core.access.authenticate(credential, call.principal.origin)
-    except Unauthenticated:
-        return False
-    return True
+class _Listener:
+    """Who listens to one stream, as they are by now."""
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self.principal = call.principal
+
+    async def stays(self) -> bool:
+        """Look at the credential again: it may be over or revoked, or open less or more than before."""
+        credential = auth.bearer(self._call.headers.get("authorization", ""))
+        try:
+            self.principal = await self._call.core.access.authenticate(credential, self.principal.origin)
+        except Unauthenticated:
+            return False
+        return self.principal.reaches(Action.EVENT_READ)
 
 
 async def _next(entries: AsyncIterator[Entry]) -> Entry | None:

@@ -187,8 +187,9 @@ class Lanes:
         return await self._write(principal, once, Block, effect)
 
     async def _commit(self, principal: Principal, service: str, version: str) -> tuple[str, str]:
-        """The commit that a version means, and its name: a label that was deployed, else git's."""
-        known = await self._parts.db.read(lambda tx: store.find_version(tx, service, version))
+        """The commit that a version means, and its name: a label that the caller saw deployed, else git's."""
+        seen = [tier for tier in Environment if principal.may(Action.DEPLOYMENT_READ, tier.value, service)]
+        known = await self._parts.db.read(lambda tx: store.find_version(tx, service, version, seen))
         if known is not None:
             return known.commit_sha, known.version
         registered = await finding.pipeline(self._parts, principal, service)
@@ -269,6 +270,10 @@ class Lanes:
         self._parts.access.require_somewhere(principal, Action.LANE_THAW)
         found = [freeze for freeze in await self._parts.db.read(store.freezes) if freeze.id == id]
         for freeze in found:
+            if not _touches(principal, freeze):
+                missing = _no_freeze(freeze.id)
+                where = (freeze.environment, freeze.service)
+                self._parts.access.visible(principal, Action.LANE_READ, *where, missing)
             self._parts.access.require(principal, Action.LANE_THAW, freeze.environment, freeze.service)
 
         def effect(tx: Tx) -> Thawed:
@@ -279,7 +284,7 @@ class Lanes:
                 and principal.may(Action.LANE_THAW, freeze.environment, freeze.service)
             ]
             if id is not None and not lifted:
-                raise NotFound(f"there is no freeze {plain(id, limit=64)}; it may have ended by itself")
+                raise _no_freeze(id)
             for freeze in lifted:
                 store.delete_freeze(tx, freeze.id)
                 tx.append(_lifted(freeze), by=principal)
@@ -338,6 +343,10 @@ def _touches(principal: Principal, freeze: Freeze) -> bool:
     tiers = [freeze.environment] if freeze.environment else list(Environment)
     services = [freeze.service] if freeze.service else [grant.service for grant in principal.grants]
     return any(principal.may(Action.LANE_READ, tier.value, service) for tier in tiers for service in services)
+
+
+def _no_freeze(freeze_id: str) -> NotFound:
+    return NotFound(f"there is no freeze {plain(freeze_id, limit=64)}; it may have ended by itself")
 
 
 def _lifted(freeze: Freeze) -> events.FreezeLifted:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import sqlalchemy as sa
@@ -17,6 +18,7 @@ from dg.core.deployments.models import MOVES, Deployment, Status
 from dg.core.deployments.store.columns import IN_LANE, one_of, to_column
 from dg.core.errors import Refused
 from dg.core.filters import Condition
+from dg.core.types import Environment
 
 _d = schema.deployments
 _p = schema.principals
@@ -32,7 +34,11 @@ _INSERT = Statement(
 _BY_ID = Statement(_FULL.where(_d.c.id == bindparam("id")))
 _BY_NUMBER = Statement(_FULL.where(_d.c.number == bindparam("number")))
 _BY_VERSION = Statement(
-    _FULL.where(_d.c.service == bindparam("service"), _d.c.version == bindparam("version"))
+    _FULL.where(
+        _d.c.service == bindparam("service"),
+        _d.c.version == bindparam("version"),
+        _d.c.environment == bindparam("environment"),
+    )
     .order_by(_d.c.number.desc())
     .limit(1)
 )
@@ -134,10 +140,16 @@ def find_number(tx: Tx, number: int) -> Deployment | None:
     return _deployment(row) if row else None
 
 
-def find_version(tx: Tx, service: str, version: str) -> Deployment | None:
-    """The newest deployment of a service that was called `version`."""
-    row = tx.one(_BY_VERSION, service=service, version=version)
-    return _deployment(row) if row else None
+def find_version(
+    tx: Tx, service: str, version: str, environments: Iterable[Environment]
+) -> Deployment | None:
+    """The newest deployment of a service in these environments that was called `version`."""
+    rows = [
+        row
+        for tier in environments
+        if (row := tx.one(_BY_VERSION, service=service, version=version, environment=tier.value))
+    ]
+    return _deployment(max(rows, key=itemgetter("number"))) if rows else None
 
 
 def move(tx: Tx, old: Deployment, to: Status, **changes: Any) -> Deployment:

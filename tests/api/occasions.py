@@ -124,6 +124,8 @@ class Occasions:
                 return WHERE[name]
             case "file":
                 return "platform-api.json"
+            case "source":
+                return "github"
             case "commit":
                 return await self._block()
             case "name":

@@ -62,10 +62,10 @@ def _overview(document: Document) -> str:
 
 
 def _who(document: Document, operation: Mapping[str, Any]) -> str:
+    action = operation.get("x-action")
     schemes = operation.get("security", document.get("security", []))
     if not schemes:
-        return "everyone"
-    action = operation.get("x-action")
+        return "whoever signs the body" if action == "signed" else "everyone"
     given = [str(role) for role in Role if action in ACTIONS and role in ACTIONS[Action(action)]]
     may = f"`{action}`: {', '.join(given)}" if given else "whoever has a token"
     return f"{may}; on this machine without one" if {} in schemes else may

@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 EVERYBODY_ELSE = 0o077
 
+COLLECT = (10_000, 20, 100)
+"""Thresholds of Python's garbage collection: a look through all that ten thousand idle WebSockets keep stops
+the server for a second, and with the usual thresholds there is one every few seconds."""
+
 
 @click.command(cls=Command)
 @click.option("--host", help="Address to listen on [127.0.0.1].")
@@ -104,6 +108,7 @@ async def serve_until(
         async with listen(app, waiting.server) as listening:
             with announced(settings, listening.url):
                 gc.freeze()
+                gc.set_threshold(*COLLECT)
                 gc.enable()
                 await say_ready(core, settings, listening.url, output)
                 ends = [tasks.spawn("end", event.wait()) for event in (stop, core.superseded)]

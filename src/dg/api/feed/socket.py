@@ -83,6 +83,7 @@ class Socket:
         self._receive = receive
         self._send = send
         self._credential = ""
+        self._recheck = auth.recheck()
 
     async def serve(self) -> None:
         """Accept, authenticate, catch up, stay. Ends when either side closes."""
@@ -195,8 +196,8 @@ class Socket:
     def _patience(self) -> float:
         end = auth.expiry(self._credential)
         if end is None:
-            return auth.RECHECK
-        return min(auth.RECHECK, max(0.2, end - self._core.clock.micros() / 1_000_000))
+            return self._recheck
+        return min(self._recheck, max(0.2, end - self._core.clock.micros() / 1_000_000))
 
     def _end_if_stopping(self) -> None:
         if self._lingering.stopping:

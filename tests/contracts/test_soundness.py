@@ -127,10 +127,10 @@ def test_what_is_made_of_the_examples_fits(name: str) -> None:
     for where, operation, _ in soundness.operations(document):
         bodies = [operation["requestBody"]] if "requestBody" in operation else []
         for given in (*bodies, *operation["responses"].values()):
-            for media_type, media in contract.resolve(document, given).get("content", {}).items():
+            for media in contract.resolve(document, given).get("content", {}).values():
                 made = samples.of_media(media, document)
                 assert Schema(media["schema"], document).mistakes(made) == [], where
-                assert media_type != "application/json" or "text" not in list(_leaves(made)), where
+                assert "text" not in list(_leaves(made)), where
 
 
 def _leaves(value: object) -> list[object]:

@@ -3348,7 +3348,7 @@ export interface operations {
                 /**
                  * @example {
                  *       "note": "waits for the database migration",
-                 *       "not_before": "2026-01-31T22:00:00Z"
+                 *       "not_before": "2030-01-31T22:00:00Z"
                  *     }
                  */
                 "application/json": components["schemas"]["UpdateDeploymentRequest"];
@@ -4361,7 +4361,7 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "version": "2.14.0",
+                 *       "version": "v2.14.0",
                  *       "reason": "orders are charged twice"
                  *     }
                  */

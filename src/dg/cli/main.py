@@ -64,6 +64,7 @@ COMMANDS = {
         "limits": "dg.cli.limits:limits",
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
+        "mock": "dg.cli.mock:mock",
         "doctor": "dg.cli.doctor:doctor",
     },
     "The shell": {

@@ -42,6 +42,7 @@ NOT_NOW = {
     "Keep a version out of a lane",
     "Let a blocked version back into a lane",
     "Thaw one freeze",
+    "Report a push, a tag or a release",
 }
 """What may be refused in the middle of a run: it depends on how far the deployment is by then."""
 

@@ -23,3 +23,13 @@ def test_what_was_used_last_is_kept() -> None:
         memory.get(key, lambda value=value: value)  # type: ignore[misc]
     assert memory.get("a", lambda: 9) == 1
     assert memory.get("b", lambda: 9) == 9
+
+
+def test_what_is_not_known_is_not_made() -> None:
+    memory: Remembered[int] = Remembered(2)
+    assert memory.known("a") is None
+    memory.get("a", lambda: 1)
+    memory.get("b", lambda: 2)
+    assert memory.known("a") == 1
+    memory.get("c", lambda: 3)
+    assert (memory.known("a"), memory.known("b")) == (1, None)

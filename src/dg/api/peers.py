@@ -22,6 +22,9 @@ REMEMBERED = 4096
 IPv6_NEIGHBOURS = 64
 """One customer of an IPv6 provider has all of such a prefix, and with it addresses without end."""
 
+_LONGEST_ADDRESS = 128
+"""Characters, whatever stands around it."""
+
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
@@ -79,6 +82,11 @@ class Peers:
 
 def parse(text: str) -> Address | None:
     """The address in `text`, with or without a port or brackets, an IPv4 one in IPv6's clothes as itself."""
+    return _parse(text) if len(text) <= _LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=4096)
+def _parse(text: str) -> Address | None:
     text = text.strip()
     if text.startswith("["):
         text = text[1:].partition("]")[0]

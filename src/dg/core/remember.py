@@ -16,6 +16,13 @@ class Remembered(Generic[V]):
         self._size = size
         self._found: OrderedDict[Hashable, V] = OrderedDict()
 
+    def known(self, key: Hashable) -> V | None:
+        """The value of `key`, where it is remembered."""
+        value = self._found.get(key)
+        if value is not None:
+            self._found.move_to_end(key)
+        return value
+
     def get(self, key: Hashable, make: Callable[[], V]) -> V:
         """The value of `key`; `make` makes it the first time."""
         try:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -32,6 +32,11 @@ _INSERT = Statement(
     )
 )
 _BY_ID = Statement(_FULL.where(_d.c.id == bindparam("id")))
+_GLIMPSE = Statement(
+    sa.select(_d.c.revision, _d.c.environment, _d.c.service, _p.c.name)
+    .outerjoin(_p, _p.c.id == _d.c.created_by)
+    .where(_d.c.id == bindparam("id"))
+)
 _BY_NUMBER = Statement(_FULL.where(_d.c.number == bindparam("number")))
 _BY_VERSION = Statement(
     _FULL.where(
@@ -120,6 +125,20 @@ def insert(tx: Tx, deployment: Deployment) -> Deployment:
     row["cancel_then_rollback"] = int(deployment.cancel_then_rollback)
     tx.run(_INSERT, **row)
     return require(tx, deployment.id)
+
+
+class Glimpse(NamedTuple):
+    """What tells whether a deployment is as it was, and who may see it, without reading all of it."""
+
+    revision: int
+    environment: str
+    service: str
+    created_by_name: str | None
+
+
+def glimpse(tx: Tx, deployment_id: str) -> Glimpse | None:
+    row = tx.one(_GLIMPSE, id=deployment_id)
+    return Glimpse(*row.values()) if row else None
 
 
 def find(tx: Tx, deployment_id: str) -> Deployment | None:

@@ -102,6 +102,7 @@ def serving(home: Path) -> Iterator[Server]:
             assert parts.hostname is not None
             assert parts.port is not None
             found = find({}, home)
+            assert found.token is not None
             with Blocking(Client(url, found.token)) as dg:
                 yield Server(process.pid, parts.hostname, parts.port, found.token, home, seconds, cpu, dg)
 

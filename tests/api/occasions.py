@@ -16,7 +16,8 @@ from tests.api.conftest import Api
 
 from dg.api import contract, samples
 from dg.api.call import PREFIX
-from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Scope
+from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Scope
+from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.types import Environment
 
@@ -66,6 +67,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "createKey": {"name": "x", "scopes": [{**WHERE, "role": "viewer"}]},
     "createRole": {"name": "made", "actions": []},
     "updateRole": {"description": "x"},
+    "approveLogin": {"person": "ana", "grants": [{**WHERE, "role": "viewer"}]},
     "createBinding": {**WHERE, "subject": "clerk:user_1", "role": "viewer"},
 }
 """Bodies where the contract's example needs more than the operation's own action, or what is not here."""
@@ -86,6 +88,8 @@ class Occasions:
             "/tokens/": self._token,
             "/security/access/keys/": self._key,
             "/security/access/bindings/": self._binding,
+            "/sessions/device/": self._user_code,
+            "/sessions/{id}/": self._session,
         }
 
     async def begin(self) -> None:
@@ -104,7 +108,7 @@ class Occasions:
         return await client.request(
             operation.method,
             PREFIX + path,
-            json=self.body(operation),
+            json=await self._secret(operation) or self.body(operation),
             params=QUERIES.get(operation.id),
         )
 
@@ -155,6 +159,31 @@ class Occasions:
     async def _binding(self) -> str:
         wish = CreateBinding(subject="clerk:user_1", role="viewer", **WHERE)
         return (await self._api.core.bindings.create(SYSTEM, wish)).id
+
+    async def _secret(self, operation: Declared) -> dict[str, str] | None:
+        """The body of an operation that takes a secret which is good once."""
+        match operation.id:
+            case "collectTokens":
+                return {"device_code": (await self._device()).device_code}
+            case "refreshTokens":
+                return {"refresh_token": (await self._signed_in()).refresh_token}
+        return None
+
+    async def _device(self) -> Device:
+        origin = Origin(address=f"198.51.100.{next(self._numbers)}")
+        return await self._api.core.logins.ask(origin, name="ana", host="laptop")
+
+    async def _signed_in(self) -> SessionTokens:
+        device = await self._device()
+        wish = ApproveLogin(person="ana", grants=(WantedGrant(role="viewer", **WHERE),))
+        await self._api.core.logins.approve(SYSTEM, device.user_code, wish)
+        return await self._api.core.logins.collect(device.device_code)
+
+    async def _user_code(self) -> str:
+        return (await self._device()).user_code
+
+    async def _session(self) -> str:
+        return (await self._signed_in()).session.id
 
     async def _role(self) -> str:
         wish = CreateRole(name=f"role-{next(self._numbers)}", actions=())

@@ -18,7 +18,8 @@ from tests.api.conftest import Api
 from tests.api.occasions import OPERATIONS, Declared, Occasions
 
 from dg.api.call import PREFIX
-from dg.core.access.models import SYSTEM, CreateBinding, Scope
+from dg.core.access.models import SYSTEM, CreateBinding, Origin, Scope
+from dg.core.access.sessions import ApproveLogin, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.testing import eventually
 from dg.core.types import Environment
@@ -83,8 +84,18 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
             "/tokens/": token.token.id,
             "/security/access/keys/": key.key.id,
             "/security/access/bindings/": binding.id,
+            "/sessions/": await signed_in(api, service, environment),
         },
     )
+
+
+async def signed_in(api: Api, service: str, environment: str) -> str:
+    """The id of a session of somebody who may look at one lane."""
+    device = await api.core.logins.ask(Origin(address="198.51.100.1"), name="ana", host="laptop")
+    grant = WantedGrant(role="viewer", service=service, environment=environment)
+    wish = ApproveLogin(person="ana", grants=(grant,))
+    await api.core.logins.approve(SYSTEM, device.user_code, wish)
+    return (await api.core.logins.collect(device.device_code)).session.id
 
 
 @pytest.fixture

@@ -43,6 +43,7 @@ NOT_NOW = {
     "Let a blocked version back into a lane",
     "Thaw one freeze",
     "Report a push, a tag or a release",
+    "Turn a program away",
 }
 """What may be refused in the middle of a run: it depends on how far the deployment is by then."""
 

@@ -1399,6 +1399,235 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sessions/device": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ask to be let in
+         * @description Begins a login, in the shape of the OAuth device flow (RFC 8628): show `user_code` to the person, who has it approved as `hint` says, and ask for the tokens with `device_code`. What a program says of itself is shown to whoever approves, beside the address that it asks from. One address may begin twenty in ten minutes.
+         */
+        post: operations["askForLogin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/device/{user_code}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Show who asks by a code
+         * @description For whoever is signed in with a session, or may approve logins. Ten wrong codes in ten minutes, by one caller or from one address, are answered with 429 `too_many_tries`.
+         */
+        get: operations["getLogin"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/device/{user_code}/approve": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Let a program in
+         * @description Without a body, as oneself: it takes a session, and the new one may no more and lasts no longer. With `person` and `grants`, as somebody else: it takes the right to approve, and all that is given. A name that is not known is somebody new; names that read alike are one person's. 409 `already_decided` for one that was decided on.
+         */
+        post: operations["approveLogin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/device/{user_code}/deny": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Turn a program away
+         * @description It gets no tokens. 409 `already_decided` for a login that was decided on.
+         */
+        post: operations["denyLogin"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/token": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get the first tokens of a login
+         * @description 409 `authorization_pending` until somebody has decided: ask again after `retry_after` seconds, or the answer is 429 `slow_down` and the pause grows. 403 `access_denied` when it was turned away, 401 `expired_token` when the code is over, used or none. The code is good once; for half a minute it gives the same answer again, which may have been lost. After that the session ends with all that were approved in it: somebody has a copy.
+         */
+        post: operations["collectTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/refresh": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Get the next tokens of a session
+         * @description A refresh token is good once; keep the new one. For half a minute the same one gives the same answer again, which may have been lost. After that it counts as stolen: the session ends with all that were approved in it, and everybody hears of it (`session.reuse_detected`).
+         */
+        post: operations["refreshTokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List sessions
+         * @description One's own, and those of others that one may see; newest first. Sessions that ended are listed for a while (`retention.sessions`).
+         */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/sessions/{id}/revoke": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The session. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Revoke a session
+         * @description It opens nothing from now on, and what it holds open is closed within seconds. One's own, or any for whoever may revoke sessions. Its record stays for a while.
+         */
+        post: operations["revokeSession"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/whoami": {
         parameters: {
             query?: never;
@@ -2856,6 +3085,16 @@ export interface components {
             revoked_at?: string;
             /** Format: date-time */
             last_used_at?: string;
+            /**
+             * @description Whose it is; one for all sessions and tokens of a person.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            person?: string;
+            /**
+             * @description What people call them.
+             * @example ana
+             */
+            person_name?: string;
         };
         TokenList: {
             items: components["schemas"]["Token"][];
@@ -2869,6 +3108,11 @@ export interface components {
             service?: components["schemas"]["ServiceName"];
             /** @description Seconds that it lasts; without it, as long as the server is set to. */
             ttl?: number;
+            /**
+             * @description The name of the person whose it is, where its kind is person: it counts as the same one as their sessions and other tokens.
+             * @example ana
+             */
+            person?: string;
         };
         IssuedToken: {
             token: components["schemas"]["Token"];
@@ -2877,6 +3121,167 @@ export interface components {
              * @example eyJhbGciOiJFZERTQSJ9.eyJzdWIiOiIwMTlhY2Q1ZSJ9.c2lnbmF0dXJl
              */
             secret: string;
+        };
+        /** @example BCDF-GHJK */
+        UserCode: string;
+        /** @enum {string} */
+        LoginState: "pending" | "approved" | "denied" | "used";
+        /** @enum {string} */
+        RevokedWhy: "revoked" | "reused";
+        AskForLoginRequest: {
+            /**
+             * @description Who asks, in their own words.
+             * @example ana
+             */
+            name?: string;
+            /**
+             * @description The machine that asks, in its own words.
+             * @example laptop
+             */
+            host?: string;
+        };
+        Device: {
+            /**
+             * @description What the program keeps to itself.
+             * @example dgd_ZWFzeSBhcyBvbmUgdHdvIHRocmVlIGZvdXIgZml2ZSA
+             */
+            device_code: string;
+            user_code: components["schemas"]["UserCode"];
+            /**
+             * @description The command that approves it.
+             * @example dg session approve BCDF-GHJK
+             */
+            hint: string;
+            /**
+             * @description Seconds between two questions whether it was approved.
+             * @example 5
+             */
+            interval: number;
+            /**
+             * @description Seconds after which the codes are over.
+             * @example 600
+             */
+            expires_in: number;
+        };
+        /** @description A program that asks to be let in. Its name and host are its own words and prove nothing. */
+        Login: {
+            /** Format: uuid */
+            id: string;
+            /** @example ana */
+            name: string;
+            /** @example laptop */
+            host: string;
+            /**
+             * @description Where it asks from.
+             * @example 203.0.113.9
+             */
+            address: string;
+            state: components["schemas"]["LoginState"];
+            /** Format: date-time */
+            asked_at: string;
+            /** Format: date-time */
+            expires_at: string;
+            /** @example 019acd5e-0000-7000-8000-000000000001 */
+            decided_by?: string;
+            /** Format: date-time */
+            decided_at?: string;
+            /**
+             * @description As whom it was let in.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            person?: string;
+        };
+        ApproveLoginRequest: {
+            /**
+             * @description The name of the person; without it, oneself.
+             * @example ana
+             */
+            person?: string;
+            /** @description What they may; for oneself, all that one's own session may when it is left out. */
+            grants?: components["schemas"]["WantedGrant"][];
+        };
+        WantedGrant: {
+            role: components["schemas"]["RoleName"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+        };
+        CollectTokensRequest: {
+            /** @example dgd_ZWFzeSBhcyBvbmUgdHdvIHRocmVlIGZvdXIgZml2ZSA */
+            device_code: string;
+        };
+        RefreshTokensRequest: {
+            /** @example dgr_YW4gZXhhbXBsZSB0aGF0IG9wZW5zIG5vdGhpbmcgYXQgYWxsLCBuZWl0aGVyIGhlcmUgbg */
+            refresh_token: string;
+        };
+        SessionTokens: {
+            /**
+             * @description What stands after `Bearer` in a request.
+             * @example eyJ0eXAiOiJhdCtqd3QifQ.eyJzdWIiOiIwMTlhY2Q1ZSJ9.c2lnbmF0dXJl
+             */
+            access_token: string;
+            /**
+             * @description What gives the next tokens, once.
+             * @example dgr_YW4gZXhhbXBsZSB0aGF0IG9wZW5zIG5vdGhpbmcgYXQgYWxsLCBuZWl0aGVyIGhlcmUgbg
+             */
+            refresh_token: string;
+            /**
+             * @description Seconds that the access token is good for.
+             * @example 600
+             */
+            expires_in: number;
+            session: components["schemas"]["Session"];
+        };
+        Session: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description Whose it is; one for all sessions and tokens of a person.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            person: string;
+            /**
+             * @description What people call them.
+             * @example ana
+             */
+            name: string;
+            /**
+             * @description The machine that it is on, in that one's own words.
+             * @example laptop
+             */
+            host: string;
+            /**
+             * @description Where it was asked for.
+             * @example 203.0.113.9
+             */
+            address: string;
+            grants: components["schemas"]["Grant"][];
+            /** @example 019acd5e-0000-7000-8000-000000000001 */
+            approved_by: string;
+            /**
+             * @description The session in which it was approved.
+             * @example 019acd5e-0000-7000-8000-000000000003
+             */
+            approved_in?: string;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            refreshed_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends without another refresh.
+             */
+            idle_at: string;
+            /**
+             * Format: date-time
+             * @description When it ends at the latest.
+             */
+            expires_at: string;
+            /** Format: date-time */
+            revoked_at?: string;
+            revoked_why?: components["schemas"]["RevokedWhy"];
+        };
+        SessionList: {
+            items: components["schemas"]["Session"][];
         };
         Principal: {
             /** @example 019acd5e-0000-7000-8000-000000000001 */
@@ -2888,6 +3293,16 @@ export interface components {
             grants: components["schemas"]["Grant"][];
             /** @description The id of who acts in this name, where that is somebody else. */
             impersonated_by?: string;
+            /**
+             * @description The session that one comes with.
+             * @example 019acd5e-0000-7000-8000-000000000003
+             */
+            session?: string;
+            /**
+             * Format: date-time
+             * @description Until when it opens the server at the latest.
+             */
+            expires_at?: string;
         };
         /** @enum {string} */
         LimitClass: "read" | "write" | "deploy" | "stream";
@@ -5694,6 +6109,347 @@ export interface operations {
             408: components["responses"]["TooSlow"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    askForLogin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "ana",
+                 *       "host": "laptop"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AskForLoginRequest"];
+            };
+        };
+        responses: {
+            /** @description The codes */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Device"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getLogin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who asks, from where and since when */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    approveLogin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /**
+                 * @example {
+                 *       "person": "ana",
+                 *       "grants": [
+                 *         {
+                 *           "role": "operator",
+                 *           "environment": "staging"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApproveLoginRequest"];
+            };
+        };
+        responses: {
+            /** @description The login, approved */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    denyLogin: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /**
+                 * @description The code that the program shows.
+                 * @example BCDF-GHJK
+                 */
+                user_code: components["schemas"]["UserCode"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The login, denied */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Login"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    collectTokens: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "device_code": "dgd_ZWFzeSBhcyBvbmUgdHdvIHRocmVlIGZvdXIgZml2ZSA"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CollectTokensRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    refreshTokens: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "refresh_token": "dgr_YW4gZXhhbXBsZSB0aGF0IG9wZW5zIG5vdGhpbmcgYXQgYWxsLCBuZWl0aGVyIGhlcmUgbg"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RefreshTokensRequest"];
+            };
+        };
+        responses: {
+            /** @description The tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionTokens"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            408: components["responses"]["TooSlow"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The sessions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    revokeSession: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The session. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The session */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -21,6 +21,7 @@ from dg.api import (
     origins,
     platform,
     request,
+    sessions,
     sightings,
     traffic,
 )
@@ -59,6 +60,7 @@ HANDLERS: Mapping[str, Handler] = {
     **access.HANDLERS,
     **notices.HANDLERS,
     **platform.HANDLERS,
+    **sessions.HANDLERS,
 }
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")
 """Paths that monitors look for without the version prefix too."""

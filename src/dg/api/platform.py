@@ -35,6 +35,7 @@ async def create_token(call: Call) -> Response:
         environment=environment and Environment(environment),
         service=call.body.get("service"),
         ttl=call.body.get("ttl"),
+        person=call.body.get("person"),
         once=call.once,
     )
     return answer(issued, 201)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,8 @@ from dg.cli.output import Meaning, Output
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from dg.client.auth import Credentials
+    from dg.client.credentials import SessionFile
     from dg.client.sync import Blocking
 
 
@@ -24,27 +26,59 @@ SENTENCES = {"string_too_short": "must not be empty"}
 
 
 @contextmanager
-def server(invocation: Invocation) -> Iterator[Blocking]:
+def server(invocation: Invocation, session: SessionFile | None = None) -> Iterator[Blocking]:
     """The client for the server in question: `--url`, the one of `--home`, `DG_URL`, or the one of the home.
 
-    Raises Unreachable when there is none, NoCredential when nothing opens it.
+    It comes with the token that is set, the session of `dg login` or the owner's token; with `session` where
+    that is given. Raises Unreachable when there is no server, NoCredential when nothing opens it.
     """
-    from dg.cli.local import is_unattended
-    from dg.client.app import Client
-    from dg.client.auth import find
-    from dg.client.errors import Unreachable
-    from dg.client.ledger import state_file
-    from dg.client.sync import Blocking
+    from dg.client.auth import Credentials, find
+
+    environ, home = _meant(invocation)
+    found = Credentials(session.url, None, session) if session else find(environ, home, url=invocation.url)
+    with _client(invocation, found) as dg:
+        yield dg
+
+
+@contextmanager
+def guest(invocation: Invocation) -> Iterator[Blocking]:
+    """The client for the server in question, without anything that opens it. Raises Unreachable."""
+    from dg.client.auth import Credentials
+
+    with _client(invocation, Credentials(place(invocation), None)) as dg:
+        yield dg
+
+
+def place(invocation: Invocation) -> str:
+    """The address of the server in question. Raises Unreachable."""
+    from dg.client.auth import address
+
+    return address(*_meant(invocation), invocation.url)
+
+
+def _meant(invocation: Invocation) -> tuple[Mapping[str, str], Path]:
+    """What of the environment counts, and the home: one that was named is meant, whatever server the shell is
+    set up for."""
     from dg.settings import default_home
 
     home = invocation.home or default_home(invocation.environ)[0]
-    # A home that was named is meant, whatever server the shell is set up for.
-    environ = {} if invocation.home and not invocation.url else invocation.environ
-    found = find(environ, home, url=invocation.url)
+    return ({} if invocation.home and not invocation.url else invocation.environ), home
+
+
+@contextmanager
+def _client(invocation: Invocation, found: Credentials) -> Iterator[Blocking]:
+    from dg.cli.local import is_unattended
+    from dg.client.app import Client
+    from dg.client.credentials import SignedIn
+    from dg.client.errors import Unreachable
+    from dg.client.ledger import state_file
+    from dg.client.sync import Blocking
+    from dg.core.clock import SystemClock
+
     authority = invocation.environ.get("DG_CA_FILE")
     client = Client(
         found.url,
-        found.token,
+        SignedIn(found.session, SystemClock()) if found.session else found.token,
         ca_file=Path(authority) if authority else None,
         memory=state_file(invocation.environ),
         complain=lambda said: warn(invocation, said),
@@ -56,7 +90,8 @@ def server(invocation: Invocation) -> Iterator[Blocking]:
             if not is_unattended(invocation):
                 raise
             raise Unreachable(
-                f"the server with the home {home} has stopped: start it with `dg serve`", url=found.url
+                f"the server with the home {_meant(invocation)[1]} has stopped: start it with `dg serve`",
+                url=found.url,
             ) from error
 
 

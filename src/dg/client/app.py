@@ -11,7 +11,8 @@ from typing import Self
 import httpx
 
 from dg.client.access import Bindings, Roles
-from dg.client.auth import checked
+from dg.client.auth import checked, checked_token
+from dg.client.credentials import Credential, Fixed
 from dg.client.deployments import Deployments
 from dg.client.feed import Events
 from dg.client.figures import Figures
@@ -21,6 +22,7 @@ from dg.client.lanes import Lanes
 from dg.client.ledger import Ledger
 from dg.client.models import Limit
 from dg.client.pipelines import Pipelines
+from dg.client.sessions import Sessions
 from dg.client.tokens import Tokens
 from dg.client.wire import decode
 from dg.core.access.models import Decision, Principal
@@ -30,7 +32,7 @@ from dg.core.types import Environment
 
 
 class Client:
-    """One server, seen by the owner of one token.
+    """One server, seen by the owner of one token, or of a session that a file keeps (`SignedIn`).
 
         async with Client("http://127.0.0.1:8470", token) as dg:
             lane = await dg.lanes.get("web", Environment.PRODUCTION)
@@ -49,7 +51,7 @@ class Client:
     def __init__(
         self,
         url: str,
-        token: str | None,
+        token: str | Credential | None,
         *,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = 30.0,
@@ -61,10 +63,11 @@ class Client:
     ) -> None:
         clock = clock or SystemClock()
         self.url = checked(url)
+        self.clock = clock
         self.ledger = Ledger(self.url, clock, memory, complain)
         self._http = Http(
             self.url,
-            token,
+            Fixed(checked_token(token)) if isinstance(token, str) else token,
             transport=transport,
             timeout=timeout,
             clock=clock,
@@ -80,6 +83,7 @@ class Client:
         self.keys = Keys(self._http)
         self.roles = Roles(self._http)
         self.bindings = Bindings(self._http)
+        self.sessions = Sessions(self._http)
         self.events = Events(self._http)
 
     async def whoami(self) -> Principal:
@@ -101,6 +105,10 @@ class Client:
     async def limits(self) -> tuple[Limit, ...]:
         """How much the caller may still ask for, by class of requests."""
         return decode(Page[Limit], await self._http.get(path("limits"))).items
+
+    async def token(self) -> str | None:
+        """What opens the server now, for a WebSocket of one's own: ask again when its time is over."""
+        return await self._http.token()
 
     async def __aenter__(self) -> Self:
         return self

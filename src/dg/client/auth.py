@@ -4,58 +4,67 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import os
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from dg.client.credentials import SessionFile
 from dg.client.errors import NoCredential, Unreachable
+from dg.client.private import owners_file
 from dg.core.access import keyform
 from dg.core.errors import Invalid
 
 SERVER_FILE = "server.json"
 TOKEN_FILE = "local.token"  # noqa: S105
-LONGEST_FILE = 64 << 10
 
 
 @dataclass(frozen=True)
 class Credentials:
-    """The server's address without a trailing slash, and the bearer token for it."""
+    """The server's address without a trailing slash, and what opens it: a bearer token, or else a session."""
 
     url: str
-    token: str = field(repr=False)
+    token: str | None = field(repr=False)
+    session: SessionFile | None = None
 
 
 def find(
     environ: Mapping[str, str], home: Path, *, url: str | None = None, token: str | None = None
 ) -> Credentials:
-    """The address and token to use: the arguments, else the environment, else the server that keeps `home`.
+    """The address and what opens it: the arguments, else the environment, else the session of `dg login`,
+    else the token of the owner of the server that keeps `home`.
 
-    Raises NoCredential when there is no token for the address, Unreachable when there is no address.
+    Raises NoCredential when nothing opens the address, Unreachable when there is no address.
     """
-    url = url or environ.get("DG_URL")
     token = token or environ.get("DG_TOKEN")
-    local = None if url and token else local_url(home)
+    url = address(environ, home, url)
+    if token:
+        return Credentials(url, checked_token(token))
+    session = SessionFile.of(url, environ)
+    if session is not None and session.read() is not None:
+        return Credentials(url, None, session)
+    local = local_url(home)
+    if local is None or url != checked(local):
+        raise NoCredential(
+            f"nothing opens {url}: sign in with `dg login`, or set DG_TOKEN to a token of `dg token create`"
+        )
+    return Credentials(url, checked_token(_owner_token(home / TOKEN_FILE)))
+
+
+def address(environ: Mapping[str, str], home: Path, url: str | None = None) -> str:
+    """The server that is meant: `url`, else `DG_URL`, else the one that keeps `home`. Raises Unreachable."""
+    url = url or environ.get("DG_URL") or local_url(home)
     if not url:
-        if local is None:
-            raise Unreachable(
-                f"no server is running with the home {home}: start one with `dg serve`, or set DG_URL"
-            )
-        url = local
-    url = checked(url)
-    if not token:
-        if local is None or url != checked(local):
-            raise NoCredential(f"no token for {url}: set DG_TOKEN to one made with `dg token create`")
-        token = _owners_file(home / TOKEN_FILE)
-    return Credentials(url, checked_token(token))
+        raise Unreachable(
+            f"no server is running with the home {home}: start one with `dg serve`, or set DG_URL"
+        )
+    return checked(url)
 
 
 def local_url(home: Path) -> str | None:
     """Where the server that keeps `home` listens, None when it is not running. Raises NoCredential."""
     try:
-        url = json.loads(_owners_file(home / SERVER_FILE))["url"]
+        url = json.loads(owners_file(home / SERVER_FILE))["url"]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -96,23 +105,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _owners_file(path: Path) -> str:
-    """The text of a file that only its owner, who is the caller, can have written and can read.
-
-    Raises NoCredential, and FileNotFoundError for a `server.json` that is not there.
-    """
+def _owner_token(path: Path) -> str:
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        return owners_file(path)
     except FileNotFoundError:
-        if path.name == SERVER_FILE:
-            raise
         raise NoCredential(f"{path} is missing: restart the server, or set DG_TOKEN") from None
-    except OSError as error:
-        raise NoCredential(f"{path} cannot be read ({error.strerror}): set DG_URL and DG_TOKEN") from error
-    with os.fdopen(descriptor, "rb") as file:
-        facts = os.fstat(descriptor)
-        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
-            raise NoCredential(f"{path} does not belong to you, so it is not used: set DG_URL and DG_TOKEN")
-        if facts.st_mode & 0o077:
-            raise NoCredential(f"{path} is open to others, so it is not used: `chmod 600 {path}`")
-        return file.read(LONGEST_FILE).decode("utf-8", "replace")

@@ -13,12 +13,13 @@ from uuid import uuid4
 import httpx
 
 from dg import __version__
-from dg.client.auth import checked_token
+from dg.client.credentials import Credential
 from dg.client.errors import Unintelligible, Unreachable, problem
 from dg.client.ledger import Ledger
-from dg.client.wire import JSON, clean
+from dg.client.wire import JSON, clean, decode
+from dg.core.access.sessions import SessionTokens
 from dg.core.clock import Clock
-from dg.core.errors import Invalid, Problem, Refused, TooMany, Unavailable
+from dg.core.errors import Invalid, Problem, Refused, TooMany, Unauthenticated, Unavailable
 from dg.core.text import plain
 
 ATTEMPTS = 4
@@ -33,6 +34,9 @@ PATIENCE = 120.0
 
 
 CONNECT_TIMEOUT = 5.0
+
+REFRESH_TIMEOUT = 6.0
+"""Seconds for one try to refresh a session: all fit into the time in which a server repeats its answer."""
 
 Query = Mapping[str, str | int | float | None]
 
@@ -57,7 +61,7 @@ class Http:
     def __init__(
         self,
         url: str,
-        token: str | None,
+        credential: Credential | None,
         *,
         transport: httpx.AsyncBaseTransport | None,
         timeout: float,
@@ -72,8 +76,7 @@ class Http:
         self._random = random
         self._timeout = timeout
         headers = {"User-Agent": f"dg/{__version__}", "Accept": "application/json"}
-        if token is not None:
-            headers["Authorization"] = f"Bearer {checked_token(token)}"
+        self._credential = credential
         self._http = httpx.AsyncClient(
             base_url=self.url,
             headers=headers,
@@ -93,6 +96,28 @@ class Http:
         """Change something once, however often it has to be sent: it goes with an Idempotency-Key."""
         return await self._send(method, path, body=body, key=key or uuid4().hex)
 
+    async def enter(self, path: str, body: JSON, *, timeout: float | None = None) -> JSON:
+        """Ask for something that needs no token, such as to be let in."""
+        return await self._send("POST", path, body=body, timeout=timeout, bearer=False)
+
+    async def token(self) -> str | None:
+        """What opens the server now, for a connection of one's own; None without a credential."""
+        return await self._credential.token(self._refresh) if self._credential else None
+
+    async def _refresh(self, refresh_token: str) -> SessionTokens:
+        body = {"refresh_token": refresh_token}
+        found = await self.enter(
+            path("sessions", "refresh"), body, timeout=min(REFRESH_TIMEOUT, self._timeout)
+        )
+        return decode(SessionTokens, found)
+
+    async def _renew(self, refused: str | None) -> bool:
+        """Get another token than the one that the server refused; False where there is no other."""
+        if refused is None or self._credential is None or not self._credential.renewable:
+            return False
+        await self._credential.renew(refused, self._refresh)
+        return True
+
     @asynccontextmanager
     async def stream(
         self,
@@ -104,17 +129,7 @@ class Http:
         silence: float,
     ) -> AsyncIterator[httpx.Response]:
         """One open answer of media type `accept`; `silence` seconds without a byte are a lost connection."""
-        asking, known = self._ledger.ask()
-        request = self._http.build_request(
-            "GET",
-            path,
-            params=_given(query),
-            headers={"Accept": accept, **asking, **(headers or {})},
-            timeout=self._phases(read=silence),
-        )
-        with _connection_errors(self.url):
-            response = await self._http.send(request, stream=True)
-        self._ledger.observe(response.headers, known)
+        response = await self._open(path, query, {"Accept": accept, **(headers or {})}, silence)
         try:
             with _connection_errors(self.url):
                 if response.is_error:
@@ -123,6 +138,30 @@ class Http:
                 yield response
         finally:
             await response.aclose()
+
+    async def _open(
+        self, path: str, query: Query | None, headers: Mapping[str, str], silence: float
+    ) -> httpx.Response:
+        renewed = False
+        while True:
+            token = await self.token()
+            asking, known = self._ledger.ask()
+            request = self._http.build_request(
+                "GET",
+                path,
+                params=_given(query),
+                headers={**headers, **asking, **_bearer(token)},
+                timeout=self._phases(read=silence),
+            )
+            with _connection_errors(self.url):
+                response = await self._http.send(request, stream=True)
+            self._ledger.observe(response.headers, known)
+            if response.status_code != 401 or renewed:
+                return response
+            await response.aread()
+            if not await self._renew(token):
+                return response
+            renewed = True
 
     def _phases(self, *, read: float) -> httpx.Timeout:
         return httpx.Timeout(self._timeout, connect=min(CONNECT_TIMEOUT, self._timeout), read=read)
@@ -143,11 +182,13 @@ class Http:
         body: JSON = None,
         key: str | None = None,
         timeout: float | None = None,
+        bearer: bool = True,
     ) -> JSON:
         headers = {"Idempotency-Key": key} if key else {}
-        attempt = 0
+        attempt, renewed = 0, False
         deadline = self.clock.monotonic() + self._timeout
         while True:
+            token = await self.token() if bearer else None
             asking, known = self._ledger.ask()
             try:
                 with _connection_errors(self.url):
@@ -156,7 +197,7 @@ class Http:
                         path,
                         params=_given(query),
                         json=body,
-                        headers={**headers, **asking},
+                        headers={**headers, **asking, **_bearer(token)},
                         timeout=self._phases(read=timeout or self._timeout),
                     )
                 self._ledger.observe(response.headers, known)
@@ -167,6 +208,10 @@ class Http:
                 if self.clock.monotonic() + pause > deadline:
                     raise
                 await self.clock.sleep(pause)
+            except Unauthenticated:
+                if renewed or not await self._renew(token):
+                    raise
+                renewed = True
             except Problem as error:
                 attempt += 1
                 if attempt >= ATTEMPTS or not _may_pass(error):
@@ -204,6 +249,10 @@ def asked_pause(error: Problem, unsaid: float = 1.0) -> float:
     """Seconds that the server asks to wait, or `unsaid`."""
     asked = error.details.get("retry_after")
     return float(asked) if isinstance(asked, (int, float)) and asked > 0 else unsaid
+
+
+def _bearer(token: str | None) -> dict[str, str]:
+    return {} if token is None else {"Authorization": f"Bearer {token}"}
 
 
 def _may_pass(error: Problem) -> bool:

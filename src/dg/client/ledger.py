@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from dg.client.private import state_folder
 from dg.core.clock import Clock, to_datetime
 from dg.core.errors import Refused
 from dg.core.home import write_private
@@ -29,11 +30,9 @@ WAY_OUT = "if it was restored from a backup, say so with `dg audit accept`; else
 
 
 def state_file(environ: Mapping[str, str]) -> Path | None:
-    """Where the command line remembers (XDG base directories); None without a home directory."""
-    if (state := Path(environ.get("XDG_STATE_HOME", ""))).is_absolute():
-        return state / "dg" / FILE
-    home = environ.get("HOME")
-    return Path(home) / ".local" / "state" / "dg" / FILE if home else None
+    """Where the command line remembers ledgers; None without a home directory."""
+    folder = state_folder(environ)
+    return folder / FILE if folder else None
 
 
 class Seen(BaseModel):

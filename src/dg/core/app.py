@@ -14,7 +14,7 @@ from dg import __version__
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
+from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
@@ -78,6 +78,8 @@ class Core:
     keys: Keys
     roles: Roles
     bindings: Bindings
+    sessions: Sessions
+    logins: Logins
     feed: Feed
     system: System
     clock: Clock
@@ -255,6 +257,8 @@ async def open_core(
             keys=entrance.keys,
             roles=entrance.roles,
             bindings=entrance.bindings,
+            sessions=entrance.sessions,
+            logins=entrance.logins,
             feed=feed,
             system=system,
             clock=clock,
@@ -294,8 +298,12 @@ def _house_jobs(settings: Settings, home: Home, entrance: Entrance, feed: Feed) 
         if entrance.tokens.owner_token_due():
             write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
 
+    async def forget_sessions() -> None:
+        await entrance.sessions.prune(settings.retention.sessions)
+
     return (
         Job("access.flush", Every(_MINUTE), entrance.flush),
+        Job("access.forget_sessions", Every(settings.retention.interval), forget_sessions),
         Job("access.renew_owner_token", Every(_LOOK), renew_owner_token),
         Job("ledger.anchor", Every(settings.ledger.anchor_interval), feed.anchor),
     )

@@ -306,6 +306,7 @@ class TokenCreated(Fact):
     expires_at: int
     environment: str | None = None
     service: str | None = None
+    person: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -410,6 +411,75 @@ class BindingCreated(BindingFact):
 @dataclass(frozen=True, kw_only=True)
 class BindingRevoked(BindingFact):
     """A role was taken back."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PersonAdded(Fact):
+    """Somebody is known from now on who may have sessions and tokens. The name stays out of the ledger."""
+
+    about: ClassVar[str] = "person"
+
+    person: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginApproved(Fact):
+    """A program that asked is let in as `person`, with these grants such as `operator on shop/staging`.
+
+    `approved_in` is the session of whoever approved it.
+    """
+
+    about: ClassVar[str] = "login"
+
+    login: str
+    person: str
+    grants: list[str]
+    approved_in: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoginDenied(Fact):
+    """A person turned a program away that asked to be let in."""
+
+    about: ClassVar[str] = "login"
+
+    login: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionStarted(Fact):
+    """A program that was let in by `login` got its first tokens."""
+
+    about: ClassVar[str] = "session"
+
+    session: str
+    person: str
+    login: str
+    expires_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionRevoked(Fact):
+    """A session no longer opens anything: `why` is revoked, or reused for one of a family that was."""
+
+    about: ClassVar[str] = "session"
+
+    session: str
+    person: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionReuseDetected(Fact):
+    """A refresh token, or the code that began a session, was shown again after it had been used up: somebody
+    has a copy. The session is revoked with all that were approved in it. Everybody should hear: `alert`.
+    """
+
+    about: ClassVar[str] = "session"
+
+    session: str
+    person: str
+    alert: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)

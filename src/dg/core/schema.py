@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0011"
+STATE_HEAD = "0012"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -89,6 +89,62 @@ tokens = sa.Table(
     _int("expires_at"),
     _int("revoked_at", null=True),
     _int("last_used_at", null=True),
+    _text("person", null=True),
+    sa.Index("tokens_person", "person"),
+)
+
+people = sa.Table(
+    "people",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("reading", sa.Text, nullable=False, unique=True),
+    _int("created_at"),
+    _text("created_by"),
+)
+"""Who has sessions; `reading` is one for all names that read alike. The names stand in `principals`."""
+
+logins = sa.Table(
+    "logins",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("device_digest", sa.Text, nullable=False, unique=True),
+    sa.Column("user_digest", sa.Text, nullable=False, unique=True),
+    _text("name"),
+    _text("host"),
+    _text("address"),
+    _text("state"),
+    _int("asked_at"),
+    _int("expires_at"),
+    _text("decided_by", null=True),
+    _int("decided_at", null=True),
+    _text("person", null=True),
+    _text("grants", null=True),
+    _text("approved_in", null=True),
+    _int("ends_at", null=True),
+    _text("session", null=True),
+    sa.Index("logins_expires", "expires_at"),
+)
+
+sessions = sa.Table(
+    "sessions",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("person"),
+    _text("host"),
+    _text("address"),
+    _text("grants"),
+    _text("approved_by"),
+    _text("approved_in", null=True),
+    _int("created_at"),
+    _int("refreshed_at"),
+    _int("idle_at"),
+    _int("expires_at"),
+    _int("revoked_at", null=True),
+    _text("revoked_why", null=True),
+    _int("generation"),
+    _text("digest"),
+    sa.Index("sessions_person", "person"),
+    sa.Index("sessions_approved_in", "approved_in"),
 )
 
 api_keys = sa.Table(

@@ -261,6 +261,23 @@ class Environments(Section):
         return section
 
 
+class Sessions(Section):
+    """Sessions of people who signed in with `dg login`: see `docs/sessions.md`."""
+
+    access_ttl: Duration = 600.0
+    """How long one access token lasts; then the client refreshes it by itself."""
+    idle: Duration = 3 * 86400.0
+    """A session that is not used for so long ends."""
+    longest: Duration = 30 * 86400.0
+    """How long a session lasts at most, however much it is used."""
+    grace: Duration = 30.0
+    """How long a refresh whose answer was lost may be repeated; after that the repetition counts as theft."""
+    login_ttl: Duration = 600.0
+    """How long somebody has to approve a login."""
+    poll: Duration = 5.0
+    """How often a program that waits for that may ask."""
+
+
 class Access(Section):
     """Tokens."""
 
@@ -285,6 +302,7 @@ class Access(Section):
     owner_overlap: Duration = 3600.0
     """How long the owner's token before it is good after a restart, for commands that wait."""
     clerk: Clerk = Clerk()
+    sessions: Sessions = Sessions()
 
 
 class Health(Section):
@@ -393,6 +411,8 @@ class Retention(Section):
     """Answers kept for repeated requests."""
     notices: Duration = 90 * 86400.0
     """What webhooks that came in are known by, when they are sent again."""
+    sessions: Duration = 90 * 86400.0
+    """Sessions that have ended."""
     interval: Duration = 3600.0
     """Time between two clean-ups."""
 
@@ -471,6 +491,9 @@ class Settings(Section):
         for low, high in (
             ("access.token_ttl", "access.token_ttl_max"),
             ("access.key_ttl", "access.key_ttl_max"),
+            ("access.sessions.grace", "access.sessions.access_ttl"),
+            ("access.sessions.access_ttl", "access.sessions.idle"),
+            ("access.sessions.idle", "access.sessions.longest"),
             ("api.idempotency_ttl", "retention.idempotency"),
             ("logs.line_bytes", "logs.file_bytes"),
         ):

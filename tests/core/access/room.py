@@ -10,7 +10,7 @@ from pathlib import Path
 from dg.core import ledger
 from dg.core.access.issuer import LocalIssuer
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
+from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
@@ -29,6 +29,8 @@ class Room:
     keys: Keys
     roles: Roles
     bindings: Bindings
+    sessions: Sessions
+    logins: Logins
     entrance: Entrance
     settings: AccessSettings
 
@@ -77,6 +79,8 @@ async def enter(ground: Ground, clock: ManualClock, settings: AccessSettings) ->
         entrance.keys,
         entrance.roles,
         entrance.bindings,
+        entrance.sessions,
+        entrance.logins,
         entrance,
         settings,
     )

@@ -123,6 +123,7 @@ async def test_a_token_opens_what_it_was_made_for(room: Room) -> None:
         kind="service",
         method="token",
         grants=(Grant(role=Role.OPERATOR, environment="staging", service="shop"),),
+        expires_at=room.clock.micros() // 10**6 * 10**6 + 90 * 86400 * 10**6,
     )
 
 

@@ -32,7 +32,14 @@ VARIABLES = {
 TEXTS = {r'^service = "[^"]+"': 'service = "{{newService}}"', r'^git = "[^"]+"': 'git = "{{repository}}"'}
 """In the text of a pipeline: what is registered must not take the place of a real service's."""
 LATER = "later"
-FIELDS = {**{name: name for name in SAID}, "version": "ref", "not_before": LATER, "until": LATER}
+SECRETS = ("device_code", "refresh_token")
+"""Fields of answers that another request's body is to have: no link of a contract can say so."""
+FIELDS = {
+    **{name: name for name in (*SAID, *SECRETS)},
+    "version": "ref",
+    "not_before": LATER,
+    "until": LATER,
+}
 """Fields of bodies, with the variable that stands for them; `later` is ahead whenever a request is sent."""
 MORE = {"createDeployment": {"not_before": LATER}}
 """Beside the contract's example: what only waits can be changed and taken back, and its lane is as it was."""
@@ -86,6 +93,16 @@ class Variables:
                     if name not in SAID and source.startswith(BODY):
                         place = source.removeprefix(BODY).replace("/", ".")
                         yield self.of(link["operationId"], name), place
+            for name in SECRETS if status < "3" else ():
+                if name in _fields(document, response):
+                    yield name, f".{name}"
+
+
+def _fields(document: Document, response: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What an answer's object has."""
+    media = resolve(document, response).get("content", {}).get("application/json", {})
+    fields: Mapping[str, Any] = resolve(document, media.get("schema", {})).get("properties", {})
+    return fields
 
 
 def _variable(before: str, name: str) -> str:

@@ -16,6 +16,8 @@ from dg.core.access.keys import load, wrong_kind
 from dg.core.clock import Clock
 from dg.core.errors import Unauthenticated
 
+_TOKEN, _ACCESS = "JWT", "at+jwt"
+"""What the header says: a token of the table, or a session's access token (RFC 9068)."""
 _Seconds = Annotated[int, Field(ge=0, lt=1 << 40)]
 
 
@@ -30,6 +32,8 @@ class Claims(BaseModel):
     iat: _Seconds
     nbf: _Seconds
     exp: _Seconds
+    sid: str | None = None
+    """The session, in its access tokens."""
 
 
 class LocalIssuer:
@@ -45,13 +49,31 @@ class LocalIssuer:
         der = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
         self._public = public
         self._kid = hashlib.sha256(der).hexdigest()[:16]
+        sample = self.sign(subject="", token_id="", issued_at=0, expires_at=0, session="")
+        self._access_header = sample.partition(".")[0] + "."
 
-    def sign(self, *, subject: str, token_id: str, issued_at: int, expires_at: int) -> str:
-        """The token for these claims (whole seconds); the same claims always give the same token."""
+    def sign(
+        self, *, subject: str, token_id: str, issued_at: int, expires_at: int, session: str | None = None
+    ) -> str:
+        """The token for these claims (whole seconds); the same claims always give the same token.
+
+        With a `session` it is an access token of that one.
+        """
         claims = Claims(
-            iss=self.name, sub=subject, jti=token_id, iat=issued_at, nbf=issued_at, exp=expires_at
+            iss=self.name,
+            sub=subject,
+            jti=token_id,
+            iat=issued_at,
+            nbf=issued_at,
+            exp=expires_at,
+            sid=session,
         )
-        return jwt.encode(claims.model_dump(), self._key, jws.ALGORITHM, headers={"kid": self._kid})
+        headers = {"kid": self._kid, "typ": _TOKEN if session is None else _ACCESS}
+        return jwt.encode(claims.model_dump(exclude_none=True), self._key, jws.ALGORITHM, headers=headers)
+
+    def is_access_token(self, token: str) -> bool:
+        """Whether it looks like a session's: an access token has one header for all. It proves nothing."""
+        return token.startswith(self._access_header)
 
     def recognises(self, token: str) -> bool:
         """Whether it names this issuer's key: cheap, and no proof of anything."""
@@ -67,7 +89,8 @@ class LocalIssuer:
         now = self._clock.micros() / 1_000_000
         started = max(claims.nbf, claims.iat) <= now + self._leeway
         over = now >= claims.exp + self._leeway or claims.exp - claims.iat > self._longest
-        header = {"alg": jws.ALGORITHM, "typ": "JWT", "kid": self._kid}
+        typ = _TOKEN if claims.sid is None else _ACCESS
+        header = {"alg": jws.ALGORITHM, "typ": typ, "kid": self._kid}
         if found.header != header or claims.iss != self.name or not started or over:
             raise refusal()
         if not found.is_signed_by(self._public):

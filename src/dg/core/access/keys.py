@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import secrets
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +25,21 @@ def receipt_key(keys: Path) -> Ed25519PrivateKey:
     if not isinstance(key, Ed25519PrivateKey):
         raise wrong_kind(path, "an Ed25519 key")
     return key
+
+
+def session_key(keys: Path) -> bytes:
+    """What the secrets of sessions are made and told by; without it, everybody has to sign in again.
+
+    Raises Refused for a file that others may read, or that holds something else.
+    """
+    path = keys / "sessions.key"
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, secrets.token_hex(32))
+    found = re.fullmatch(rb"([0-9a-f]{64})\s*", read(path))
+    if found is None:
+        raise Refused(f"{path} is not 32 bytes in hexadecimal", reason="key_unreadable")
+    return bytes.fromhex(found[1].decode())
 
 
 def load(path: Path, make: Callable[[], PrivateKey]) -> PrivateKeyTypes:

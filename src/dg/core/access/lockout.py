@@ -23,8 +23,9 @@ class Taken:
 
 def of_token(tx: Tx, token: Token, now: int) -> Taken:
     """A token, and with it what is bound to it; asked while it still opens something."""
-    person = standing(tx, [token.id], now).get(token.id)
-    return Taken(was_admin=person is not None and _is_admin(person), principal=token.id)
+    owner = token.person or token.id
+    person = standing(tx, [owner], now).get(owner)
+    return Taken(was_admin=person is not None and _is_admin(person), principal=owner)
 
 
 def of_binding(binding: Binding) -> Taken:
@@ -61,5 +62,6 @@ def _is_admin(principal: Principal) -> bool:
 def _people(tx: Tx, now: int) -> Iterator[Principal]:
     """The people who administer everything as things stand in this transaction."""
     bound = {each.subject for each in store.standing_bindings(tx, now) if not asked.is_group(each.subject)}
-    candidates = bound | {token.id for token in store.tokens(tx) if token.kind == "person"}
+    candidates = bound | {each.person or each.id for each in store.tokens(tx) if each.kind == "person"}
+    candidates |= {session.person for session in store.sessions(tx)}
     yield from filter(_is_admin, standing(tx, candidates, now).values())

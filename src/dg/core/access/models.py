@@ -57,6 +57,9 @@ class Action(StrEnum):
     BINDING_READ = "binding:read"
     BINDING_CREATE = "binding:create"
     BINDING_REVOKE = "binding:revoke"
+    SESSION_READ = "session:read"
+    SESSION_APPROVE = "session:approve"
+    SESSION_REVOKE = "session:revoke"
     SYSTEM_READ = "system:read"
 
 
@@ -98,6 +101,9 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.BINDING_READ: frozenset({_A}),
     Action.BINDING_CREATE: frozenset({_A}),
     Action.BINDING_REVOKE: frozenset({_A}),
+    Action.SESSION_READ: frozenset({_A}),
+    Action.SESSION_APPROVE: frozenset({_A}),
+    Action.SESSION_REVOKE: frozenset({_A}),
     Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
 }
 """The one table: an action that is not here is allowed to nobody. Whose approval or override counts is said
@@ -152,6 +158,12 @@ class Grant(BaseModel):
             return {**data, "role": str(data["role"]), "actions": GIVEN[data["role"]]}
         return data
 
+    @property
+    def spoken(self) -> str:
+        """`operator on shop/staging`; the role alone where it is not narrowed."""
+        scope = "/".join(filter(None, (self.service, self.environment)))
+        return f"{self.role} on {scope}" if scope else self.role
+
     def allows(self, action: Action, environment: str | None, service: str | None) -> bool:
         """True when the role has `action` and this grant reaches the object.
 
@@ -184,7 +196,8 @@ Method = Literal["token", "key", "session", "clerk", "webhook", "local", "system
 class Principal(BaseModel):
     """Who is asking: the first argument of every service method.
 
-    `id` is a reference without meaning (it is what the ledger keeps); `name` is what people read.
+    `id` is a reference without meaning (it is what the ledger keeps); `name` is what people read. It is one
+    for all sessions and tokens of a person; `session` is the one they come with, good until `expires_at`.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -199,6 +212,8 @@ class Principal(BaseModel):
     impersonated_by: str | None = None
     """The id of who acts in their name, where that is somebody else."""
     origin: Origin = Field(default=NOWHERE, exclude=True, repr=False)
+    session: str | None = None
+    expires_at: int | None = None
 
     def may(self, action: Action, environment: str | None = None, service: str | None = None) -> bool:
         if self.impersonated_by is not None and is_personal(action, environment):
@@ -333,10 +348,19 @@ class Token(BaseModel):
     expires_at: int
     revoked_at: int | None = None
     last_used_at: int | None = None
+    person: str | None = None
+    person_name: str | None = None
 
     def principal(self, origin: Origin = NOWHERE) -> Principal:
-        """Who uses this token, from `origin`."""
-        return Principal(id=self.id, name=self.name, kind=self.kind, grants=(self.grant,), origin=origin)
+        """Who uses this token, from `origin`: the person whose it is, where that is known."""
+        return Principal(
+            id=self.person or self.id,
+            name=self.person_name or self.name,
+            kind=self.kind,
+            grants=(self.grant,),
+            origin=origin,
+            expires_at=self.expires_at,
+        )
 
 
 class IssuedToken(BaseModel):

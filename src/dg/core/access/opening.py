@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dg.core.access import store
+from dg.core.access.codes import Codes
 from dg.core.access.issuer import LocalIssuer
+from dg.core.access.keys import session_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.pepper import open_pepper
 from dg.core.access.rights import Directory
-from dg.core.access.service import Access, Bindings, Keys, Roles, Tokens
+from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -33,6 +35,8 @@ class Entrance:
     keys: Keys
     roles: Roles
     bindings: Bindings
+    sessions: Sessions
+    logins: Logins
     clerk: ClerkUsers | None
 
     def begin(self) -> None:
@@ -78,12 +82,14 @@ async def open_access(
         leeway=settings.leeway,
         longest=max(settings.token_ttl_max, settings.owner_ttl),
     )
+    codes = Codes(session_key(home.keys))
     directory = Directory(db, clock)
     bus.subscribe(directory.observe)
     access = Access(db, clock, tasks, directory)
     tokens = Tokens(db, clock, ids, access, issuer, settings)
     keys = Keys(db, clock, ids, access, open_pepper(home.keys), settings)
-    for authenticator in (keys, tokens):
+    sessions = Sessions(db, clock, ids, access, issuer, codes, settings)
+    for authenticator in (keys, sessions, tokens):
         access.accept(authenticator)
         bus.subscribe(authenticator.observe)
     await keys.warn_of_lost()
@@ -96,6 +102,8 @@ async def open_access(
         keys,
         roles=Roles(db, clock, access),
         bindings=Bindings(db, clock, ids, access),
+        sessions=sessions,
+        logins=Logins(db, clock, ids, access, sessions, codes, settings.sessions),
         clerk=clerk,
     )
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from dg.core.access import rights, store
 from dg.core.access.models import OWNER, Grant, Principal, Role
+from dg.core.access.sessions import Person
 from dg.core.access.store import keys
 from dg.core.database import Tx
 
@@ -30,6 +31,8 @@ def _standing(tx: Tx, principal_id: str, now: int) -> Principal | None:
         return Principal(id=OWNER, name=name, method="local", grants=(Grant(role=Role.ADMIN),))
     if principal_id.startswith(CLERK):
         return _seen(tx, principal_id, now)
+    if somebody := store.person(tx, principal_id):
+        return _person(tx, somebody, now)
     credential = store.find(tx, principal_id) or keys.find(tx, principal_id)
     if credential is None or credential.revoked_at is not None or credential.expires_at <= now:
         return None
@@ -46,4 +49,23 @@ def _seen(tx: Tx, principal_id: str, now: int) -> Principal | None:
         method="clerk",
         grants=seen.grants,
         groups=seen.groups,
+    )
+
+
+def _person(tx: Tx, person: Person, now: int) -> Principal | None:
+    """Somebody with all that their sessions and tokens give them; a session that idles gives it still, for it
+    ends for the sake of the machine that it is on."""
+    grants = [
+        grant
+        for session in store.sessions(tx, person.id)
+        if session.revoked_at is None and now < session.expires_at
+        for grant in session.grants
+    ]
+    grants += [
+        token.grant
+        for token in store.tokens_of(tx, person.id)
+        if token.revoked_at is None and now < token.expires_at
+    ]
+    return (
+        Principal(id=person.id, name=person.name, method="session", grants=tuple(grants)) if grants else None
     )

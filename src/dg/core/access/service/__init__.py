@@ -3,7 +3,9 @@
 from dg.core.access.service.access import Access, Authenticator
 from dg.core.access.service.bindings import Bindings
 from dg.core.access.service.keys import Keys
+from dg.core.access.service.logins import Logins
 from dg.core.access.service.roles import Roles
+from dg.core.access.service.sessions import Sessions
 from dg.core.access.service.tokens import Tokens
 
-__all__ = ["Access", "Authenticator", "Bindings", "Keys", "Roles", "Tokens"]
+__all__ = ["Access", "Authenticator", "Bindings", "Keys", "Logins", "Roles", "Sessions", "Tokens"]

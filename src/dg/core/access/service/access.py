@@ -81,6 +81,10 @@ class Access:
         self._denied(Denial())
         return problem
 
+    def now(self) -> int:
+        """The moment at which rights count, in microseconds."""
+        return self._clock.micros()
+
     async def rights(self) -> Rights:
         """What roles mean now, and what is bound to whom."""
         return await self._directory.rights()
@@ -244,7 +248,7 @@ def _lack(principal: Principal, action: Action, environment: str | None, service
     scope = "/".join(filter(None, (service, environment)))
     where = f" on {scope}" if scope else " everywhere" if _is_narrow(principal) else ""
     named = " or ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:])))
-    held = ", ".join(sorted({_held(grant) for grant in principal.grants})) or "no role"
+    held = ", ".join(sorted({grant.spoken for grant in principal.grants})) or "no role"
     return f"{action}{where} needs the role {named}; {principal.name} has {held}"
 
 
@@ -253,14 +257,9 @@ def _is_narrow(principal: Principal) -> bool:
     return any(grant.service or grant.environment for grant in principal.grants)
 
 
-def _held(grant: Grant) -> str:
-    scope = "/".join(filter(None, (grant.service, grant.environment)))
-    return f"{grant.role} on {scope}" if scope else grant.role
-
-
 def _allowed(grant: Grant) -> str:
     source = f"by the binding {grant.binding}" if grant.binding else "by the credential itself"
-    return f"{_held(grant)}, {source}"
+    return f"{grant.spoken}, {source}"
 
 
 def _outlasts(grant: Grant, until: int | None) -> bool:

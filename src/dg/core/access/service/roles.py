@@ -112,13 +112,15 @@ class Roles:
         def effect(tx: Tx) -> DefinedRole:
             role, now = _custom(tx, name), self._clock.micros()
             bindings, tokens = store.bindings_with(tx, name, now), store.tokens_with(tx, name, now)
-            if bindings or tokens:
+            sessions = store.sessions_with(tx, name, now)
+            if bindings or tokens or sessions:
                 raise Refused(
-                    f"the role {name} is held by {bindings} bindings and {tokens} tokens; "
-                    "take those back first",
+                    f"the role {name} is held by {bindings} bindings, {tokens} tokens and "
+                    f"{sessions} sessions; take those back first",
                     reason="in_use",
                     bindings=bindings,
                     tokens=tokens,
+                    sessions=sessions,
                 )
             store.delete_role(tx, name)
             tx.append(RoleDeleted(role=name), principal)

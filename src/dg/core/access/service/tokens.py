@@ -18,7 +18,10 @@ from dg.core.access.models import (
     Role,
     Token,
 )
+from dg.core.access.names import checked_name
 from dg.core.access.service.access import Access
+from dg.core.access.service.people import Whose, whose
+from dg.core.access.sessions import Person
 from dg.core.access.verified import Verified
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -111,24 +114,41 @@ class Tokens:
         environment: Environment | str | None = None,
         service: str | None = None,
         ttl: float | None = None,
+        person: str | None = None,
         once: Once | None = None,
     ) -> IssuedToken:
-        """Issue a token that lasts `ttl` seconds. Raises Invalid, and Forbidden for more than one's own."""
+        """Issue a token that lasts `ttl` seconds. Raises Invalid, and Forbidden for more than one's own.
+
+        One of a `person`, by their name, counts as the same one as their sessions and other tokens.
+        """
         grant = asked.grant(await self._access.rights(), role, environment, service)
         now = self._clock.micros()
         ends = (now // _SECOND + self._seconds(ttl)) * _SECOND
         self._access.require_to_give(principal, Action.TOKEN_CREATE, grant, ends)
         token = Token(
             id=self._ids.new(),
-            name=_name(name),
+            name=checked_name(name, "name"),
             kind=_kind(kind),
             grant=grant,
             created_at=now,
             created_by=principal.id,
             expires_at=ends,
         )
-        kept = await self._db.write(lambda tx: _once(tx, principal, once, token, self._clock))
+        whose = await self._whose(principal, token, person)
+
+        def effect(tx: Tx) -> Token:
+            return _insert(tx, principal, token, whose.settle(tx, principal, now) if whose else None)
+
+        kept = await self._db.write(lambda tx: do_once(tx, principal, once, Token, self._clock, effect))
         return IssuedToken(token=kept, secret=self._sign(kept))
+
+    async def _whose(self, principal: Principal, token: Token, person: str | None) -> Whose | None:
+        if person is None:
+            return None
+        if token.kind != "person":
+            raise Invalid("person: a service's token is nobody's; make its kind person", field="person")
+        fresh = self._ids.new()
+        return await whose(self._db, self._access, principal, Action.TOKEN_CREATE, person, fresh)
 
     def _seconds(self, ttl: float | None) -> int:
         seconds = self._settings.token_ttl if ttl is None else ttl
@@ -207,35 +227,25 @@ class Tokens:
         )
 
 
-def _once(tx: Tx, principal: Principal, wish: Once | None, token: Token, clock: Clock) -> Token:
-    def effect(tx: Tx) -> Token:
-        store.insert(tx, token)
-        store.set_name(tx, token.id, token.name, token.kind)
-        tx.append(
-            TokenCreated(
-                token=token.id,
-                role=token.grant.role,
-                expires_at=token.expires_at,
-                environment=token.grant.environment,
-                service=token.grant.service,
-            ),
-            principal,
-        )
-        return token
-
-    return do_once(tx, principal, wish, Token, clock, effect)
+def _insert(tx: Tx, principal: Principal, token: Token, person: Person | None) -> Token:
+    if person is not None:
+        token = token.model_copy(update={"person": person.id, "person_name": person.name})
+    store.insert(tx, token)
+    store.set_name(tx, token.id, token.name, token.kind)
+    fact = TokenCreated(
+        token=token.id,
+        role=token.grant.role,
+        expires_at=token.expires_at,
+        environment=token.grant.environment,
+        service=token.grant.service,
+        person=token.person,
+    )
+    tx.append(fact, principal)
+    return token
 
 
 def _may_read(principal: Principal, token: Token) -> bool:
     return principal.may(Action.TOKEN_READ, token.grant.environment, token.grant.service)
-
-
-def _name(name: str) -> str:
-    if not 0 < len(name.strip()) <= 100 or plain(name) != name:
-        raise Invalid(
-            "name: 1 to 100 visible characters, so that people know whose token it is", field="name"
-        )
-    return name.strip()
 
 
 def _kind(kind: Literal["person", "service"]) -> Literal["person", "service"]:

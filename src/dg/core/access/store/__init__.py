@@ -1,4 +1,4 @@
-"""How tokens, roles, bindings and the names of principals are kept: one plain function per statement."""
+"""How all of access is kept: one plain function per statement."""
 
 from dg.core.access.store.bindings import (
     binding,
@@ -11,37 +11,84 @@ from dg.core.access.store.bindings import (
     standing_bindings,
 )
 from dg.core.access.store.home import home_id, owner_tokens, set_owner_tokens
+from dg.core.access.store.logins import (
+    KeptLogin,
+    decide,
+    insert_login,
+    login,
+    login_of_device,
+    login_of_user,
+    pending_logins,
+    prune_logins,
+    use_login,
+)
+from dg.core.access.store.people import insert_person, person, person_named
 from dg.core.access.store.principals import name, set_name
 from dg.core.access.store.roles import delete_role, insert_role, role, roles, tokens_with, update_role
 from dg.core.access.store.seen import forget_seen, note_seen, seen
-from dg.core.access.store.tokens import find, insert, revoke, tokens, used
+from dg.core.access.store.sessions import (
+    Chain,
+    approved_in,
+    chain,
+    insert_session,
+    prune_sessions,
+    revoke_session,
+    rotate,
+    session,
+    sessions,
+    sessions_with,
+)
+from dg.core.access.store.tokens import find, insert, revoke, tokens, tokens_of, used
 
 __all__ = [
+    "Chain",
+    "KeptLogin",
+    "approved_in",
     "binding",
     "bindings_of",
     "bindings_with",
+    "chain",
     "count_bindings",
+    "decide",
     "delete_role",
     "find",
     "forget_seen",
     "home_id",
     "insert",
     "insert_binding",
+    "insert_login",
+    "insert_person",
     "insert_role",
+    "insert_session",
+    "login",
+    "login_of_device",
+    "login_of_user",
     "name",
     "note_seen",
     "owner_tokens",
     "page_of_bindings",
+    "pending_logins",
+    "person",
+    "person_named",
+    "prune_logins",
+    "prune_sessions",
     "revoke",
     "revoke_binding",
+    "revoke_session",
     "role",
     "roles",
+    "rotate",
     "seen",
+    "session",
+    "sessions",
+    "sessions_with",
     "set_name",
     "set_owner_tokens",
     "standing_bindings",
     "tokens",
+    "tokens_of",
     "tokens_with",
     "update_role",
+    "use_login",
     "used",
 ]

@@ -12,10 +12,13 @@ from dg.core.access.models import Grant, Token
 from dg.core.database import Row, Statement, Tx
 
 _t = schema.tokens
+_p = schema.principals
+_of = sa.select(_t, _p.c.name.label("person_name")).outerjoin(_p, _p.c.id == _t.c.person)
 
 _INSERT = Statement(_t.insert())
-_ALL = Statement(sa.select(_t).order_by(_t.c.created_at, _t.c.id))
-_ONE = Statement(sa.select(_t).where(_t.c.id == bindparam("token")))
+_ALL = Statement(_of.order_by(_t.c.created_at, _t.c.id))
+_ONE = Statement(_of.where(_t.c.id == bindparam("token")))
+_OF_PERSON = Statement(_of.where(_t.c.person == bindparam("whom")).order_by(_t.c.created_at, _t.c.id))
 _REVOKE = Statement(
     _t.update()
     .where(_t.c.id == bindparam("token"), _t.c.revoked_at.is_(None))
@@ -28,7 +31,7 @@ def insert(tx: Tx, token: Token) -> None:
     grant = token.grant
     tx.run(
         _INSERT,
-        **token.model_dump(mode="json", exclude={"grant"}),
+        **token.model_dump(mode="json", exclude={"grant", "person_name"}),
         role=grant.role,
         environment=grant.environment,
         service=grant.service,
@@ -38,6 +41,11 @@ def insert(tx: Tx, token: Token) -> None:
 def tokens(tx: Tx) -> list[Token]:
     """Every token ever issued, oldest first."""
     return [_token(row) for row in tx.all(_ALL)]
+
+
+def tokens_of(tx: Tx, person: str) -> list[Token]:
+    """Every token of one person, oldest first."""
+    return [_token(row) for row in tx.all(_OF_PERSON, whom=person)]
 
 
 def find(tx: Tx, token_id: str) -> Token | None:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dg.core.access.models import Principal
+from dg.core.access.names import one_name
 from dg.core.deployments.gates import expressions
 from dg.core.deployments.gates.demands import Approvals, Guard
 from dg.core.deployments.gates.names import means, spoken
@@ -24,11 +24,6 @@ from dg.settings.units import format_duration
 
 APPROVALS, REQUIRES, SOAK, WINDOW = "approvals", "requires", "soak", "window"
 _SECOND = 1_000_000
-_WITHOUT_SHAPE = frozenset(
-    "\u034f\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f\u2800"
-    + "".join(map(chr, (*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0))))
-)
-"""Letters that show nothing, format characters apart: joiners, fillers, blanks and variation selectors."""
 
 
 @dataclass(frozen=True)
@@ -114,19 +109,6 @@ def is_maker(person: Principal, deployment: Deployment) -> bool:
     return person.id == deployment.created_by or one_name(person.name) == one_name(
         deployment.created_by_name or ""
     )
-
-
-def one_name(name: str) -> str:
-    """What is the same for every token of one person: nobody becomes two by asking for another one.
-
-    Names that read alike are one: other forms of the same letters, and what is between them without a shape.
-    """
-    letters = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
-    return " ".join("".join(filter(_has_shape, letters)).split())
-
-
-def _has_shape(letter: str) -> bool:
-    return unicodedata.category(letter) != "Cf" and letter not in _WITHOUT_SHAPE
 
 
 def given(inputs: Inputs, rule: Approvals) -> list[str]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from dg.core import events, ledger
 from dg.core.access.models import Action, Principal
+from dg.core.access.names import one_name
 from dg.core.database import Tx
 from dg.core.deployments import lanes, lifecycle, store
 from dg.core.deployments.dispatcher import Dispatcher
@@ -188,9 +189,7 @@ def _approve(tx: Tx, deployment: Deployment, principal: Principal, request: Appr
 
 def _is_yes_of(approval: Approval, principal: Principal) -> bool:
     """Whether it is this person's approval, given with whichever of their tokens, and not void."""
-    mine = approval.by == principal.id or judge.one_name(approval.by_name or "") == judge.one_name(
-        principal.name
-    )
+    mine = approval.by == principal.id or one_name(approval.by_name or "") == one_name(principal.name)
     return mine and approval.verdict is Verdict.APPROVED and approval.voided_at is None
 
 

@@ -1,0 +1,40 @@
+"""The client's own files: where they are, and whether only their owner can have written and can read them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from dg.client.errors import NoCredential
+
+LONGEST_FILE = 64 << 10
+
+
+def state_folder(environ: Mapping[str, str]) -> Path | None:
+    """Where the command line keeps what it remembers (XDG base directories); None without a home."""
+    if (state := Path(environ.get("XDG_STATE_HOME", ""))).is_absolute():
+        return state / "dg"
+    home = environ.get("HOME")
+    return Path(home) / ".local" / "state" / "dg" if home else None
+
+
+def owners_file(path: Path) -> str:
+    """The text of a file that only its owner, who is the caller, can have written and can read.
+
+    Raises NoCredential, and FileNotFoundError where there is none.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise NoCredential(f"{path} cannot be read ({error.strerror}): set DG_URL and DG_TOKEN") from error
+    with os.fdopen(descriptor, "rb") as file:
+        facts = os.fstat(descriptor)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_uid != os.geteuid():
+            raise NoCredential(f"{path} does not belong to you, so it is not used: set DG_URL and DG_TOKEN")
+        if facts.st_mode & 0o077:
+            raise NoCredential(f"{path} is open to others, so it is not used: `chmod 600 {path}`")
+        return file.read(LONGEST_FILE).decode("utf-8", "replace")

@@ -197,8 +197,11 @@ async def test_a_stream_is_never_compressed(api: Api) -> None:
         await api.app(scope, receive, send)
     assert sent[0]["type"] == "http.response.start"
     names = {name for name, _ in sent[0]["headers"]}
-    assert b"content-encoding" not in names
-    assert b"vary" not in names
+    assert not {b"content-encoding", b"vary"} & names
+    assert {b"api-version", b"x-request-id", b"cache-control"} <= names
+    assert [value for name, value in sent[0]["headers"] if name == b"ratelimit-policy"] == [
+        b'"stream";q=6000;w=60'
+    ]
 
 
 async def test_a_compressed_contract_has_a_tag_that_is_recognised(api: Api) -> None:
@@ -209,3 +212,13 @@ async def test_a_compressed_contract_has_a_tag_that_is_recognised(api: Api) -> N
         assert tag.startswith('W/"')
         again = await stranger.get("/v1/openapi/platform-api.yaml", headers={"if-none-match": tag})
         assert again.status_code == 304
+
+
+async def test_what_is_the_same_for_all_is_compressed_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = "/v1/openapi/platform-api.json"
+    async with api.caller() as stranger:
+        first = await stranger.get(path, headers={"accept-encoding": "gzip"})
+        monkeypatch.setattr(compression, "codings", lambda: {"gzip": pytest.fail})
+        again = await stranger.get(path, headers={"accept-encoding": "gzip"})
+    assert again.headers["content-encoding"] == "gzip"
+    assert again.content == first.content

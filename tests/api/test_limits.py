@@ -12,9 +12,11 @@ from tests.api.frame import DOCUMENT, Things, make_app, make_client
 from tests.api.test_frame import problem
 
 from dg.api import contract
+from dg.api.app import create_app
 from dg.api.contract import ContractError
 from dg.api.limits import check_classes
 from dg.core.testing import NOON, ManualClock
+from dg.settings.tree import Limits
 
 NAMES = ("limit", "remaining", "reset", "window")
 TOKEN = {"authorization": "Bearer operator"}
@@ -186,6 +188,19 @@ async def test_a_caller_is_told_where_it_stands_in_each_class(api: Api) -> None:
         assert items["read"]["remaining"] < items["read"]["limit"]
         assert items["write"]["remaining"] == items["write"]["limit"] == 6000
         assert items["write"]["window"] == "1m"
+
+
+async def test_requests_that_were_one_too_many_are_counted(api: Api) -> None:
+    limits = Limits.model_validate({"write": "1/1h"})
+    app = create_app(api.core, api.core.settings.model_copy(update={"limits": limits}))
+    headers = {"authorization": f"Bearer {await api.token('viewer')}"}
+    async with make_client(app) as client:
+        for status in (403, 429, 429):
+            asked = {"environment": "development", "name": "x", "role": "viewer"}
+            assert (await client.post("/v1/tokens", headers=headers, json=asked)).status_code == status
+        metrics = (await client.get("/metrics", headers=headers)).text
+    assert 'dg_rate_limited_total{rate_class="write"} 2.0' in metrics.splitlines()
+    app.stop()
 
 
 async def test_starting_deployments_counts_apart(api: Api) -> None:

@@ -117,8 +117,11 @@ async def test_a_long_answer_does_not_run_into_the_time_for_headers(tmp_path: Pa
 
 async def test_what_is_no_http_gets_the_envelope(tmp_path: Path) -> None:
     async with served(tmp_path) as (listening, _, _):
-        error = envelope(await talk(listening.port, b"\x16\x03\x01 hello\r\n\r\n"))
+        answer = await talk(listening.port, b"\x16\x03\x01 hello\r\n\r\n")
+        error = envelope(answer)
         assert (error["code"], error["details"]["reason"]) == ("VALIDATION_ERROR", "bad_http")
+        assert b"\r\napi-version: 1.0.0\r\n" in answer
+        assert b"\r\ncache-control: no-store\r\n" in answer
 
 
 @pytest.mark.parametrize(
@@ -259,7 +262,9 @@ async def test_a_server_with_a_certificate_speaks_tls_alone(
         httpx.AsyncClient(headers=TOKEN, verify=trusting, trust_env=False) as client,
     ):
         assert listening.url == "https://localhost"
-        assert (await client.get(f"https://127.0.0.1:{listening.port}/v1/things")).status_code == 200
+        answer = await client.get(f"https://127.0.0.1:{listening.port}/v1/things")
+        assert answer.status_code == 200
+        assert answer.headers["strict-transport-security"] == "max-age=31536000"
         assert not (await talk(listening.port, REQUEST + b"\r\n")).startswith(b"HTTP")
 
 

@@ -10,11 +10,12 @@ import asyncio
 import gzip
 import importlib
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 
 from starlette.types import Message, Send
 
 from dg.api.headers import Fields
+from dg.core.remember import Remembered
 
 SMALLEST = 1024
 """Bytes below which the headers cost what is saved."""
@@ -27,6 +28,9 @@ TEXTS = (b"text/", b"application/json", b"application/yaml", b"application/x-pem
 STREAM = b"text/event-stream"
 
 Compress = Callable[[bytes], bytes]
+
+_KEPT: Remembered[bytes] = Remembered(64)
+"""Files that anybody may ask for again and again, as they leave."""
 
 
 @cache
@@ -112,13 +116,20 @@ class Compressor:
             await self._finish(b"".join(self._parts))
 
     async def _finish(self, content: bytes) -> None:
-        compress = codings()[self._coding]
-        if len(content) <= IN_THE_LOOP:
-            smaller = compress(content)
-        else:
-            smaller = await asyncio.get_running_loop().run_in_executor(None, compress, content)
+        smaller = await self._smaller(content)
         length = (b"content-length", b"%d" % len(smaller))
         kept = [field for field in self._start["headers"] if field[0] != b"content-length"]
         self._start["headers"] = [*kept, length, (b"content-encoding", self._coding.encode())]
         await self._send(self._start)
         await self._send({"type": "http.response.body", "body": smaller})
+
+    async def _smaller(self, content: bytes) -> bytes:
+        """`content` compressed; of what has a tag, and so is the same for all, the work is done once."""
+        tag = next((value for name, value in self._start["headers"] if name == b"etag"), None)
+        compress = codings()[self._coding]
+        work = partial(compress, content)
+        if tag is not None:
+            work = partial(_KEPT.get, (tag, self._coding), work)
+        if len(content) <= IN_THE_LOOP:
+            return work()
+        return await asyncio.get_running_loop().run_in_executor(None, work)

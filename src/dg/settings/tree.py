@@ -351,7 +351,7 @@ class Limits(Section):
     """Changing something, for each principal."""
     deploy: MaybeRate = Rate(2_000, 60)
     """Starting, retrying, rolling back and previewing deployments, for each principal."""
-    stream: MaybeRate = Rate(1_200, 60)
+    stream: MaybeRate = Rate(6_000, 60)
     """Opening event streams and WebSockets, for each principal."""
     open: MaybeRate = Rate(1_200, 60)
     """What needs no token, for each client address. Of IPv6 a /64 counts as one; this machine and trusted

@@ -82,6 +82,8 @@ def test_operations_are_tried_out_with_a_token(reader: Reader) -> None:
     reader.authorise()
     assert "local" in reader.try_out("whoami")
     assert reader.try_out("createToken").startswith("201")
+    assert "Bearer <token>" in reader.tab.evaluate("document.body.innerText")
+    assert reader.token not in reader.tab.evaluate("document.body.innerText")
     assert reader.tab.evaluate("Object.keys(localStorage).length + document.cookie.length") == 0
 
 

@@ -6,10 +6,21 @@ const paint = () => document.documentElement.classList.toggle("dark-mode", dark.
 paint();
 dark.addEventListener("change", paint);
 
+/** The command that repeats a request shows no token: screens are shared, and commands are seen by others. */
+const withoutToken = (system) => ({
+  wrapComponents: {
+    curl: (Curl) => (given) => {
+      const shown = given.request.updateIn(["headers", "Authorization"], (value) => value && "Bearer <token>");
+      return system.React.createElement(Curl, { ...given, request: shown });
+    },
+  },
+});
+
 window.addEventListener("load", () => {
   window.docs = SwaggerUIBundle({
     url: "/docs/openapi.json",
     dom_id: "#docs",
+    plugins: [withoutToken],
     deepLinking: true,
     docExpansion: "list",
     defaultModelsExpandDepth: 0,

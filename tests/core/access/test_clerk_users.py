@@ -12,10 +12,10 @@ from tests.clerk import ORGANIZATION, USER, Instance, KeyServer, hang, jwk, publ
 from tests.core.access.room import Room, enter
 from tests.core.vandal import content
 
-from dg.core.access.models import Action, Grant, Principal
+from dg.core.access.models import SYSTEM, Action, CreateBinding, Grant, Principal
 from dg.core.access.standing import standing
 from dg.core.database import Database
-from dg.core.errors import Forbidden, Unauthenticated, Unavailable
+from dg.core.errors import Forbidden, Refused, Unauthenticated, Unavailable
 from dg.core.testing import Ground, ManualClock, eventually, open_ground
 from dg.settings.tree import Access as AccessSettings
 
@@ -292,6 +292,34 @@ async def test_nobody_decides_on_production_in_anothers_name(room: Room, instanc
         with pytest.raises(Forbidden, match="in person"):
             room.access.require(disguised, action, "production", "shop")
     assert disguised.may(Action.DEPLOYMENT_ROLLBACK, "production", "shop")
+
+
+async def test_why_somebody_may_not_in_anothers_name_is_said(room: Room, instance: Instance) -> None:
+    disguised = await room.access.authenticate(instance.token(act=EVE))
+    decision = await room.access.explain(disguised, "deployment:approve", "production", "shop")
+    assert (decision.allowed, "in person" in decision.why) == (False, True)
+    assert (await room.access.explain(disguised, "deployment:approve", "staging", "shop")).allowed
+
+
+async def test_a_role_bound_to_an_organisation_role_comes_with_it(room: Room, instance: Instance) -> None:
+    member = {"id": ORGANIZATION, "rol": "member"}
+    assert (await room.access.authenticate(instance.token(o=member))).grants == ()
+    wish = CreateBinding(subject="clerk-role:member", role="approver", environment="production")
+    await room.entrance.bindings.create(SYSTEM, wish)
+    bound = await room.access.authenticate(instance.token(o=member))
+    assert [(grant.role, grant.environment) for grant in bound.grants] == [("approver", "production")]
+    found = await stands(room)
+    assert found is not None
+    assert [grant.role for grant in found.grants] == ["approver"]
+    stranger = await room.access.authenticate(instance.token(o={"id": "org_2other", "rol": "member"}))
+    assert stranger.grants == ()
+
+
+async def test_a_place_inside_stops_the_start_until_it_is_allowed(
+    ground: Ground, clock: ManualClock, instance: Instance
+) -> None:
+    with pytest.raises(Refused, match=r"the keys of access\.clerk: .* leads to"):
+        await opened(ground, clock, instance, jwks_url="https://10.0.0.7/jwks.json")
 
 
 async def test_many_at_once_ask_for_the_keys_once(room: Room, instance: Instance, server: KeyServer) -> None:

@@ -228,13 +228,9 @@ class Access:
 def _forbidden(
     principal: Principal, action: Action, environment: str | None, service: str | None
 ) -> Forbidden:
-    if principal.impersonated_by is not None and is_personal(action, environment):
-        return Forbidden(
-            f"{action} takes {principal.name} in person, and somebody else acts in that name here; "
-            "sign in as yourself",
-            reason="impersonated",
-            action=str(action),
-        )
+    if _is_barred(principal, action, environment):
+        lack = _lack(principal, action, environment, service)
+        return Forbidden(f"{lack}: sign in as yourself", reason="impersonated", action=str(action))
     return Forbidden(
         f"{_lack(principal, action, environment, service)}. Ask an administrator for it",
         action=str(action),
@@ -244,12 +240,19 @@ def _forbidden(
 
 def _lack(principal: Principal, action: Action, environment: str | None, service: str | None) -> str:
     """What is missing, as a sentence without its end."""
+    if _is_barred(principal, action, environment):
+        return f"{action} takes {principal.name} in person, and somebody else acts in that name here"
     roles = sorted(ACTIONS.get(action, frozenset()))
     scope = "/".join(filter(None, (service, environment)))
     where = f" on {scope}" if scope else " everywhere" if _is_narrow(principal) else ""
     named = " or ".join(filter(None, (", ".join(roles[:-1]), *roles[-1:])))
     held = ", ".join(sorted({grant.spoken for grant in principal.grants})) or "no role"
     return f"{action}{where} needs the role {named}; {principal.name} has {held}"
+
+
+def _is_barred(principal: Principal, action: Action, environment: str | None) -> bool:
+    """Whether somebody acts in another's name, and not even with that one's role may do this."""
+    return principal.impersonated_by is not None and is_personal(action, environment)
 
 
 def _is_narrow(principal: Principal) -> bool:

@@ -15,7 +15,7 @@ from dg.core.access.standing import CLERK
 from dg.core.access.verified import Verified
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
-from dg.core.errors import Problem
+from dg.core.errors import Problem, Refused
 from dg.core.http import Outbound
 from dg.core.tasks import Tasks
 from dg.settings.clerk import Clerk as ClerkSettings
@@ -119,5 +119,8 @@ def open_clerk(
 def _keys(settings: ClerkSettings, clock: Clock, tasks: Tasks, outbound: Outbound) -> Keys:
     if settings.pem_file is not None:
         return PinnedKey(settings.pem_file)
-    outbound.check(settings.keys_url)
+    try:
+        outbound.check(settings.keys_url)
+    except Problem as problem:
+        raise Refused(f"the keys of access.clerk: {problem.message}", reason=problem.reason) from None
     return PublishedKeys(settings.keys_url, outbound, clock, tasks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -188,6 +189,22 @@ async def test_a_caller_is_told_where_it_stands_in_each_class(api: Api) -> None:
         assert items["read"]["remaining"] < items["read"]["limit"]
         assert items["write"]["remaining"] == items["write"]["limit"] == 6000
         assert items["write"]["window"] == "1m"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("device", {"name": "ana", "host": "laptop"}),
+        ("token", {"device_code": "x" * 43}),
+        ("refresh", {"refresh_token": "x" * 43}),
+    ],
+)
+async def test_who_signs_in_is_counted_by_address_and_apart(
+    api: Api, path: str, body: Mapping[str, str]
+) -> None:
+    async with api.caller() as stranger:
+        answer = await stranger.post(f"/v1/sessions/{path}", json=body)
+        assert answer.headers["ratelimit-policy"] == '"login";q=300;w=60'
 
 
 async def test_requests_that_were_one_too_many_are_counted(api: Api) -> None:

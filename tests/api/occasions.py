@@ -20,6 +20,7 @@ from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Sco
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.types import Environment
+from dg.core.webhooks.models import CreateWebhook
 
 HOUR = 3600 * 1_000_000
 WHERE = {"environment": "staging", "service": "shop"}
@@ -90,6 +91,7 @@ class Occasions:
             "/security/access/bindings/": self._binding,
             "/sessions/device/": self._user_code,
             "/sessions/{id}/": self._session,
+            "/webhooks/": self._webhook,
         }
 
     async def begin(self) -> None:
@@ -184,6 +186,11 @@ class Occasions:
 
     async def _session(self) -> str:
         return (await self._signed_in()).session.id
+
+    async def _webhook(self) -> str:
+        # This machine itself, where nothing is sent to: a test of it ends at once.
+        wish = CreateWebhook(url="http://localhost/", **WHERE)
+        return (await self._api.core.webhooks.create(SYSTEM, wish)).webhook.id
 
     async def _role(self) -> str:
         wish = CreateRole(name=f"role-{next(self._numbers)}", actions=())

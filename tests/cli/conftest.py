@@ -81,6 +81,9 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
         def do_POST(self) -> None:
             self._handle()
 
+        def do_PUT(self) -> None:
+            self._handle()
+
         def do_DELETE(self) -> None:
             self._handle()
 

@@ -24,6 +24,7 @@ from dg.api import (
     sessions,
     sightings,
     traffic,
+    webhooks,
 )
 from dg.api.call import Call, Handler, Lingering, wanted
 from dg.api.contract import ContractError, Document, Operation
@@ -59,6 +60,7 @@ HANDLERS: Mapping[str, Handler] = {
     **keys.HANDLERS,
     **access.HANDLERS,
     **notices.HANDLERS,
+    **webhooks.HANDLERS,
     **platform.HANDLERS,
     **sessions.HANDLERS,
 }

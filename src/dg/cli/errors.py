@@ -26,7 +26,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES = {
     ExitCode.OK: "done",
-    ExitCode.FAILED: "the deployment failed, the audit did, or the answer is no",
+    ExitCode.FAILED: "the deployment, the audit or the test failed, or the answer is no",
     ExitCode.USAGE: "the command or the request is wrong",
     ExitCode.REFUSED: "refused: not allowed, not found, or not now",
     ExitCode.UNREACHABLE: "the server, or something it needs, does not answer",

@@ -62,6 +62,7 @@ COMMANDS = {
         "binding": "dg.cli.access:binding",
         "can-i": "dg.cli.access:can_i",
         "limits": "dg.cli.limits:limits",
+        "webhook": "dg.cli.webhooks:webhook",
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
         "mock": "dg.cli.mock:mock",

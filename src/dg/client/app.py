@@ -24,6 +24,7 @@ from dg.client.models import Limit
 from dg.client.pipelines import Pipelines
 from dg.client.sessions import Sessions
 from dg.client.tokens import Tokens
+from dg.client.webhooks import Webhooks
 from dg.client.wire import decode
 from dg.core.access.models import Decision, Principal
 from dg.core.clock import Clock, SystemClock
@@ -84,6 +85,7 @@ class Client:
         self.roles = Roles(self._http)
         self.bindings = Bindings(self._http)
         self.sessions = Sessions(self._http)
+        self.webhooks = Webhooks(self._http)
         self.events = Events(self._http)
 
     async def whoami(self) -> Principal:

@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from random import SystemRandom
 
 from dg import __version__
 from dg.core.access.keys import receipt_key
@@ -47,11 +48,19 @@ from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
 from dg.core.home import Home, write_private
+from dg.core.http import Outbound, Resolve
 from dg.core.jobs import Every, Job, open_scheduler
+from dg.core.keys import open_envelope
 from dg.core.ledger import Ledger
+from dg.core.outbox import Following, Outbox
+from dg.core.outbox import store as outbox_store
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
 from dg.core.types import Environment
+from dg.core.webhooks.models import KIND as WEBHOOK
+from dg.core.webhooks.sending import Deliverer
+from dg.core.webhooks.service import Webhooks
+from dg.core.webhooks.subscriptions import Subscriptions
 from dg.runner import cgroups
 from dg.settings import Settings
 
@@ -81,6 +90,7 @@ class Core:
     sessions: Sessions
     logins: Logins
     feed: Feed
+    webhooks: Webhooks
     system: System
     clock: Clock
     drain: Callable[[], Awaitable[None]]
@@ -96,6 +106,7 @@ class Drivers:
     git: Git | None = None
     secrets: Secrets | None = None
     protection: Protection | None = None
+    resolve: Resolve | None = None
 
 
 class SettingsProtection:
@@ -137,6 +148,7 @@ async def open_core(
     async with AsyncExitStack() as stack:
         stack.enter_context(home.lock())
         signing = receipt_key(home.keys)
+        envelope = open_envelope(home.keys)
         tasks = await stack.enter_async_context(open_tasks())
         bus = Bus()
         databases = await stack.enter_async_context(
@@ -200,6 +212,8 @@ async def open_core(
             place=home.place(),
         )
         bus.subscribe(parts.followers.observe)
+        outbound = Outbound(settings.outbound, resolve=drivers.resolve)
+        deliverer = Deliverer(state, clock, outbound, envelope, settings.webhooks)
         # Ends before the databases close: what follows runs writes until its last moment.
         work = await stack.enter_async_context(open_tasks())
         dispatcher = Dispatcher(parts, runners, work)
@@ -211,9 +225,16 @@ async def open_core(
             pipelines,
             work,
         )
+        outbox = Outbox(state, clock, work, SystemRandom(), {WEBHOOK: deliverer})
+        subscriptions = Subscriptions(clock, ids, settings.webhooks)
+        following = Following(state, bus, clock, (subscriptions,), outbox.wake)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
-        gauges: dict[str, Gauge] = {"active_runs": lambda: dispatcher.active, "kept_logs": quota.figures}
+        gauges: dict[str, Gauge] = {
+            "active_runs": lambda: dispatcher.active,
+            "kept_logs": quota.figures,
+            "outbox": lambda: {**outbox.figures, **following.figures},
+        }
         system = System(
             state=state,
             logs=logs,
@@ -228,6 +249,11 @@ async def open_core(
             bus=bus,
         )
         stack.callback(bus.close)
+
+        async def remove_old_messages() -> None:
+            before = clock.micros() - int(settings.retention.deliveries * 1_000_000)
+            await state.write(lambda tx: outbox_store.prune(tx, before))
+
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
@@ -236,13 +262,17 @@ async def open_core(
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
+                Job("outbox.remove_old", Every(settings.retention.interval), remove_old_messages),
             )
+            await following.begin()
             scheduler = await stack.enter_async_context(
                 open_scheduler(listed, db=state, clock=clock, tasks=work)
             )
             gauges["scheduler"] = lambda: scheduler.figures
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
+            work.spawn("following the ledger", following.run())
+            work.spawn("outbox", outbox.run())
         yield Core(
             settings=settings,
             deployments=deployments,
@@ -260,6 +290,9 @@ async def open_core(
             sessions=entrance.sessions,
             logins=entrance.logins,
             feed=feed,
+            webhooks=Webhooks(
+                state, clock, ids, access, outbound, envelope, deliverer, settings.webhooks, outbox.wake
+            ),
             system=system,
             clock=clock,
             drain=dispatcher.drain,

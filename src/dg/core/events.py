@@ -7,6 +7,7 @@ Facts enter the ledger in the transaction that makes them true, and leave it by 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
 from typing import ClassVar
@@ -483,6 +484,56 @@ class SessionReuseDetected(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebhookFact(Fact):
+    """What every fact about a webhook carries; its address stays out, which may be a secret."""
+
+    about: ClassVar[str] = "webhook"
+
+    webhook: str
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookCreated(WebhookFact):
+    """Events are sent to a receiver at `host` from now on."""
+
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookUpdated(WebhookFact):
+    """A webhook was changed; who changed it is the one whose reach counts from now on."""
+
+    changed: list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookRotated(WebhookFact):
+    """A webhook got a new secret; the one before it signs too until `until` (microseconds)."""
+
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookDisabled(WebhookFact):
+    """Nothing is sent there until somebody enables it. Everybody should hear of it: `alert`."""
+
+    reason: str
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookEnabled(WebhookFact):
+    """A person let events be sent there again."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WebhookDeleted(WebhookFact):
+    """Nothing is sent there any more; its secret and its deliveries are gone."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AccessDenied(Fact):
     """A known caller tried what its role does not allow; `count` tries within one minute."""
 
@@ -570,3 +621,16 @@ def _rights_facts() -> frozenset[str]:
         found.add(kind.type)
         ahead += kind.__subclasses__()
     return frozenset(found)
+
+
+def catalogue() -> frozenset[str]:
+    """The types of everything that can happen."""
+    return frozenset(_types(Fact))
+
+
+def _types(kind: type[Fact]) -> Iterator[str]:
+    below = kind.__subclasses__()
+    if not below:
+        yield kind.type
+    for each in below:
+        yield from _types(each)

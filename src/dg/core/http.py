@@ -12,6 +12,7 @@ import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 from urllib.parse import urljoin
 
@@ -19,6 +20,7 @@ import httpx
 
 from dg import __version__
 from dg.core import addresses
+from dg.core.clock import to_micros
 from dg.core.errors import Invalid, Refused, Unavailable
 from dg.core.text import plain
 from dg.settings.tree import Outbound as OutboundSettings
@@ -60,6 +62,17 @@ class Answer:
     content: bytes
     url: str
     truncated: bool = False
+
+    def retry_after(self, now: int) -> float | None:
+        """Seconds to wait, by the Retry-After header at `now` (microseconds); None when it says nothing."""
+        value = self.headers.get("retry-after", "")
+        if value.isascii() and value.isdecimal() and len(value) < 12:
+            return float(value)
+        try:
+            moment = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        return max(0.0, (to_micros(moment) - now) / 1_000_000) if moment.tzinfo else None
 
 
 class _Place(NamedTuple):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0012"
+STATE_HEAD = "0013"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -470,6 +470,28 @@ outbox_destinations = sa.Table(
     _int("held"),
     _text("last_error", null=True),
 )
+
+webhooks = sa.Table(
+    "webhooks",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("url"),
+    _text("description", null=True),
+    _text("events"),
+    _text("filter", null=True),
+    _text("environment", null=True),
+    _text("service", null=True),
+    _int("enabled"),
+    _text("disabled_reason", null=True),
+    _text("owner"),
+    _text("secret"),
+    _text("old_secret", null=True),
+    _int("old_until", null=True),
+    _int("since"),
+    _int("created_at"),
+    _int("updated_at"),
+)
+"""`since` is the entry of the ledger after which events are sent; secrets are sealed (`core/keys.py`)."""
 
 chunks = sa.Table(
     "chunks",

@@ -396,6 +396,23 @@ class Incoming(Section):
     """How far the time that a sender signs may be from the server's."""
 
 
+class Webhooks(Section):
+    """Events that are sent to receivers outside."""
+
+    most: int = Field(100, ge=0, le=10_000)
+    """Webhooks that there may be."""
+    timeout: Duration = 10.0
+    """How long one receiver may take for one delivery."""
+    attempts: int = Field(12, ge=1, le=100)
+    """How often one delivery is tried before it is given up. The pauses double from 5 s to 1 h."""
+    disable_after: int = Field(20, ge=1, le=1000)
+    """Failures in a row after which a webhook is disabled; with the pauses between them, after some 9 h."""
+    backlog: int = Field(10_000, ge=1, le=1_000_000)
+    """Deliveries that may wait for one receiver; when there are more, the webhook is disabled."""
+    rotation: Duration = 86400.0
+    """How long the secret before the newest one still signs."""
+
+
 class Retention(Section):
     """How long things are kept, and how often what is too old is removed."""
 
@@ -413,6 +430,8 @@ class Retention(Section):
     """What webhooks that came in are known by, when they are sent again."""
     sessions: Duration = 90 * 86400.0
     """Sessions that have ended."""
+    deliveries: Duration = 7 * 86400.0
+    """Messages to the outside that were delivered or given up."""
     interval: Duration = 3600.0
     """Time between two clean-ups."""
 
@@ -471,6 +490,7 @@ class Settings(Section):
     access: Access = Access()
     api: Api = Api()
     outbound: Outbound = Outbound()
+    webhooks: Webhooks = Webhooks()
     limits: Limits = Limits()
     incoming: Incoming = Incoming()
     retention: Retention = Retention()

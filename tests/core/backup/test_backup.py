@@ -129,7 +129,13 @@ async def test_keys_and_secrets_go_in_only_when_they_are_asked_for(world: World,
     world.home.secrets.write_text('[production]\nkey = "hush-hush-1"\n')
     world.home.secrets.chmod(0o600)
     safe = await taken(world.home.path, tmp_path / "safe")
-    assert safe.missing == ("secrets.toml", "keys/issuer.pem", "keys/pepper", "keys/receipts.pem")
+    assert safe.missing == (
+        "secrets.toml",
+        "keys/envelope.key",
+        "keys/issuer.pem",
+        "keys/pepper",
+        "keys/receipts.pem",
+    )
     assert not safe.secret
     home = (await restored(safe.path, tmp_path / "without")).path
     assert list((home / "keys").iterdir()) == []
@@ -138,7 +144,7 @@ async def test_keys_and_secrets_go_in_only_when_they_are_asked_for(world: World,
     assert (full.missing, full.secret) == ((), True)
     found = await restored(full.path, tmp_path / "with")
     assert found.keys
-    for name in ("secrets.toml", "keys/issuer.pem", "keys/pepper", "keys/receipts.pem"):
+    for name in ("secrets.toml", "keys/envelope.key", "keys/issuer.pem", "keys/pepper", "keys/receipts.pem"):
         assert (found.path / name).read_bytes() == (world.home.path / name).read_bytes()
         assert (found.path / name).stat().st_mode & 0o077 == 0
 
@@ -147,7 +153,13 @@ async def test_what_a_backup_does_not_know_is_named(world: World, tmp_path: Path
     (world.home.path / "notes.txt").write_text("mine")
     (world.home.path / "server.toml").write_text("")
     made = await taken(world.home.path, tmp_path / "backup")
-    assert made.missing == ("notes.txt", "keys/issuer.pem", "keys/pepper", "keys/receipts.pem")
+    assert made.missing == (
+        "notes.txt",
+        "keys/envelope.key",
+        "keys/issuer.pem",
+        "keys/pepper",
+        "keys/receipts.pem",
+    )
 
 
 async def test_the_token_of_the_machine_and_the_address_of_the_server_stay_out(

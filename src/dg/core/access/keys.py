@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from dg.core.errors import Refused
 from dg.core.home import write_private
+from dg.core.keys import read
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
@@ -51,17 +52,6 @@ def load(path: Path, make: Callable[[], PrivateKey]) -> PrivateKeyTypes:
         return serialization.load_pem_private_key(read(path), None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
-
-
-def read(path: Path) -> bytes:
-    """What stands in the file of a key. Raises Refused when others than its owner may read it."""
-    if path.stat().st_mode & 0o077:
-        raise Refused(
-            f"{path} is a key of this server and others may read it: run `chmod 600 {path}`, "
-            "and move it away for a new one if somebody may have",
-            reason="key_exposed",
-        )
-    return path.read_bytes()
 
 
 def wrong_kind(path: Path, wanted: str) -> Refused:

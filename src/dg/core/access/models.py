@@ -60,6 +60,11 @@ class Action(StrEnum):
     SESSION_READ = "session:read"
     SESSION_APPROVE = "session:approve"
     SESSION_REVOKE = "session:revoke"
+    WEBHOOK_READ = "webhook:read"
+    WEBHOOK_CREATE = "webhook:create"
+    WEBHOOK_UPDATE = "webhook:update"
+    WEBHOOK_TEST = "webhook:test"
+    WEBHOOK_DELETE = "webhook:delete"
     SYSTEM_READ = "system:read"
 
 
@@ -104,6 +109,11 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.SESSION_READ: frozenset({_A}),
     Action.SESSION_APPROVE: frozenset({_A}),
     Action.SESSION_REVOKE: frozenset({_A}),
+    Action.WEBHOOK_READ: frozenset({_O, _A}),
+    Action.WEBHOOK_CREATE: frozenset({_O, _A}),
+    Action.WEBHOOK_UPDATE: frozenset({_O, _A}),
+    Action.WEBHOOK_TEST: frozenset({_O, _A}),
+    Action.WEBHOOK_DELETE: frozenset({_O, _A}),
     Action.SYSTEM_READ: frozenset({_V, _O, _P, _A}),
 }
 """The one table: an action that is not here is allowed to nobody. Whose approval or override counts is said

@@ -13,9 +13,9 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dg.core.access.keys import read
 from dg.core.errors import Refused
 from dg.core.home import write_private
+from dg.core.keys import read
 
 _BYTES = 32
 _MOST = 16

@@ -1,0 +1,1 @@
+"""Webhooks: events of this server, signed and sent to receivers outside."""

@@ -16,7 +16,7 @@ from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ACTION, ENVIRONMENT, ROLE, Span, seconds_of
 
 if TYPE_CHECKING:
-    from dg.core.access.models import Action, ApiKey, IssuedKey, Role, Scope
+    from dg.core.access.models import Action, ApiKey, IssuedKey, Scope
     from dg.core.types import Environment
 
 _out = click.option(
@@ -51,7 +51,7 @@ Examples:
 def create(
     invocation: Invocation,
     name: str,
-    roles: tuple[Role, ...],
+    roles: tuple[str, ...],
     actions: tuple[Action, ...],
     environments: tuple[Environment, ...],
     services: tuple[str, ...],
@@ -72,7 +72,7 @@ def create(
 
 
 def _scopes(
-    roles: tuple[Role, ...],
+    roles: tuple[str, ...],
     actions: tuple[Action, ...],
     environments: tuple[Environment, ...],
     services: tuple[str, ...],

@@ -17,7 +17,17 @@ from tests.core.vandal import ask, content
 
 from dg.core.access import keyform
 from dg.core.access.issuer import refusal
-from dg.core.access.models import Action, ApiKey, IssuedKey, Origin, Principal, Role, Scope
+from dg.core.access.models import (
+    Action,
+    ApiKey,
+    CreateRole,
+    IssuedKey,
+    Origin,
+    Principal,
+    Role,
+    Scope,
+    UpdateRole,
+)
 from dg.core.database import Tx
 from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Refused, Unauthenticated
 from dg.core.idempotency import Once
@@ -157,6 +167,28 @@ async def test_a_scope_that_is_none_is_refused(room: Room) -> None:
         with pytest.raises(Invalid, match=r"^scopes: ") as caught:
             await made(room, scope)
         assert "\x1b" not in caught.value.message
+
+
+async def test_a_role_of_one_s_own_means_to_a_key_what_it_says_by_now(room: Room) -> None:
+    roles = room.entrance.roles
+    await roles.create(ADMIN, CreateRole(name="releaser", actions=("deployment:create",)))
+    issued = await made(room, Scope(role="releaser"))
+    assert (await whose(room, issued.secret)).may(Action.DEPLOYMENT_CREATE)
+    with pytest.raises(Refused, match="1 API keys and 0 sessions"):
+        await roles.delete(ADMIN, "releaser")
+    await roles.update(ADMIN, "releaser", UpdateRole(add=("lane:read",), remove=("deployment:create",)))
+    found = await whose(room, issued.secret)
+    assert found.may(Action.LANE_READ)
+    assert not found.may(Action.DEPLOYMENT_CREATE)
+    await room.keys.revoke(ADMIN, issued.key.id)
+    await roles.delete(ADMIN, "releaser")
+
+
+async def test_nobody_gives_a_key_a_role_of_one_s_own_with_more_than_they_have(room: Room) -> None:
+    await room.entrance.roles.create(ADMIN, CreateRole(name="thawer", actions=("lane:thaw",)))
+    maker = await made(room, Scope(action="key:create"), Scope(role="viewer"))
+    with pytest.raises(Forbidden, match="lane:thaw"):
+        await room.keys.create(await whose(room, maker.secret), name="x", scopes=[Scope(role="thawer")])
 
 
 async def test_a_key_has_some_scopes_and_not_too_many(room: Room) -> None:

@@ -225,8 +225,8 @@ async def test_a_signed_body_that_is_no_report_is_refused_by_field(tmp_path: Pat
 # --- once
 
 
-async def test_a_repetition_has_no_second_effect(tmp_path: Path) -> None:
-    async with listening(tmp_path, passive=True) as world:
+async def test_a_repetition_has_no_second_effect(tmp_path: Path, either_url: str | None) -> None:
+    async with listening(tmp_path, passive=True, url=either_url) as world:
         at = world.parts.clock.micros() // 1_000_000
         first = generic(push(world), at, delivery="one")
         accepted = [await taken(world, first, "forge") for _ in range(3)]
@@ -240,8 +240,8 @@ async def test_a_repetition_has_no_second_effect(tmp_path: Path) -> None:
         assert len(await all_of(world)) == 1
 
 
-async def test_many_at_once_have_one_effect(tmp_path: Path) -> None:
-    async with listening(tmp_path, passive=True) as world:
+async def test_many_at_once_have_one_effect(tmp_path: Path, either_url: str | None) -> None:
+    async with listening(tmp_path, passive=True, url=either_url) as world:
         notice = generic(push(world), world.parts.clock.micros() // 1_000_000)
         accepted = await asyncio.gather(*(taken(world, notice, "forge") for _ in range(8)))
         assert sorted(each.repeated for each in accepted) == [False] + [True] * 7
@@ -249,15 +249,17 @@ async def test_many_at_once_have_one_effect(tmp_path: Path) -> None:
         assert len(await all_of(world)) == 1
 
 
-async def test_what_was_taken_in_is_handled_after_a_crash_once(tmp_path: Path) -> None:
+async def test_what_was_taken_in_is_handled_after_a_crash_once(
+    tmp_path: Path, either_url: str | None
+) -> None:
     """It fell between the deployment and the note that it was asked for."""
-    async with listening(tmp_path, passive=True) as world:
+    async with listening(tmp_path, passive=True, url=either_url) as world:
         await sent(world, push(world))
         await handled(world)
         (before,) = await all_of(world)
         forget = Statement(schema.notices.update().values(handled_at=sa.null()))
         await world.db.write(lambda tx: tx.run(forget))
-    async with listening(tmp_path) as world:
+    async with listening(tmp_path, url=either_url) as world:
         fact = await handled(world, 2)
         assert fact.payload["deployments"] == [before.id]
         assert [each.id for each in await all_of(world)] == [before.id]

@@ -6,14 +6,13 @@ import ipaddress
 import logging
 import math
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dg.core.access import keyform, store
+from dg.core.access import scopes as scopes_of
 from dg.core.access.issuer import refusal
 from dg.core.access.models import (
-    GIVEN,
     Action,
     ApiKey,
     IssuedKey,
@@ -23,6 +22,7 @@ from dg.core.access.models import (
     Scope,
 )
 from dg.core.access.pepper import Pepper
+from dg.core.access.rights import Rights
 from dg.core.access.service.access import Access
 from dg.core.access.store import keys as kept_keys
 from dg.core.access.store.keys import Secret
@@ -34,21 +34,13 @@ from dg.core.idempotency import Once
 from dg.core.idempotency import once as do_once
 from dg.core.ledger import Entry
 from dg.core.text import plain
-from dg.core.types import NAME_PATTERN, Environment
 from dg.settings.tree import Access as AccessSettings
 
 log = logging.getLogger(__name__)
 
 LONGEST_OVERLAP = 7 * 86400
 """Seconds for which a secret may open something beside the one that came after it."""
-MOST = 50
-"""Scopes, and networks, of one key."""
-
 _SECOND = 1_000_000
-_NEVER = frozenset({Action.DEPLOYMENT_APPROVE, Action.DEPLOYMENT_REJECT, Action.DEPLOYMENT_OVERRIDE})
-"""What only people do, whoever's role has it."""
-
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +49,7 @@ class _Known:
 
     secret: Secret
     revoked: bool
-    networks: tuple[Network, ...]
+    networks: tuple[scopes_of.Network, ...]
     principal: Principal
 
 
@@ -99,7 +91,7 @@ class Keys:
         proved = self._pepper.matches(credential, digest, pepper)
         if known is None or not proved or known.revoked or known.secret.until <= now:
             raise refusal()
-        if known.networks and not _is_inside(origin.address, known.networks):
+        if known.networks and not scopes_of.is_inside(origin.address, known.networks):
             raise refusal()
         self._used[known.principal.id] = now
         return known.principal.model_copy(update={"origin": origin})
@@ -161,17 +153,18 @@ class Keys:
             Forbidden: it would be allowed more than its maker.
             Refused: `once` made a key before, whose secret was shown then.
         """
-        wanted = _scopes(scopes)
+        rights = await self._access.rights()
+        wanted = scopes_of.scopes(rights, scopes)
         now = self._clock.micros()
         until = now + self._lifetime(ttl, self._settings.key_ttl) * _SECOND
-        self._require_to_give(principal, Action.KEY_CREATE, wanted, until)
-        credential = keyform.make(_only_environment(wanted), self._entropy)
+        self._require_to_give(principal, Action.KEY_CREATE, rights, wanted, until)
+        credential = keyform.make(scopes_of.only_environment(wanted), self._entropy)
         secret = self._secret(self._ids.new(), credential, now, until)
         key = ApiKey(
             id=secret.key,
-            name=_name(name),
+            name=scopes_of.name_of(name),
             scopes=wanted,
-            addresses=_networks(addresses),
+            addresses=scopes_of.networks(addresses),
             created_at=now,
             created_by=principal.id,
             expires_at=until,
@@ -188,7 +181,7 @@ class Keys:
                 scopes=[str(scope) for scope in key.scopes],
                 addresses=list(key.addresses),
                 expires_at=until,
-                **_where(key),
+                **scopes_of.where(key),
             )
             tx.append(fact, principal)
             return key
@@ -215,9 +208,10 @@ class Keys:
         last = found.secrets[-1]
         usual = min((last.until - last.created_at) / _SECOND, self._settings.key_ttl_max)
         until = now + self._lifetime(ttl, usual) * _SECOND
-        self._require_to_give(principal, Action.KEY_ROTATE, found.scopes, until)
+        rights = await self._access.rights()
+        self._require_to_give(principal, Action.KEY_ROTATE, rights, found.scopes, until)
         ends = now + self._overlap(overlap) * _SECOND
-        credential = keyform.make(_only_environment(found.scopes), self._entropy)
+        credential = keyform.make(scopes_of.only_environment(found.scopes), self._entropy)
         secret = self._secret(found.id, credential, now, until)
 
         def effect(tx: Tx) -> ApiKey:
@@ -229,7 +223,7 @@ class Keys:
             kept_keys.insert_secret(tx, replace(secret, number=len(current.secrets) + 1))
             kept_keys.renew(tx, found.id, until)
             fact = KeyRotated(
-                key=found.id, begins=secret.begins, expires_at=until, old_until=ends, **_where(found)
+                key=found.id, begins=secret.begins, expires_at=until, old_until=ends, **scopes_of.where(found)
             )
             tx.append(fact, principal)
             return kept_keys.find(tx, found.id) or current
@@ -245,7 +239,7 @@ class Keys:
 
         def work(tx: Tx) -> ApiKey:
             if kept_keys.revoke(tx, found.id, self._clock.micros()):
-                tx.append(KeyRevoked(key=found.id, **_where(found)), principal)
+                tx.append(KeyRevoked(key=found.id, **scopes_of.where(found)), principal)
             return kept_keys.find(tx, found.id) or found
 
         return await self._db.write(work)
@@ -267,10 +261,10 @@ class Keys:
         return found
 
     def _require_to_give(
-        self, principal: Principal, action: Action, scopes: Sequence[Scope], until: int
+        self, principal: Principal, action: Action, rights: Rights, scopes: Sequence[Scope], until: int
     ) -> None:
         for scope in scopes:
-            self._access.require_to_give(principal, action, scope.grant(), until)
+            self._access.require_to_give(principal, action, scopes_of.meaning(rights, scope), until)
 
     def _secret(self, key_id: str, credential: str, now: int, until: int) -> Secret:
         return Secret(
@@ -325,80 +319,3 @@ def _shown(key: ApiKey, secret: Secret, credential: str) -> IssuedKey:
 
 def _may_read(principal: Principal, key: ApiKey) -> bool:
     return all(principal.may(Action.KEY_READ, scope.environment, scope.service) for scope in key.scopes)
-
-
-def _only_environment(scopes: Sequence[Scope]) -> Environment | None:
-    """The one environment of all scopes; None when they are for several."""
-    found = {scope.environment for scope in scopes}
-    return found.pop() if len(found) == 1 else None
-
-
-def _where(key: ApiKey) -> dict[str, str | None]:
-    """Where a fact about a key stands: within reach of those who may read the key."""
-    environment, services = _only_environment(key.scopes), {scope.service for scope in key.scopes}
-    return {
-        "environment": environment.value if environment else None,
-        "service": services.pop() if len(services) == 1 else None,
-    }
-
-
-def _scopes(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
-    found = tuple(dict.fromkeys(map(_scope, scopes)))
-    if not 0 < len(found) <= MOST:
-        raise Invalid(f"scopes: a key has 1 to {MOST} of them", field="scopes")
-    return found
-
-
-def _scope(scope: Scope) -> Scope:
-    if (scope.role is None) == (scope.action is None):
-        raise Invalid("scopes: each names either a role or an action", field="scopes")
-    if scope.role is not None and scope.role not in GIVEN:
-        raise Invalid(
-            f"scopes: {plain(scope.role, limit=64)!r} is not a role; known are {', '.join(GIVEN)}",
-            field="scopes",
-        )
-    if scope.action is not None and scope.action not in set(Action):
-        raise Invalid(f"scopes: {plain(scope.action, limit=64)!r} is not an action", field="scopes")
-    if scope.action in _NEVER:
-        raise Invalid(f"scopes: only people may {scope.action}, so no key does", field="scopes")
-    if scope.service is not None and not re.fullmatch(NAME_PATTERN, scope.service):
-        raise Invalid(
-            f"scopes: {plain(scope.service, limit=64)!r} is not a service's name: "
-            "lower case letters, digits and dashes",
-            field="scopes",
-        )
-    return scope
-
-
-def _networks(addresses: Iterable[str]) -> tuple[str, ...]:
-    found = tuple(dict.fromkeys(map(_network, addresses)))
-    if len(found) > MOST:
-        raise Invalid(f"addresses: a key has at most {MOST} of them", field="addresses")
-    return found
-
-
-def _network(text: str) -> str:
-    try:
-        return str(ipaddress.ip_network(text))
-    except ValueError:
-        pass
-    try:
-        hint = f"; did you mean {ipaddress.ip_network(text, strict=False)}?"
-    except ValueError:
-        hint = "; write one like 10.0.0.7, 10.0.0.0/8 or 2001:db8::/32"
-    raise Invalid(f"addresses: {plain(text, limit=64)!r} is no network{hint}", field="addresses")
-
-
-def _is_inside(address: str, networks: Sequence[Network]) -> bool:
-    try:
-        found = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    found = getattr(found, "ipv4_mapped", None) or found
-    return any(found in network for network in networks)
-
-
-def _name(name: str) -> str:
-    if not 0 < len(name.strip()) <= 100 or plain(name) != name:
-        raise Invalid("name: 1 to 100 visible characters, so that people know whose key it is", field="name")
-    return name.strip()

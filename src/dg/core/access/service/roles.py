@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dg.core.access import asked, store
 from dg.core.access.models import GIVEN, Action, CreateRole, DefinedRole, Principal, UpdateRole
 from dg.core.access.service.access import Access
+from dg.core.access.store import keys
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
 from dg.core.errors import Invalid, NotFound, Refused
@@ -112,14 +113,16 @@ class Roles:
         def effect(tx: Tx) -> DefinedRole:
             role, now = _custom(tx, name), self._clock.micros()
             bindings, tokens = store.bindings_with(tx, name, now), store.tokens_with(tx, name, now)
+            held = keys.with_role(tx, name, now)
             sessions = store.sessions_with(tx, name, now)
-            if bindings or tokens or sessions:
+            if bindings or tokens or held or sessions:
                 raise Refused(
-                    f"the role {name} is held by {bindings} bindings, {tokens} tokens and "
+                    f"the role {name} is held by {bindings} bindings, {tokens} tokens, {held} API keys and "
                     f"{sessions} sessions; take those back first",
                     reason="in_use",
                     bindings=bindings,
                     tokens=tokens,
+                    keys=held,
                     sessions=sessions,
                 )
             store.delete_role(tx, name)

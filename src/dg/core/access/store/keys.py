@@ -81,6 +81,15 @@ def every(tx: Tx) -> list[ApiKey]:
     return [_key(row, secrets.get(row["id"], ())) for row in tx.all(_ALL)]
 
 
+def with_role(tx: Tx, role: str, now: int) -> int:
+    """How many keys that are good at `now` have a scope with this role."""
+    return sum(
+        any(scope.role == role for scope in key.scopes)
+        for key in every(tx)
+        if key.revoked_at is None and key.expires_at > now
+    )
+
+
 def find_secret(tx: Tx, begins: str) -> Secret | None:
     row = tx.one(_SECRET, wanted=begins)
     return Secret(**row) if row else None

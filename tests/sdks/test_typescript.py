@@ -52,8 +52,8 @@ def test_the_client_drives_a_real_server(tmp_path: Path) -> None:
         assert found.token is not None
         with Blocking(Client(found.url, found.token)) as dg:
             dg.run(dg.client.pipelines.register(PIPELINE.format(repository=repository)))
-        tests = tmp_path / "build/test/client.test.js"
-        run("node", *websocket(), "--test", tests, DG_URL=server.url, DG_TOKEN=found.token)
+        tests = sorted((tmp_path / "build/test").glob("*.test.js"))
+        run("node", *websocket(), "--test", *tests, DG_URL=server.url, DG_TOKEN=found.token)
 
 
 def websocket() -> list[str]:

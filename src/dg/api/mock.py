@@ -81,8 +81,7 @@ class Mock:
         ):
             auth.bearer(headers.get("authorization", ""))
         operation.arguments(values, request.query(scope), headers)
-        sent = receive, headers, self._limits, self._lingering
-        await (body.signed(*sent) if operation.raw else body.checked(operation, *sent))
+        await body.checked(operation, receive, headers, self._limits, self._lingering)
         return self._answers[operation.id].choose(
             preferred_code(headers.get("prefer", "")), headers.get("accept", "")
         )

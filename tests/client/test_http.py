@@ -227,3 +227,34 @@ async def test_every_operation_asks_for_its_own_route(connect: Connect) -> None:
         ("POST", f"deployments/{samples.ID}/abandon", {"reason": "it hangs"}),
         ("POST", "lanes/web/production/rollback", {"cross_irreversible": False}),
     ]
+
+
+ENDING = {
+    "Deprecation": "@1788134400",
+    "Sunset": "Sun, 28 Feb 2027 00:00:00 GMT",
+    "Link": '</v1/versions>; rel="deprecation"; type="application/json", </v2/x>; rel="successor-version"',
+}
+
+
+async def test_what_is_going_to_end_is_said_once(connect: Connect, caplog: pytest.LogCaptureFixture) -> None:
+    ending = httpx.Response(200, json=samples.deployment(), headers=ENDING)
+    client = connect(Script(ending))
+    await client.deployments.get(samples.ID)
+    await client.deployments.get(samples.ID)
+    [record] = caplog.records
+    sunset = "Sun, 28 Feb 2027 00:00:00 GMT"
+    assert record.getMessage() == (
+        f"GET /v1/deployments/{samples.ID} is deprecated and may be gone after {sunset}; use /v2/x"
+    )
+
+
+@pytest.mark.parametrize("link", ["", "<>", '<a\x1b[2J>; rel="successor-version"', "<" * 5000])
+async def test_a_notice_cannot_act_on_a_terminal(
+    connect: Connect, caplog: pytest.LogCaptureFixture, link: str
+) -> None:
+    headers = [(b"deprecation", b"?"), (b"sunset", b"\x1b[2J\xff"), (b"link", link.encode())]
+    await connect(Script(httpx.Response(200, json=samples.deployment(), headers=headers))).deployments.get(
+        samples.ID
+    )
+    [record] = caplog.records
+    assert record.getMessage().isprintable()

@@ -16,6 +16,7 @@ from dg import __version__
 from dg.client.credentials import Credential
 from dg.client.errors import Unintelligible, Unreachable, problem
 from dg.client.ledger import Ledger
+from dg.client.notices import Notices
 from dg.client.wire import JSON, clean, decode
 from dg.core.access.sessions import SessionTokens
 from dg.core.clock import Clock
@@ -72,6 +73,7 @@ class Http:
     ) -> None:
         self.url = url
         self._ledger = ledger
+        self._notices = Notices()
         self.clock = clock
         self._random = random
         self._timeout = timeout
@@ -201,6 +203,7 @@ class Http:
                         timeout=self._phases(read=timeout or self._timeout),
                     )
                 self._ledger.observe(response.headers, known)
+                self._notices.observe(response)
                 return _read(response)
             except TooMany as error:
                 # It had no effect and says when the next one will not be in vain: that is no failed attempt.

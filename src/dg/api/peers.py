@@ -8,7 +8,7 @@ from __future__ import annotations
 import ipaddress
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -105,6 +105,9 @@ def is_loopback(address: str) -> bool:
     return found is not None and found.is_loopback
 
 
+_UNCOUNTED = nullcontext(True)
+
+
 class Cap:
     """At most `most` things at a time for one address, or whatever key stands for it."""
 
@@ -138,9 +141,12 @@ class Cap:
             retry_after=1,
         )
 
-    @contextmanager
-    def held(self, key: str | None) -> Iterator[bool]:
+    def held(self, key: str | None) -> AbstractContextManager[bool]:
         """Hold one for `key` while the block runs; gives False when that is one too many."""
+        return _UNCOUNTED if key is None else self._held_by(key)
+
+    @contextmanager
+    def _held_by(self, key: str) -> Iterator[bool]:
         taken = self.take(key)
         try:
             yield taken

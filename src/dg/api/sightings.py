@@ -10,15 +10,17 @@ from dg.core.sighting import HEAD, SEEN, read_seq
 
 Headers = list[tuple[bytes, bytes]]
 
-_HEAD, _SEEN = HEAD.lower(), SEEN.lower()
+_HEAD, _SEEN = HEAD.lower().encode(), SEEN.lower()
 
 
 async def answer_headers(feed: Feed, principal: Principal, headers: Mapping[str, str]) -> Headers:
     """The headers of an answer; the second one for a request that asks which hash an entry has."""
     if not principal.grants:
         return []
-    found = [(_HEAD.encode(), str(feed.sighting).encode())]
-    seq = read_seq(headers.get(_SEEN, ""))
+    found = [(_HEAD, str(feed.sighting).encode())]
+    if _SEEN not in headers:
+        return found
+    seq = read_seq(headers[_SEEN])
     entry = None if seq is None else await feed.entry(seq)
     if entry is not None:
         found.append((_SEEN.encode(), f"{entry.seq}:{entry.hash}".encode()))

@@ -53,7 +53,16 @@ def items() -> list[dict[str, Any]]:
 
 
 def test_every_operation_is_a_request() -> None:
-    assert [item["name"] for item in items()] == SUMMARIES
+    assert sorted(item["name"] for item in items()) == sorted(SUMMARIES)
+
+
+def test_what_deletes_a_thing_comes_behind_what_else_is_done_with_it() -> None:
+    for folder in json.loads(COLLECTION.read_text())["item"]:
+        requests = [item["request"] for item in folder["item"]]
+        paths = [request["url"]["raw"] for request in requests]
+        for at, request in enumerate(requests):
+            if request["method"] == "DELETE":
+                assert [path for path in paths[at + 1 :] if path.startswith(paths[at])] == []
 
 
 def test_a_token_is_in_neither_file() -> None:
@@ -113,6 +122,6 @@ def test_the_collection_drives_a_sandbox(sandbox: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr
     executions = json.loads(report.read_text())["run"]["executions"]
-    assert [each["item"]["name"] for each in executions] == SUMMARIES
+    assert [each["item"]["name"] for each in executions] == [item["name"] for item in items()]
     refused = {each["item"]["name"] for each in executions if each["response"]["code"] >= 400}
     assert refused - NOT_NOW == set()

@@ -119,7 +119,7 @@ def collection(documents: Mapping[str, Document]) -> str:
             "description": document["info"]["description"],
             "item": [
                 _item(document, path, method, operation, variables)
-                for path, method, operation in operations(document)
+                for path, method, operation in _in_order(document)
             ],
         }
         for document in documents.values()
@@ -139,6 +139,16 @@ def collection(documents: Mapping[str, Document]) -> str:
             "item": folders,
         }
     )
+
+
+def _in_order(document: Document) -> list[tuple[str, str, Mapping[str, Any]]]:
+    """The operations of a contract; what deletes a thing comes behind all else that is done with it."""
+    found = list(operations(document))
+    for each in [each for each in found if each[1] == "delete"]:
+        found.remove(each)
+        last = max((at for at, other in enumerate(found) if other[0].startswith(each[0])), default=len(found))
+        found.insert(last + 1, each)
+    return found
 
 
 def environment() -> str:

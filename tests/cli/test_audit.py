@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import ScriptedApi
 from tests.client.servers import serving
 
 from dg.cli.errors import ExitCode
@@ -124,3 +125,32 @@ def test_a_server_that_grew_is_well(home: Path, capsys: Captured) -> None:
     said = capsys.readouterr()
     assert "warning" not in said.err
     assert said.out.count("chain whole") == 2
+
+
+def test_the_audit_log_says_who_from_where_and_why(api: ScriptedApi, capsys: Captured) -> None:
+    entry = {
+        "seq": 4711,
+        "at": "2026-11-26T07:30:00Z",
+        "type": "access.denied",
+        "decision": "denied",
+        "why": "lane:lock is not allowed by viewer",
+        "actor": "x",
+        "actor_name": "ana\x1b[31m",
+        "method": "token",
+        "address": "192.0.2.7",
+        "request_id": "r-1",
+        "action": "lane:lock",
+        "object": "",
+        "environment": "production",
+        "service": "web",
+        "count": 3,
+    }
+    api.on("GET /security/audit", {"items": [entry], "next_cursor": "4711"}, {"items": [{**entry, "seq": 1}]})
+    assert run(["audit", "list", "--filter", "decision=denied"]) == ExitCode.OK
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.split()[0] == "4711"
+    assert "access.denied lane:lock x3 web/production by ana\u241b[31m (token, from 192.0.2.7)" in first
+    assert second.split()[0] == "1"
+    assert [asked.query.get("cursor") for asked in api.asked] == [None, "4711"]
+    assert run(["audit", "list", "--limit", "1", "--json"]) == ExitCode.OK
+    assert len(capsys.readouterr().out.splitlines()) == 1

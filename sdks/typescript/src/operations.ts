@@ -52,6 +52,7 @@ export const OPERATIONS = {
   createBinding: { method: "POST", path: "/security/access/bindings", keyed: true },
   revokeBinding: { method: "POST", path: "/security/access/bindings/{id}/revoke", keyed: false },
   checkAccess: { method: "GET", path: "/security/access/check", keyed: false },
+  readAudit: { method: "GET", path: "/security/audit", keyed: false },
   listEvents: { method: "GET", path: "/events", keyed: false },
   verifyEvents: { method: "GET", path: "/events/verify", keyed: false },
   listTokens: { method: "GET", path: "/tokens", keyed: false },

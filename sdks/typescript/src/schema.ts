@@ -1256,6 +1256,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/security/audit": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Read the audit log
+         * @description Every change and every denied try, the newest first: who, how they proved it, from where, what, on what, whether it was allowed, and why. Where it came from stands beside the record, which holds a salted hash of it, and is erased after `retention.origins`.
+         */
+        get: operations["readAudit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/events": {
         parameters: {
             query?: never;
@@ -3139,6 +3165,61 @@ export interface components {
             grant?: components["schemas"]["Grant"];
             /** @description The roles that have the action. */
             roles: components["schemas"]["RoleName"][];
+        };
+        /** @enum {string} */
+        AuditDecision: "allowed" | "denied";
+        AuditEntry: {
+            /** @description Its place in the record. */
+            seq: number;
+            /** Format: date-time */
+            at: string;
+            /**
+             * @description What happened, such as `lane.locked`.
+             * @example lane.locked
+             */
+            type: string;
+            decision: components["schemas"]["AuditDecision"];
+            /**
+             * @description The rights by which it was allowed, or what was missing.
+             * @example by operator on staging
+             */
+            why: string;
+            /**
+             * @description A reference to who did or tried it.
+             * @example 019acd5e-0000-7000-8000-000000000001
+             */
+            actor: string;
+            /**
+             * @description What people call them now.
+             * @example ana
+             */
+            actor_name: string;
+            /** @description A reference to who acted in their name. */
+            impersonated_by?: string;
+            /**
+             * @description How they proved who they are.
+             * @example token
+             */
+            method: string;
+            /** @description The address that the request came from; missing for dg's own work, and when it was erased. */
+            address?: string;
+            /** @description The request, as the server's log knows it. */
+            request_id?: string;
+            /** @description The action that was denied. */
+            action?: string;
+            /**
+             * @description The id of what it was done to.
+             * @example shop/staging
+             */
+            object: string;
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            /** @description How many denied tries of a minute it stands for; `address` is the first one's. */
+            count?: number;
+        };
+        AuditPage: {
+            items: components["schemas"]["AuditEntry"][];
+            next_cursor?: components["schemas"]["Cursor"];
         };
         /** @enum {string} */
         TokenKind: "person" | "service";
@@ -6119,6 +6200,48 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AccessDecision"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    readAudit: {
+        parameters: {
+            query?: {
+                /**
+                 * @description Terms that must all hold, such as `decision=denied actor=ana address=192.0.2.7 age<1d`.
+                 * @example decision=denied age<1d
+                 */
+                filter?: components["schemas"]["Filter"];
+                /** @description Where the page begins; `next_cursor` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Most items on the page. */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of entries */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditPage"];
                 };
             };
             400: components["responses"]["BadRequest"];

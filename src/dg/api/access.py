@@ -1,4 +1,4 @@
-"""Who may do what: roles, bindings, and the answer to whether somebody may."""
+"""Who may do what: roles, bindings, whether somebody may, and the log of who did."""
 
 from __future__ import annotations
 
@@ -62,6 +62,14 @@ async def check_access(call: Call) -> Response:
     return answer(decision)
 
 
+async def read_audit(call: Call) -> Response:
+    asked = call.arguments
+    page = await call.core.audit.read(
+        call.principal, filter=asked["filter"], cursor=asked["cursor"], limit=asked["limit"]
+    )
+    return answer(page)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "listRoles": list_roles,
     "getRole": get_role,
@@ -72,4 +80,5 @@ HANDLERS: Mapping[str, Handler] = {
     "createBinding": create_binding,
     "revokeBinding": revoke_binding,
     "checkAccess": check_access,
+    "readAudit": read_audit,
 }

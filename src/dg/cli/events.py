@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING
 
 import click
 
 from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Group, Invocation, pass_invocation
-from dg.cli.output import Meaning, Text
+from dg.cli.output import Meaning, Output, Text
 
 if TYPE_CHECKING:
-    from dg.client.models import Event, Verdict
+    from dg.client.models import AuditEntry, Event, Verdict
 
-QUIET = frozenset({"service", "environment", "deployment", "number", "freeze", "token"})
-"""Parts of a payload that the line says already."""
+QUIET = frozenset({"service", "environment", "deployment", "number", "freeze", "token", "origin", "rights"})
+"""Parts of a payload that the line says already, or that `dg audit list` is for."""
 
 
 @click.command(
@@ -77,7 +78,48 @@ def _said(key: str, value: object) -> str:
 
 @click.command(cls=Group)
 def audit() -> None:
-    """Check the record of everything that happened."""
+    """Read the record of everything that was done or tried, and check it."""
+
+
+@audit.command(
+    "list",
+    epilog="""\b
+Examples:
+  dg audit list --filter "decision=denied age<1d"
+  dg audit list --filter "actor=ana address=192.0.2.7" --limit 20""",
+)
+@click.option("--filter", "matching", help='Only some: "decision=denied actor=ana address~192.0.2".')
+@click.option("--limit", type=click.IntRange(min=1), default=50, show_default=True, help="Most entries.")
+@pass_invocation
+def list_audit(invocation: Invocation, matching: str | None, limit: int) -> None:
+    """List who did or tried what, from where, and why they could, the newest first."""
+    from dg.cli.remote import record, server
+
+    output = invocation.output
+    with server(invocation) as dg:
+        for entry in itertools.islice(dg.each(dg.client.audit.all(matching=matching)), limit):
+            if output.json:
+                record(output, entry)
+            else:
+                output.line(*_tried(entry, output))
+
+
+def _tried(entry: AuditEntry, output: Output) -> list[Text]:
+    from dg.cli.words import moment
+
+    what = " ".join(filter(None, (entry.type, entry.action, f"x{entry.count}" if entry.count else None)))
+    where = "/".join(filter(None, (entry.service, entry.environment)))
+    place = f"from {entry.address}" if entry.address else ""
+    return [
+        (f"{entry.seq:>6}", Meaning.DIM),
+        moment(entry.at),
+        output.glyph("ok" if entry.decision == "allowed" else "fail"),
+        (what, Meaning.STRONG),
+        *filter(None, (where or entry.object,)),
+        f"by {entry.actor_name} ({', '.join(filter(None, (entry.method, place)))})",
+        *([f"in whose name {entry.impersonated_by} acted"] if entry.impersonated_by else []),
+        (entry.why, Meaning.DIM),
+    ]
 
 
 @audit.command()

@@ -1,10 +1,11 @@
-"""Roles and bindings: who may do what, where and until when."""
+"""Roles and bindings: who may do what, where and until when; and the log of who did."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 
 from dg.client.http import Http, path
+from dg.client.models import AuditEntry
 from dg.client.wire import decode, encode
 from dg.core.access.models import Binding, CreateBinding, CreateRole, DefinedRole, UpdateRole
 from dg.core.deployments.models import Page
@@ -47,6 +48,22 @@ class Roles:
         """Remove a role that nobody holds. Raises Refused while somebody does."""
         where = path("security", "access", "roles", name, "delete")
         return decode(DefinedRole, await self._http.write("POST", where, key=key))
+
+
+class Audit:
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def all(self, *, matching: str | None = None) -> AsyncIterator[AuditEntry]:
+        """Every entry that the caller may read, the newest first; `matching` is a filter."""
+        cursor: str | None = None
+        while True:
+            query = {"filter": matching, "cursor": cursor, "limit": _PAGE}
+            page = decode(Page[AuditEntry], await self._http.get(path("security", "audit"), query))
+            for entry in page.items:
+                yield entry
+            if (cursor := page.next_cursor) is None:
+                return
 
 
 class Bindings:

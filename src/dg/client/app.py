@@ -10,7 +10,7 @@ from typing import Self
 
 import httpx
 
-from dg.client.access import Bindings, Roles
+from dg.client.access import Audit, Bindings, Roles
 from dg.client.auth import checked, checked_token
 from dg.client.credentials import Credential, Fixed
 from dg.client.deployments import Deployments
@@ -86,6 +86,7 @@ class Client:
         self.bindings = Bindings(self._http)
         self.sessions = Sessions(self._http)
         self.webhooks = Webhooks(self._http)
+        self.audit = Audit(self._http)
         self.events = Events(self._http)
 
     async def whoami(self) -> Principal:

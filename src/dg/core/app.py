@@ -17,6 +17,7 @@ from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
 from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.anchors import Anchors
+from dg.core.audit import Audit, OriginsWitness
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids, SystemClock
 from dg.core.database.address import address_of
@@ -91,6 +92,7 @@ class Core:
     logins: Logins
     feed: Feed
     webhooks: Webhooks
+    audit: Audit
     system: System
     clock: Clock
     drain: Callable[[], Awaitable[None]]
@@ -185,7 +187,7 @@ async def open_core(
             bus=bus,
             clock=clock,
             anchors=anchors,
-            witnesses=lambda: (ReceiptsWitness(),),
+            witnesses=lambda: (ReceiptsWitness(), OriginsWitness()),
         )
         runners = Runners(
             home.runs,
@@ -293,6 +295,7 @@ async def open_core(
             webhooks=Webhooks(
                 state, clock, ids, access, outbound, envelope, deliverer, settings.webhooks, outbox.wake
             ),
+            audit=Audit(state, access, clock),
             system=system,
             clock=clock,
             drain=dispatcher.drain,

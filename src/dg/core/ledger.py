@@ -10,16 +10,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from dg.core import schema
+from dg.core import origins, schema
 from dg.core.clock import Clock
-from dg.core.database import Row, Statement, Tx
+from dg.core.database import Author, Row, Statement, Tx
 
 GENESIS = "0" * 64
 
@@ -106,10 +107,11 @@ def digest(row: Row) -> str:
 
 
 class Ledger:
-    """Appends and reads entries; stateless but for the clock."""
+    """Appends and reads entries; stateless but for the clock and where salts come from."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._clock = clock
+        self._entropy = entropy
 
     def seal(self, tx: Tx) -> tuple[Entry, ...]:
         """Append the transaction's facts to the chain; called by the database just before it commits."""
@@ -121,9 +123,7 @@ class Ledger:
         seq, prev = last.seq, last.hash
         for fact, author in tx.facts:
             seq += 1
-            payload = fact.payload()
-            if author.impersonated_by is not None:
-                payload["impersonated_by"] = author.impersonated_by
+            payload = fact.payload() | self._provenance(tx, seq, at, author)
             row: Row = {
                 "seq": seq,
                 "at": at,
@@ -141,6 +141,17 @@ class Ledger:
             rows.append(row)
         _set_head(tx, last.seq, seq, prev)
         return tuple(from_row(row) for row in rows)
+
+    def _provenance(self, tx: Tx, seq: int, at: int, author: Author) -> dict[str, object]:
+        """What an entry says of its author beyond their id: who acts as them, and of a request, with which
+        rights and from where, which stands in a hash that is kept beside."""
+        found: dict[str, object] = {}
+        if author.impersonated_by is not None:
+            found["impersonated_by"] = author.impersonated_by
+        if author.origin.address:
+            found["rights"] = author.rights
+            found["origin"] = origins.keep(tx, seq, at, author.origin, self._entropy(origins.SALT))
+        return found
 
 
 def _set_head(tx: Tx, old: int, seq: int, value: str) -> None:

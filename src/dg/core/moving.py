@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dg.core import ledger
+from dg.core.audit import OriginsWitness
 from dg.core.database import Tx, prepare
 from dg.core.database.address import Address, address_of, has_password, parse_address
 from dg.core.database.opening import HEADS
@@ -61,7 +62,7 @@ def _target(settings: Settings, url: str | None) -> Address:
 
 
 def _checked(tx: Tx) -> Head:
-    verdict = ledger.check(tx, (ReceiptsWitness(),))
+    verdict = ledger.check(tx, (ReceiptsWitness(), OriginsWitness()))
     if not verdict.ok:
         raise Invalid(
             f"the ledger is not whole, so nothing was moved: {verdict.message}; see `dg audit verify`",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0013"
+STATE_HEAD = "0014"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -52,6 +52,17 @@ ledger_head = sa.Table(
     sa.Column("id", _Big, primary_key=True, autoincrement=False),
     _int("seq"),
     _text("hash"),
+)
+
+origins = sa.Table(
+    "origins",
+    state,
+    sa.Column("seq", _Big, primary_key=True, autoincrement=False),
+    sa.Column("salt", sa.Text, primary_key=True),
+    _int("at"),
+    _text("address"),
+    _text("request_id"),
+    sa.Index("origins_at", "at"),
 )
 
 meta = sa.Table("meta", state, sa.Column("key", sa.Text, primary_key=True), _text("value"))

@@ -432,6 +432,8 @@ class Retention(Section):
     """Sessions that have ended."""
     deliveries: Duration = 7 * 86400.0
     """Messages to the outside that were delivered or given up."""
+    origins: Duration = 365 * 86400.0
+    """From which address, and with which request, entries of the record were made."""
     interval: Duration = 3600.0
     """Time between two clean-ups."""
 

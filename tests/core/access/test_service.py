@@ -9,7 +9,8 @@ import pytest
 from tests.core.access.room import Room, enter
 from tests.core.vandal import content
 
-from dg.core.access.models import ACTIONS, GIVEN, SYSTEM, Action, Grant, Principal, Role
+from dg.core import origins
+from dg.core.access.models import ACTIONS, GIVEN, SYSTEM, Action, Grant, Origin, Principal, Role
 from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Unauthenticated, Unavailable
 from dg.core.idempotency import Once
 from dg.core.testing import ManualClock, eventually, open_ground, person, settle
@@ -348,6 +349,20 @@ async def test_the_first_denied_try_is_recorded_at_once_and_repeats_by_the_minut
         "environment": "production",
         "service": "shop",
     }
+
+
+async def test_tries_from_different_requests_are_one_kind_with_the_origin_of_the_first(room: Room) -> None:
+    for number in range(20):
+        origin = Origin(address="192.0.2.7", request_id=f"try-{number}")
+        viewer = person("viewer").model_copy(update={"origin": origin})
+        with pytest.raises(Forbidden):
+            room.access.require(viewer, Action.LANE_LOCK, "staging", "shop")
+    await recorded(room, "access.denied", 1)
+    await room.access.flush()
+    first, later = await room.facts("access.denied")
+    assert (first.payload["count"], later.payload["count"]) == (1, 19)
+    kept = await room.ground.db.read(lambda tx: origins.between(tx, first.seq, later.seq))
+    assert [row["request_id"] for row in kept] == ["try-0", "try-0"]
 
 
 async def test_what_is_denied_again_after_a_quiet_minute_is_recorded_at_once(room: Room) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
@@ -17,12 +17,18 @@ NOBODY = Principal(id="anonymous", name="anonymous", kind="system", method="syst
 
 @dataclass(frozen=True)
 class Denial:
-    """One kind of refused try. Without an action nobody in particular showed a bad credential."""
+    """One kind of refused try, with whoever tried first. Without an action nobody in particular showed a bad
+    credential."""
 
-    principal: Principal = NOBODY
+    principal: Principal = field(default=NOBODY, compare=False)
     action: Action | None = None
     environment: str | None = None
     service: str | None = None
+    who: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Not by the principal, who is another at each request: it comes from there.
+        object.__setattr__(self, "who", self.principal.id)
 
     def append(self, tx: Tx, count: int) -> None:
         if self.action is None:

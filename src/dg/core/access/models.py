@@ -42,6 +42,7 @@ class Action(StrEnum):
     PIPELINE_READ = "pipeline:read"
     PIPELINE_WRITE = "pipeline:write"
     EVENT_READ = "event:read"
+    AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
     TOKEN_READ = "token:read"  # noqa: S105
     TOKEN_CREATE = "token:create"  # noqa: S105
@@ -91,6 +92,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.PIPELINE_READ: frozenset({_V, _O, _P, _A}),
     Action.PIPELINE_WRITE: frozenset({_A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
+    Action.AUDIT_READ: frozenset({_A}),
     Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),
     Action.TOKEN_READ: frozenset({_A}),
     Action.TOKEN_CREATE: frozenset({_A}),
@@ -174,6 +176,9 @@ class Grant(BaseModel):
         scope = "/".join(filter(None, (self.service, self.environment)))
         return f"{self.role} on {scope}" if scope else self.role
 
+    def __str__(self) -> str:
+        return f"{self.spoken} by the binding {self.binding}" if self.binding else self.spoken
+
     def allows(self, action: Action, environment: str | None, service: str | None) -> bool:
         """True when the role has `action` and this grant reaches the object.
 
@@ -224,6 +229,11 @@ class Principal(BaseModel):
     origin: Origin = Field(default=NOWHERE, exclude=True, repr=False)
     session: str | None = None
     expires_at: int | None = None
+
+    @property
+    def rights(self) -> str:
+        """What they may, in a few words for the record: roles, where, and by which bindings."""
+        return "; ".join(dict.fromkeys(map(str, self.grants))) or "no role"
 
     def may(self, action: Action, environment: str | None = None, service: str | None = None) -> bool:
         if self.impersonated_by is not None and is_personal(action, environment):

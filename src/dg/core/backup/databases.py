@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dg.core import ledger, schema
+from dg.core.audit import OriginsWitness
 from dg.core.backup.models import Point
 from dg.core.database import Tx
 from dg.core.deployments.receipts import ReceiptsWitness
@@ -49,8 +50,8 @@ def check(path: Path) -> None:
 
 def check_ledger(path: Path) -> Point:
     """The newest entry of a chain that is whole. Raises Invalid where it, or a receipt, is not."""
-    # The tables of an older schema may lack what the witness looks for.
-    witnesses = (ReceiptsWitness(),) if revision(path) == schema.STATE_HEAD else ()
+    # The tables of an older schema may lack what the witnesses look for.
+    witnesses = (ReceiptsWitness(), OriginsWitness()) if revision(path) == schema.STATE_HEAD else ()
     with _examining(path) as connection:
         tx = Tx(connection)
         verdict = ledger.check(tx, witnesses)

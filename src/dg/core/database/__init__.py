@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dg.core.database.sqlite import WAL_LIMIT, SqliteDatabase, SqliteFile, open_database, prepare
 from dg.core.database.statements import Row, Shapes, Statement
-from dg.core.database.transactions import Author, Publish, Seal, Tx
+from dg.core.database.transactions import Author, Publish, Seal, Tx, Whence
 from dg.core.database.writer import Database
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "SqliteFile",
     "Statement",
     "Tx",
+    "Whence",
     "open_database",
     "prepare",
 ]

@@ -10,8 +10,18 @@ from dg.core.database.statements import Compiled, Row, Statement
 from dg.core.events import Fact
 
 
+class Whence(Protocol):
+    """Where a request comes from; both are empty for dg's own work."""
+
+    @property
+    def address(self) -> str: ...
+
+    @property
+    def request_id(self) -> str: ...
+
+
 class Author(Protocol):
-    """Who makes a fact true: a reference and the way they proved it."""
+    """Who makes a fact true: a reference, the way they proved it, where they came from, what they may."""
 
     @property
     def id(self) -> str: ...
@@ -21,6 +31,12 @@ class Author(Protocol):
 
     @property
     def impersonated_by(self) -> str | None: ...
+
+    @property
+    def origin(self) -> Whence: ...
+
+    @property
+    def rights(self) -> str: ...
 
 
 class Cursor(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from functools import partial
 
-from dg.core import events, idempotency
+from dg.core import events, idempotency, origins
 from dg.core.access.models import SYSTEM
 from dg.core.database import Tx
 from dg.core.deployments import lifecycle, logs, store
@@ -94,6 +94,7 @@ class _Retention:
         def prune(tx: Tx) -> None:
             removed["idempotency_keys"] = idempotency.prune(tx, now - int(keep.idempotency * _SECOND))
             removed["notices"] = notices.prune(tx, now - int(keep.notices * _SECOND))
+            removed["origins"] = origins.prune(tx, now - int(keep.origins * _SECOND))
             removed["ticks"] = prune_ticks(tx, now - int(keep.ticks * _SECOND))
             counted = {name: count for name, count in removed.items() if count}
             if counted:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from dg.core.access import asked, rights, store
-from dg.core.access.denials import Denial, Denials
+from dg.core.access.denials import NOBODY, Denial, Denials
 from dg.core.access.issuer import refusal
 from dg.core.access.models import (
     ACTIONS,
@@ -78,7 +78,7 @@ class Access:
 
     def unproved(self, problem: Unauthenticated, origin: Origin) -> Unauthenticated:
         """Count that somebody at `origin` proved nothing; gives back `problem`, to be raised."""
-        self._denied(Denial())
+        self._denied(Denial(NOBODY.model_copy(update={"origin": origin})))
         return problem
 
     def now(self) -> int:

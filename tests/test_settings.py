@@ -302,3 +302,22 @@ def test_a_rate_is_read_as_it_is_written(tmp_path: Path, text: str, rate: Rate |
 def test_what_is_no_rate_is_refused_by_name(tmp_path: Path, text: str) -> None:
     with pytest.raises(SettingsError, match=r"limits\.read"):
         load(tmp_path, {}, {"DG_LIMITS__READ": text})
+
+
+@pytest.mark.parametrize(
+    ("name", "lines", "said"),
+    [
+        ("git@h.example:a/", 'report = "github"\nagent = true\nknown_hosts = "k"', "belongs to an https"),
+        ("https://h.example/a", 'report_api = "https://h.example/api"\ntoken_env = "T"', "belongs to report"),
+        ("https://h.example/a", 'report = "github"', "needs exactly one of"),
+        ("https://h.example/a", 'report = "gitea"\ntoken_env = "T"', "report"),
+        (
+            "https://h.example/a",
+            'report = "github"\nreport_api = "http://h.example/api"\ntoken_env = "T"',
+            "report_api",
+        ),
+    ],
+)
+def test_a_report_needs_a_token_and_a_safe_way(tmp_path: Path, name: str, lines: str, said: str) -> None:
+    found = problems(written(tmp_path, f'[git.sources."{name}"]\n{lines}\n'), {}, {})
+    assert any(said in problem for problem in found)

@@ -34,6 +34,8 @@ from dg.core.deployments.parts import Git, Parts, Protection
 from dg.core.deployments.quota import LogQuota
 from dg.core.deployments.receipt import fingerprint
 from dg.core.deployments.receipts import ReceiptsWitness
+from dg.core.deployments.reports.reporting import KIND as REPORT
+from dg.core.deployments.reports.reporting import Reporting
 from dg.core.deployments.secrets import FileSecrets, Secrets
 from dg.core.deployments.service import (
     Approvals,
@@ -227,9 +229,17 @@ async def open_core(
             pipelines,
             work,
         )
-        outbox = Outbox(state, clock, work, SystemRandom(), {WEBHOOK: deliverer})
+        reporting = Reporting(
+            state,
+            clock,
+            ids,
+            outbound,
+            Sources(settings.git.sources, home.path, environ),
+            settings.server.public_url,
+        )
+        outbox = Outbox(state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting})
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
-        following = Following(state, bus, clock, (subscriptions,), outbox.wake)
+        following = Following(state, bus, clock, (subscriptions, reporting), outbox.wake)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
         gauges: dict[str, Gauge] = {

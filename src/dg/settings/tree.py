@@ -157,10 +157,21 @@ class GitSource(Section):
     """A command, as a list of arguments, that prints the token."""
     services: tuple[str, ...] = ()
     """The only services that may use it; all of them when left out."""
+    report: Literal["github", "gitlab"] | None = None
+    """Tells the host about deployments of these repositories, in this API: statuses of commits and
+    deployments. The token must be allowed to write them."""
+    report_api: str | None = Field(
+        None, pattern=r"^(https://|http://(127\.0\.0\.1|localhost)[:/])[^\s?#@]+$", max_length=500
+    )
+    """Address of that API, where it is not the usual one of the host."""
 
     def problem(self, name: str) -> str | None:
         """What is wrong between its fields, for the source called `name`."""
         tokens = [key for key in _TOKEN_KEYS if getattr(self, key) is not None]
+        if self.report and not name.startswith("https://"):
+            return "report belongs to an https address, which has a token"
+        if self.report_api and not self.report:
+            return "report_api belongs to report: name the kind of the API there"
         if name.startswith("https://"):
             if self.ssh_key or self.agent or self.known_hosts:
                 return "ssh_key, agent and known_hosts belong to an ssh address; an https address has a token"

@@ -51,6 +51,17 @@ class Use(NamedTuple):
     kind: Kind
 
 
+class Repository(NamedTuple):
+    """One repository on a host that wants reports: `path` is `owner/name`, `url` finds its token."""
+
+    source: str
+    kind: Literal["github", "gitlab"]
+    host: str
+    path: str
+    url: str
+    api: str | None
+
+
 @dataclass(frozen=True)
 class Credential:
     """What one git gets. `variables` are its environment's; `token` travels by `handed` alone, for `host`."""
@@ -75,6 +86,28 @@ class Sources:
         """The source that `url` falls under: the one with the longest beginning; None without one."""
         found = self._find(url)
         return Use(found[0], _kind(found[1])) if found else None
+
+    @property
+    def reports(self) -> bool:
+        """Whether any host is told about deployments."""
+        return any(source.report for _, _, source in self._sources)
+
+    def repository(self, service: str, url: str) -> Repository | None:
+        """Where deployments of `service` from `url` are reported to, whether git reaches it by https or ssh;
+        None where nobody wants to know."""
+        wanted = address(url)
+        if wanted is None:
+            return None
+        port = wanted.port if wanted.scheme == "https" else 443
+        host = wanted.host if port == 443 else f"{wanted.host}:{port}"
+        path = "/".join(wanted.segments).removesuffix(".git")
+        found = self._find(f"https://{host}/{path}")
+        name, source = found or ("", None)
+        kind = source.report if source else None
+        if source is None or kind is None or (source.services and service not in source.services):
+            return None
+        api = source.report_api.rstrip("/") if source.report_api else None
+        return Repository(name, kind, host, path, f"https://{host}/{path}", api)
 
     async def credential(self, service: str, url: str) -> Credential | None:
         """What the git that reaches for `url` gets; read anew each time, so that a changed one holds at once.

@@ -278,10 +278,9 @@ class App:
                 self._core, operation.security, headers, peer, exchange.request_id
             )
         except Unauthenticated:
-            exchange.spent(self._limits.spend(limits.FAILED, address))
+            exchange.spent(self._limits.failed(address, credential))
             raise
         exchange.principal = principal.id
-        self._limits.proved(credential)
         streams = operation.streams and wanted(headers) == stream.MEDIA_TYPE
         exchange.spent(self._limits.spend(limits.STREAM if streams else operation.rate, principal.id))
         return principal

@@ -29,7 +29,8 @@ BY_PRINCIPAL = ("read", "write", "deploy", STREAM)
 UNLIMITED = "none"
 """Of `/health`: a monitor is never turned away."""
 
-KNOWN_CREDENTIALS = 20_000
+BAD_CREDENTIALS = 20_000
+"""Credentials that failed which are remembered, by a number from which none can be made."""
 
 
 class Standing(NamedTuple):
@@ -108,7 +109,7 @@ class Limits:
             for name in (*BY_ADDRESS, *BY_PRINCIPAL)
             if (rate := getattr(settings, name)) is not None
         }
-        self._known: OrderedDict[int, None] = OrderedDict()
+        self._bad: OrderedDict[int, None] = OrderedDict()
 
     def spend(self, name: str, caller: str | None) -> Spent | None:
         """Count one request of class `name`; None when the class is off or the caller is not counted."""
@@ -119,25 +120,24 @@ class Limits:
         return self._spent(counted, reading)
 
     def check_failures(self, address: str | None, credential: str) -> Spent | None:
-        """Whether this credential may be looked at, for an address from which too many proved nothing.
+        """A no to a credential that failed before, from an address that sent too many such; costs nothing.
 
-        One that was good before always may: nobody's neighbour locks it out. Costs nothing.
+        All others are looked at: a good one is never refused for what its neighbours behind one address send.
         """
-        counted = self._classes.get(FAILED)
-        if counted is None or address is None or not counted.meter.remembers(address):
+        if address is None or hash(credential) not in self._bad or FAILED not in self._classes:
             return None
+        counted = self._classes[FAILED]
         reading = counted.meter.look(address, self._clock.monotonic())
-        if not reading.wait or hash(credential) in self._known:
-            return None
-        return self._spent(counted, reading)
+        return self._spent(counted, reading) if reading.wait else None
 
-    def proved(self, credential: str) -> None:
-        """Remember, by a number that no credential can be made for, that this one was good."""
+    def failed(self, address: str | None, credential: str) -> Spent | None:
+        """Count a credential that proved nothing."""
         key = hash(credential)
-        self._known[key] = None
-        self._known.move_to_end(key)
-        if len(self._known) > KNOWN_CREDENTIALS:
-            self._known.popitem(last=False)
+        self._bad[key] = None
+        self._bad.move_to_end(key)
+        if len(self._bad) > BAD_CREDENTIALS:
+            self._bad.popitem(last=False)
+        return self.spend(FAILED, address)
 
     def standings(self, caller: str) -> list[dict[str, Any]]:
         """Where a principal stands in each class, as JSON values."""

@@ -59,10 +59,6 @@ class Meter:
         remaining = math.floor((self._window - (until - now)) / self._share + _SLACK)
         return Reading(max(0, remaining), until - now, wait)
 
-    def remembers(self, caller: str) -> bool:
-        """Whether the caller may owe anything."""
-        return caller in self._spent_until
-
     @property
     def callers(self) -> int:
         """How many are remembered."""

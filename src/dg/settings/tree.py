@@ -370,8 +370,7 @@ class Limits(Section):
     login: MaybeRate = Rate(300, 60)
     """Logging in and renewing a session, for each client address."""
     failed: MaybeRate = Rate(120, 60)
-    """Tokens that prove nothing, for each client address; after that many, only tokens that were good before
-    are looked at."""
+    """Tokens that prove nothing, for each client address. Good ones are never refused for them."""
 
 
 class IncomingSource(Section):

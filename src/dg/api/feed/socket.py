@@ -141,9 +141,8 @@ class Socket:
             principal = await self._authenticate(credential)
         except Closed as end:
             if end.code == UNAUTHORIZED:
-                _check(self._limits.spend(limits.FAILED, self._address))
+                _check(self._limits.failed(self._address, credential))
             raise
-        self._limits.proved(credential)
         _check(self._limits.spend(limits.STREAM, principal.id))
         return principal
 

@@ -355,6 +355,17 @@ class KeyRotated(KeyFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyMisused(KeyFact):
+    """A key that is good was shown from where it may not be used; `count` tries within one minute.
+
+    Everybody should hear of it, since it may be stolen: `alert`.
+    """
+
+    count: int
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyRevoked(KeyFact):
     """An API key opens nothing any more."""
 

@@ -253,9 +253,13 @@ def checked(key: str) -> str:
 
 async def test_no_attack_passes_and_all_get_the_same_words_at_once(room: Room) -> None:
     for attack, credential in (await attacks(room)).items():
-        before = time.perf_counter()
-        await refused(room, credential)
-        assert time.perf_counter() - before < 0.05, attack
+        seconds = []
+        for _ in range(5):
+            before = time.perf_counter()
+            await refused(room, credential)
+            seconds.append(time.perf_counter() - before)
+        # The quickest: what else the machine does is not the attack's.
+        assert min(seconds) < 0.05, attack
 
 
 async def test_the_digest_is_compared_in_constant_time(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -312,6 +316,20 @@ async def test_a_key_opens_nothing_from_elsewhere(room: Room) -> None:
         assert (await whose(room, issued.secret, address)).id == issued.key.id
     for address in ("192.0.3.7", "127.0.0.1", "::1", "2001:db9::1", "", "unknown", "192.0.2.7:80"):
         await refused(room, issued.secret, address)
+
+
+async def test_a_good_key_from_elsewhere_is_told_once_a_minute_and_a_guessed_one_is_not(room: Room) -> None:
+    issued = await made(room, addresses=["192.0.2.0/24"])
+    for _ in range(3):
+        await refused(room, issued.secret, "198.51.100.1")
+    await refused(room, keyform.public_part(issued.secret) + "0" * 22 + "_000000", "198.51.100.1")
+    await room.keys.flush()
+    await room.keys.flush()
+    (fact,) = await room.facts("key.misused")
+    assert (fact.object, fact.actor) == (issued.key.id, issued.key.id)
+    assert (fact.payload["count"], fact.payload["alert"]) == (3, True)
+    assert (fact.environment, fact.service) == ("staging", "shop")
+    assert "198.51.100.1" not in json.dumps(fact.payload)
 
 
 async def test_a_key_without_networks_opens_from_anywhere(room: Room) -> None:

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -29,7 +30,7 @@ from dg.core.access.store.keys import Secret
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.errors import Invalid, NotFound, Refused
-from dg.core.events import KeyCreated, KeyRevoked, KeyRotated
+from dg.core.events import KeyCreated, KeyMisused, KeyRevoked, KeyRotated
 from dg.core.idempotency import Once
 from dg.core.idempotency import once as do_once
 from dg.core.ledger import Entry
@@ -76,6 +77,7 @@ class Keys:
         self._known: dict[str, _Known] = {}
         self._changes = 0
         self._used: dict[str, int] = {}
+        self._elsewhere: Counter[str] = Counter()
 
     # --- whose they are
 
@@ -92,6 +94,7 @@ class Keys:
         if known is None or not proved or known.revoked or known.secret.until <= now:
             raise refusal()
         if known.networks and not scopes_of.is_inside(origin.address, known.networks):
+            self._elsewhere[known.principal.id] += 1
             raise refusal()
         self._used[known.principal.id] = now
         return known.principal.model_copy(update={"origin": origin})
@@ -116,10 +119,22 @@ class Keys:
             }
 
     async def flush(self) -> None:
-        """Record when keys were used: once a minute, and at the end."""
+        """Record when keys were used, and which from elsewhere: once a minute, and at the end."""
         used, self._used = self._used, {}
-        if used:
-            await self._db.write(lambda tx: kept_keys.used(tx, used))
+        elsewhere, self._elsewhere = self._elsewhere, Counter()
+
+        def work(tx: Tx) -> None:
+            kept_keys.used(tx, used)
+            for key_id, count in elsewhere.items():
+                if key := kept_keys.find(tx, key_id):
+                    where = scopes_of.where(key)
+                    fact = KeyMisused(
+                        key=key.id, count=count, environment=where["environment"], service=where["service"]
+                    )
+                    tx.append(fact, key.principal())
+
+        if used or elsewhere:
+            await self._db.write(work)
 
     async def warn_of_lost(self) -> None:
         """Log how many keys that should be good were kept under a pepper that is not here."""

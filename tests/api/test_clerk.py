@@ -172,7 +172,7 @@ async def test_a_socket_closes_with_4401_when_its_token_ends(server: Listening, 
     async with dial(server, hello(instance.token(exp=now + 1, iat=now - 10))) as ws:
         began = time.monotonic()
         assert await closed(ws) == 4401
-        assert time.monotonic() - began < 3
+        assert time.monotonic() - began < 5
 
 
 async def test_a_fresh_token_in_time_keeps_a_socket(

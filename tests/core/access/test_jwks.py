@@ -185,16 +185,13 @@ async def test_a_server_that_does_not_end_is_left_and_the_loop_goes_on(
     await knows(keys)
     server.answer = behaviour
     await clock.advance(PAUSE)
-    loop = asyncio.get_running_loop()
-    worst, waiting = 0.0, asyncio.ensure_future(knows(keys, "unknown"))
-    began = loop.time()
-    while not waiting.done():
-        before = loop.time()
-        await asyncio.sleep(0.001)
-        worst = max(worst, loop.time() - before)
+    turns, waiting = 0, asyncio.ensure_future(knows(keys, "unknown"))
+    async with asyncio.timeout(10):
+        while not waiting.done():
+            await asyncio.sleep(0.001)
+            turns += 1
     assert not await waiting
-    assert loop.time() - began < 5
-    assert worst < 0.2
+    assert turns > 20
     assert await knows(keys)
 
 

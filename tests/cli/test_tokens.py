@@ -64,3 +64,10 @@ def test_revoke_names_what_it_withdrew(api: ScriptedApi, capsys: Captured) -> No
     words, printed = capsys.readouterr().out.splitlines()
     assert words == "revoked token ci"
     assert json.loads(printed)["revoked_at"] == "2026-11-26T07:00:00Z"
+
+
+def test_a_token_of_somebody_says_whose_it_is(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /tokens", {"token": token(kind="person"), "secret": "the.sec.ret"}, status=201)
+    assert run(["token", "create", "--name", "laptop", "--role", "viewer", "--of", "ana"]) == ExitCode.OK
+    assert capsys.readouterr().out == "the.sec.ret\n"
+    assert api.asked[0].body == {"name": "laptop", "role": "viewer", "kind": "person", "person": "ana"}

@@ -36,6 +36,7 @@ Examples:
 @click.option("--service", help="Only for this service.")
 @click.option("--ttl", type=Span(), help="How long it lasts: 12h, 30d; else access.token_ttl of the server.")
 @click.option("--person", is_flag=True, help="It stands for a person; else for a pipeline or a service.")
+@click.option("--of", "whose", metavar="NAME", help="The person whose it is: one with all of theirs.")
 @pass_invocation
 def create(
     invocation: Invocation,
@@ -45,11 +46,13 @@ def create(
     service: str | None,
     ttl: str | None,
     person: bool,
+    whose: str | None,
 ) -> None:
     """Create a token and print it, this once. Works on the server's machine while the server is down, too."""
-    kind: Literal["person", "service"] = "person" if person else "service"
+    kind: Literal["person", "service"] = "person" if person or whose else "service"
     seconds = seconds_of(ttl) if ttl else None
-    _print_issued(_issue(invocation, name, role, kind, environment, service, seconds), invocation.output)
+    issued = _issue(invocation, name, role, kind, environment, service, seconds, whose)
+    _print_issued(issued, invocation.output)
 
 
 def _issue(
@@ -60,6 +63,7 @@ def _issue(
     environment: Environment | None,
     service: str | None,
     ttl: float | None,
+    person: str | None,
 ) -> IssuedToken:
     from dg.cli.local import is_unattended
     from dg.cli.remote import server
@@ -77,12 +81,21 @@ def _issue(
                 environment=environment,
                 service=service,
                 ttl=ttl,
+                person=person,
             ),
         )
     with server(invocation) as dg:
         tokens = dg.client.tokens
         return dg.run(
-            tokens.create(name=name, role=role, kind=kind, environment=environment, service=service, ttl=ttl)
+            tokens.create(
+                name=name,
+                role=role,
+                kind=kind,
+                environment=environment,
+                service=service,
+                ttl=ttl,
+                person=person,
+            )
         )
 
 

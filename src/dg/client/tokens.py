@@ -24,9 +24,13 @@ class Tokens:
         environment: Environment | None = None,
         service: str | None = None,
         ttl: float | None = None,
+        person: str | None = None,
         key: str | None = None,
     ) -> IssuedToken:
-        """Issue a token, for one environment or service or for all; `ttl` is in seconds."""
+        """Issue a token, for one environment or service or for all; `ttl` is in seconds.
+
+        One of a `person`, by their name, counts as the same one as their sessions and other tokens.
+        """
         asked = {
             "name": name,
             "role": role,
@@ -34,6 +38,7 @@ class Tokens:
             "environment": environment.value if environment else None,
             "service": service,
             "ttl": ttl,
+            "person": person,
         }
         body = {field: value for field, value in asked.items() if value is not None}
         return decode(IssuedToken, await self._http.write("POST", path("tokens"), body, key=key))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import select
 import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.scenarios.house import until
 
 from dg.api import contract
 from dg.api.docs.joined import operations
@@ -24,6 +23,7 @@ NEWMAN = ROOT / "tools/node_modules/.bin/newman"
 COLLECTION = ROOT / "sdks/postman/collection.json"
 ENVIRONMENT = ROOT / "sdks/postman/environment.json"
 STORY_WITHIN = 240.0
+STOPPED_WITHIN = 30.0
 SUMMARIES = [
     operation["summary"] for name in contract.NAMES for _, _, operation in operations(contract.load(name))
 ]
@@ -83,21 +83,21 @@ def test_every_variable_is_given_by_somebody() -> None:
 @pytest.fixture
 def sandbox(tmp_path: Path) -> Iterator[Path]:
     """The home of a sandbox whose story is over, and whose server stays up."""
-    home = tmp_path / "sandbox"
+    home, told = tmp_path / "sandbox", tmp_path / "told"
     command = [sys.executable, "-m", "dg", "sandbox", "--keep", "--json", "--home", str(home)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        deadline = time.monotonic() + STORY_WITHIN
-        line = ""
-        try:
-            while '"fact":"kept"' not in line:
-                readable, _, _ = select.select([process.stdout], [], [], max(0, deadline - time.monotonic()))
-                assert readable, "the sandbox is not ready in time"
-                line = process.stdout.readline()
-                assert line, "the sandbox ended"
-            yield home
-        finally:
-            process.send_signal(signal.SIGINT)
+    with told.open("wb") as output:
+        process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+    try:
+        until(
+            lambda: b'"fact":"kept"' in told.read_bytes() or process.poll() is not None,
+            "the end of the sandbox's story",
+            STORY_WITHIN,
+        )
+        assert process.poll() is None, told.read_text()
+        yield home
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(STOPPED_WITHIN)
 
 
 @pytest.mark.long

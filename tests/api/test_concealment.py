@@ -23,6 +23,7 @@ from dg.core.access.sessions import ApproveLogin, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.testing import eventually
 from dg.core.types import Environment
+from dg.core.webhooks.models import CreateWebhook
 
 HOUR = 3600 * 1_000_000
 ABSENT = "019acd5e-7c00-7000-8000-00000000dead"
@@ -47,7 +48,9 @@ class Corner:
     ids: dict[str, str]
 
     def id_for(self, operation: Declared) -> str:
-        return next(id_ for begin, id_ in self.ids.items() if operation.path.startswith(begin))
+        found = [id_ for begin, id_ in self.ids.items() if operation.path.startswith(begin)]
+        assert found, f"say in furnish() how to hide what {operation.path} names"
+        return found[0]
 
 
 def git(repository: Path, *arguments: str) -> str:
@@ -75,6 +78,9 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
         SYSTEM,
         CreateBinding(subject="clerk:user_1", role="viewer", service=service, environment=environment),
     )
+    webhook = await core.webhooks.create(
+        SYSTEM, CreateWebhook(url="http://localhost/", service=service, environment=tier)
+    )
     return Corner(
         service,
         environment,
@@ -85,6 +91,7 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
             "/security/access/keys/": key.key.id,
             "/security/access/bindings/": binding.id,
             "/sessions/": await signed_in(api, service, environment),
+            "/webhooks/": webhook.webhook.id,
         },
     )
 

@@ -20,7 +20,9 @@ from dg.core.access.issuer import refusal
 from dg.core.access.models import (
     Action,
     ApiKey,
+    CreateBinding,
     CreateRole,
+    Grant,
     IssuedKey,
     Origin,
     Principal,
@@ -111,6 +113,26 @@ async def test_whoever_may_rotate_gets_no_secret_of_a_key_that_may_more(room: Ro
     admin = await made(room, Scope(role="admin"))
     with pytest.raises(Forbidden):
         await room.keys.rotate(await whose(room, rotator.secret), admin.key.id)
+
+
+async def test_whoever_may_rotate_gets_no_secret_of_a_key_to_which_more_is_bound(room: Room) -> None:
+    narrow = person("admin", environment="staging", service="shop")
+    issued = await made(room)
+    await room.bindings.create(ADMIN, CreateBinding(subject=issued.key.id, role="operator"))
+    with pytest.raises(Forbidden):
+        await room.keys.rotate(narrow, issued.key.id)
+    await room.keys.rotate(ADMIN, issued.key.id)
+
+
+async def test_a_key_with_a_binding_for_a_time_is_rotated_by_whoever_has_that_for_as_long(room: Room) -> None:
+    end = room.clock.micros() + 60_000_000
+    issued = await made(room)
+    await room.bindings.create(ADMIN, CreateBinding(subject=issued.key.id, role="operator", expires_at=end))
+    held = Grant(role="operator", binding="01936b2e-7c00-7000-8000-00000000000b", expires_at=end)
+    narrow = person("admin", environment="staging", service="shop")
+    rotators = Grant(role="rotator", actions=frozenset({Action.KEY_ROTATE, Action.KEY_READ}))
+    caller = narrow.model_copy(update={"grants": (*narrow.grants, rotators, held)})
+    await room.keys.rotate(caller, issued.key.id)
 
 
 # --- what a key is

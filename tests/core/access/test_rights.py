@@ -123,6 +123,18 @@ async def test_who_has_a_right_for_a_time_gives_it_for_no_longer(room: Room) -> 
     await room.tokens.create(caller, name="x", role="admin", ttl=3600)
 
 
+async def test_who_has_a_right_for_a_time_puts_it_into_no_role(room: Room) -> None:
+    guest, secret = await someone(room)
+    await releaser(room)
+    await bound(room, guest, "releaser")
+    until = room.clock.micros() + DAY
+    await bound(room, guest, "admin", expires_at=until)
+    caller = await room.access.authenticate(secret)
+    with pytest.raises(Forbidden, match="for a time only"):
+        await room.roles.update(caller, "releaser", UpdateRole(add=("lane:freeze",)))
+    await room.roles.update(caller, "releaser", UpdateRole(description="x"))
+
+
 async def test_a_denied_binding_is_recorded(room: Room) -> None:
     with pytest.raises(Forbidden):
         await room.bindings.create(person("viewer"), CreateBinding(subject="clerk:user_1", role="admin"))

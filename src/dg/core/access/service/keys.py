@@ -23,7 +23,6 @@ from dg.core.access.models import (
     Scope,
 )
 from dg.core.access.pepper import Pepper
-from dg.core.access.rights import Rights
 from dg.core.access.service.access import Access
 from dg.core.access.store import keys as kept_keys
 from dg.core.access.store.keys import Secret
@@ -172,7 +171,10 @@ class Keys:
         wanted = scopes_of.scopes(rights, scopes)
         now = self._clock.micros()
         until = now + self._lifetime(ttl, self._settings.key_ttl) * _SECOND
-        self._require_to_give(principal, Action.KEY_CREATE, rights, wanted, until)
+        for scope in wanted:
+            self._access.require_to_give(
+                principal, Action.KEY_CREATE, scopes_of.meaning(rights, scope), until
+            )
         credential = keyform.make(scopes_of.only_environment(wanted), self._entropy)
         secret = self._secret(self._ids.new(), credential, now, until)
         key = ApiKey(
@@ -224,7 +226,11 @@ class Keys:
         usual = min((last.until - last.created_at) / _SECOND, self._settings.key_ttl_max)
         until = now + self._lifetime(ttl, usual) * _SECOND
         rights = await self._access.rights()
-        self._require_to_give(principal, Action.KEY_ROTATE, rights, found.scopes, until)
+        # Whoever has the secret comes as the key, with what is bound to it too.
+        for grant in rights.complete(found.principal(), now).grants:
+            self._access.require_to_give(
+                principal, Action.KEY_ROTATE, grant, _earlier(until, grant.expires_at)
+            )
         ends = now + self._overlap(overlap) * _SECOND
         credential = keyform.make(scopes_of.only_environment(found.scopes), self._entropy)
         secret = self._secret(found.id, credential, now, until)
@@ -275,12 +281,6 @@ class Keys:
             self._access.visible(principal, Action.KEY_READ, scope.environment, scope.service, missing)
         return found
 
-    def _require_to_give(
-        self, principal: Principal, action: Action, rights: Rights, scopes: Sequence[Scope], until: int
-    ) -> None:
-        for scope in scopes:
-            self._access.require_to_give(principal, action, scopes_of.meaning(rights, scope), until)
-
     def _secret(self, key_id: str, credential: str, now: int, until: int) -> Secret:
         return Secret(
             begins=keyform.public_part(credential),
@@ -319,6 +319,10 @@ def _read(tx: Tx, begins: str) -> _Known | None:
         return None
     networks = tuple(map(ipaddress.ip_network, key.addresses))
     return _Known(secret, key.revoked_at is not None, networks, key.principal())
+
+
+def _earlier(moment: int, end: int | None) -> int:
+    return moment if end is None else min(moment, end)
 
 
 def _shown(key: ApiKey, secret: Secret, credential: str) -> IssuedKey:

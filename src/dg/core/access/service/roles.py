@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dg.core.access import asked, store
-from dg.core.access.models import GIVEN, Action, CreateRole, DefinedRole, Principal, UpdateRole
+from dg.core.access.models import GIVEN, Action, CreateRole, DefinedRole, Grant, Principal, UpdateRole
 from dg.core.access.service.access import Access
 from dg.core.access.store import keys
 from dg.core.clock import Clock
@@ -57,7 +57,8 @@ class Roles:
             created_by=principal.id,
             updated_at=now,
         )
-        self._require_all(principal, actions)
+        for action in actions:
+            self._access.require(principal, action)
 
         def effect(tx: Tx) -> DefinedRole:
             if store.role(tx, role.name):
@@ -79,7 +80,8 @@ class Roles:
     ) -> DefinedRole:
         """Change a role; whoever holds it may do other things at once.
 
-        Raises Forbidden for an action that is added and the caller lacks, Refused for a given role, NotFound.
+        Raises Forbidden for an action that is added and the caller lacks or has for a time only, Refused for
+        a given role, NotFound.
         """
         self._access.require(principal, Action.ROLE_UPDATE)
         add, remove = asked.actions(request.add, "add"), asked.actions(request.remove, "remove")
@@ -88,7 +90,10 @@ class Roles:
         said = None if request.description is None else asked.description(request.description)
         if not add and not remove and said is None:
             raise Invalid("nothing to change: send description, add or remove")
-        self._require_all(principal, add)
+        if add:
+            # Whoever holds the role keeps what it gets, so a right for a time is not put into it.
+            given = Grant(role=name, actions=frozenset(add))
+            self._access.require_to_give(principal, Action.ROLE_UPDATE, given)
 
         def effect(tx: Tx) -> DefinedRole:
             role = _custom(tx, name)
@@ -130,10 +135,6 @@ class Roles:
             return role
 
         return await self._once(principal, once, effect)
-
-    def _require_all(self, principal: Principal, actions: tuple[Action, ...]) -> None:
-        for action in actions:
-            self._access.require(principal, action)
 
     async def _once(self, principal: Principal, key: Once | None, effect: _Effect) -> DefinedRole:
         return await self._db.write(lambda tx: do_once(tx, principal, key, DefinedRole, self._clock, effect))

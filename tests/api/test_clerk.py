@@ -29,6 +29,7 @@ from dg.settings.tree import Server
 
 PATIENCE = 10.0
 WITHIN = 0.05
+TRIES = 10
 
 
 @pytest.fixture
@@ -70,7 +71,7 @@ async def server(core: Core) -> AsyncIterator[Listening]:
 @pytest.fixture
 async def http(server: Listening) -> AsyncIterator[httpx.AsyncClient]:
     url = f"http://127.0.0.1:{server.port}"
-    async with httpx.AsyncClient(base_url=url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
         yield http
 
 
@@ -129,9 +130,9 @@ async def test_every_wrong_token_is_refused_alike_at_once_and_for_two_fetches(
 
 
 async def refused(http: httpx.AsyncClient, name: str, token: str) -> float:
-    """Seconds until the answer to a wrong token, the best of three: the machine has other work too."""
-    took = []
-    for _ in range(3):
+    """Seconds until the answer to a wrong token, the best of some tries: the machine has other work too."""
+    took: list[float] = []
+    while len(took) < TRIES and min(took, default=WITHIN) >= WITHIN:
         began = time.perf_counter()
         answer = await http.get("/v1/whoami", headers=[(b"authorization", f"Bearer {token}".encode())])
         took.append(time.perf_counter() - began)

@@ -135,6 +135,7 @@ async def test_keys_and_secrets_go_in_only_when_they_are_asked_for(world: World,
         "keys/issuer.pem",
         "keys/pepper",
         "keys/receipts.pem",
+        "keys/sessions.key",
     )
     assert not safe.secret
     home = (await restored(safe.path, tmp_path / "without")).path
@@ -144,7 +145,14 @@ async def test_keys_and_secrets_go_in_only_when_they_are_asked_for(world: World,
     assert (full.missing, full.secret) == ((), True)
     found = await restored(full.path, tmp_path / "with")
     assert found.keys
-    for name in ("secrets.toml", "keys/envelope.key", "keys/issuer.pem", "keys/pepper", "keys/receipts.pem"):
+    for name in (
+        "secrets.toml",
+        "keys/envelope.key",
+        "keys/issuer.pem",
+        "keys/pepper",
+        "keys/receipts.pem",
+        "keys/sessions.key",
+    ):
         assert (found.path / name).read_bytes() == (world.home.path / name).read_bytes()
         assert (found.path / name).stat().st_mode & 0o077 == 0
 
@@ -159,6 +167,7 @@ async def test_what_a_backup_does_not_know_is_named(world: World, tmp_path: Path
         "keys/issuer.pem",
         "keys/pepper",
         "keys/receipts.pem",
+        "keys/sessions.key",
     )
 
 

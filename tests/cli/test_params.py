@@ -48,6 +48,11 @@ def test_other_spans_are_refused(span: str) -> None:
 def test_words_may_be_shortened_while_they_are_clear() -> None:
     assert ENVIRONMENT.convert("prod", None, None) is Environment.PRODUCTION
     assert ENVIRONMENT.convert("STAGING", None, None) is Environment.STAGING
-    assert ROLE.convert("v", None, None) is Role.VIEWER
-    with pytest.raises(click.BadParameter, match="viewer, operator, approver, admin"):
-        ROLE.convert("a", None, None)
+    with pytest.raises(click.BadParameter, match="development, staging, production"):
+        ENVIRONMENT.convert("x", None, None)
+
+
+def test_a_role_may_be_shortened_or_one_that_only_the_server_knows() -> None:
+    assert ROLE.convert("v", None, None) == Role.VIEWER
+    assert ROLE.convert("releaser", None, None) == "releaser"
+    assert ROLE.convert("a", None, None) == "a"

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.api.conftest import Api
+from tests.api.conftest import URL, Api
 from tests.api.waiting import until
 
+from dg.api import auth
 from dg.core.access.models import SYSTEM
 from dg.core.deployments.receipt import read_key, verify
 
@@ -336,6 +338,40 @@ async def test_waiting_for_logs_ends_when_the_server_stops(api: Api) -> None:
         api.app.stop()
         async with asyncio.timeout(5):
             assert (await waiting).json()["items"] == []
+
+
+async def test_whoever_waits_for_logs_with_a_revoked_token_gets_none(api: Api) -> None:
+    await registered(api, SLOW)
+    issued = await api.core.tokens.create(SYSTEM, name="leaked", role="viewer")
+    async with api.caller("operator") as operator, api.caller() as thief:
+        deployment = await made(operator)
+        await reached(operator, deployment, "deploying")
+        asked = {"after": 1000, "wait": 1}
+        thief.headers["authorization"] = f"Bearer {issued.secret}"
+        waiting = asyncio.ensure_future(thief.get(f"{PATH}/{deployment['id']}/logs", params=asked))
+        await asyncio.sleep(0.1)
+        await api.core.tokens.revoke(SYSTEM, issued.token.id)
+        assert reason(await waiting) == (401, "unauthenticated")
+
+
+async def test_a_request_that_takes_long_to_arrive_has_the_rights_of_its_last_byte(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(auth, "RECHECK", 0.0)
+    await registered(api)
+    issued = await api.core.tokens.create(SYSTEM, name="leaked", role="operator")
+
+    async def slowly() -> AsyncIterator[bytes]:
+        yield b'{"service": "shop", '
+        await api.core.tokens.revoke(SYSTEM, issued.token.id)
+        yield b'"environment": "development"}'
+
+    headers = {"authorization": f"Bearer {issued.secret}", "content-type": "application/json"}
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(api.app), base_url=URL) as thief:
+        answer = await thief.post(PATH, content=slowly(), headers=headers)
+    assert reason(answer) == (401, "unauthenticated")
+    assert await api.core.feed.read(SYSTEM, filter="type=token.revoked")
+    assert not await api.core.feed.read(SYSTEM, filter="type=deployment.created")
 
 
 async def test_changes_name_the_commits_that_come(api: Api) -> None:

@@ -228,9 +228,11 @@ class App:
         principal = await self._identify(exchange, operation, headers, peer)
         exchange.added += await sightings.answer_headers(self._core.feed, principal, headers)
         arguments = operation.arguments(values, request.query(scope), headers)
-        sent = (receive, headers, self._settings.server, self._lingering)
+        sent, began = (receive, headers, self._settings.server, self._lingering), self._core.clock.monotonic()
         raw = await body.signed(*sent) if operation.raw else b""
         content = {} if operation.raw else await body.checked(operation, *sent)
+        if operation.security == "required" and self._core.clock.monotonic() - began >= auth.RECHECK:
+            principal = await auth.by_now(self._core, principal, headers)
         wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], content)
         call = Call(
             core=self._core,

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 MAX_CREDENTIAL = 8192
 RECHECK = 3.0
-"""Seconds after which an open stream looks at its credential again: a revoked one ends within 5."""
+"""Seconds after which an open stream, or a request that is not whole, looks at its credential again: a
+revoked one opens nothing after 5."""
 _turns = itertools.cycle(range(100))
 NOBODY = Principal(id="anonymous", name="anonymous", kind="system", method="system")
 MONITOR = Principal(
@@ -41,6 +42,14 @@ async def identify(
     if security == "optional" and "authorization" not in headers and is_local(headers, peer):
         return MONITOR
     return await core.access.authenticate(bearer(headers.get("authorization", "")), origin)
+
+
+async def by_now(core: Core, principal: Principal, headers: Mapping[str, str]) -> Principal:
+    """`principal` as they are by now: while they waited, their credential may have ended, or open less.
+
+    Raises Unauthenticated.
+    """
+    return await core.access.authenticate(bearer(headers.get("authorization", "")), principal.origin)
 
 
 def recheck() -> float:

@@ -281,6 +281,15 @@ async def test_who_acts_for_another_stands_in_the_ledger(room: Room, instance: I
     assert entry.payload["impersonated_by"] == "clerk:user_2eve"
 
 
+async def test_nobody_has_events_sent_on_in_anothers_name(room: Room, instance: Instance) -> None:
+    disguised = await room.access.authenticate(instance.token(act=EVE))
+    for action in (Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE):
+        with pytest.raises(Forbidden) as error:
+            room.access.require(disguised, action)
+        assert error.value.reason == "impersonated"
+    room.access.require(disguised, Action.WEBHOOK_DELETE)
+
+
 async def test_nobody_decides_on_production_in_anothers_name(room: Room, instance: Instance) -> None:
     herself = await room.access.authenticate(instance.token())
     disguised = await room.access.authenticate(instance.token(act=EVE))

@@ -72,6 +72,27 @@ async def test_an_administrator_of_staging_gives_nothing_beyond_it(room: Room) -
     assert (await room.logins.collect(device)).session.grants == (given,)
 
 
+async def test_who_may_give_less_than_somebody_has_lets_nobody_in_as_them(room: Room) -> None:
+    ana = await whose(room, await signed_in(room, role="viewer"))
+    narrow = person("admin", environment="staging", service="shop")
+    given = Grant(role="viewer", environment="staging", service="shop")
+    _, code = await asked(room)
+    with pytest.raises(Forbidden):
+        await approve(room, narrow, code, person="Ana", grants=[given])
+    with pytest.raises(Forbidden):
+        await room.tokens.create(
+            narrow,
+            name="x",
+            role="viewer",
+            kind="person",
+            environment="staging",
+            service="shop",
+            person="ana",
+        )
+    own = narrow.model_copy(update={"id": ana.id})
+    await approve(room, own, code, person="ana", grants=[given])
+
+
 async def test_nobody_gives_their_own_session_more_than_it_has(room: Room) -> None:
     ana = await whose(room, await signed_in(room))
     device, code = await asked(room)

@@ -8,7 +8,7 @@ from typing import Any
 from starlette.responses import Response, StreamingResponse
 from starlette.types import ASGIApp
 
-from dg.api import json, wire
+from dg.api import auth, json, wire
 from dg.api.call import Call, Handler, answer, created
 from dg.core.deployments.models import (
     FINAL,
@@ -139,6 +139,7 @@ async def get_deployment_logs(call: Call) -> ASGIApp:
     page = await _lines(call, call.arguments["after"], call.arguments["limit"])
     if call.arguments["wait"] and not page.items and not page.complete:
         await _wait(call)
+        call.principal = await auth.by_now(call.core, call.principal, call.headers)
         page = await _lines(call, call.arguments["after"], call.arguments["limit"])
     return answer(page)
 

@@ -78,9 +78,8 @@ class _Listener:
 
     async def stays(self) -> bool:
         """Look at the credential again: it may be over or revoked, or open less or more than before."""
-        credential = auth.bearer(self._call.headers.get("authorization", ""))
         try:
-            self.principal = await self._call.core.access.authenticate(credential, self.principal.origin)
+            self.principal = await auth.by_now(self._call.core, self.principal, self._call.headers)
         except Unauthenticated:
             return False
         return self.principal.reaches(Action.EVENT_READ)

@@ -133,8 +133,9 @@ PERSONAL = frozenset(
     for action in Action
     for kind, _, what in [action.partition(":")]
     if kind in {"token", "key", "session", "role", "binding"} and what != "read"
-)
-"""What nobody does in another's name: it decides who may come in, and lasts when the other has left."""
+) | {Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE}
+"""What nobody does in another's name: it decides who may come in or is told, and lasts when the other
+has left."""
 PERSONAL_IN_PRODUCTION = frozenset({Action.DEPLOYMENT_APPROVE, Action.DEPLOYMENT_OVERRIDE})
 """What nobody does there in another's name: the decisions that stand with a person's name."""
 

@@ -56,14 +56,17 @@ class ClerkUsers:
 
     async def principal(self, credential: str, origin: Origin) -> Principal:
         """Whose it is. Raises Unauthenticated, and Unavailable when no key can be had to tell."""
-        if self._generation != self._keys.generation:
+        generation = self._keys.generation
+        if self._generation != generation:
             self._verified.forget()
-            self._generation = self._keys.generation
+            self._generation = generation
         identity = self._verified.recall(credential)
         if identity is None:
             identity = await self._clerk.verify(credential)
             await self._note(identity)
-            self._verified.keep(credential, identity)
+            # What was verified by keys that went meanwhile is not to be remembered.
+            if generation == self._keys.generation:
+                self._verified.keep(credential, identity)
         if self._clerk.is_over(identity):
             self._verified.forget(credential)
             raise refusal()

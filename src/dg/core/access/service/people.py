@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dg.core.access import rights, store
-from dg.core.access.models import Action, Principal
+from dg.core.access.models import Action, Grant, Principal
 from dg.core.access.names import checked_name
 from dg.core.access.service.access import Access
 from dg.core.access.sessions import Person
+from dg.core.access.standing import standing
 from dg.core.database import Database, Tx
 from dg.core.errors import Refused
 from dg.core.events import PersonAdded
@@ -40,15 +41,22 @@ class Whose:
 async def whose(
     db: Database, access: Access, principal: Principal, action: Action, name: str, fresh: str
 ) -> Whose:
-    """Whom `name` means. Raises Invalid for no name, and Forbidden when more is bound to them than the caller
-    may give by `action`: whoever comes in their name has that too.
+    """Whom `name` means. Raises Invalid for no name, and Forbidden when they may do more than the caller may
+    give by `action`: whoever comes in their name has what is bound to them, sees what they did, ends their
+    sessions, and gives the approvals that count as theirs.
     """
     name = checked_name(name, "person")
     found = await db.read(lambda tx: store.person_named(tx, name))
-    if found is not None:
-        now = access.now()
-        known = found
-        bound = await db.read(lambda tx: rights.of(tx, [known.id], now))
-        for grant in bound.complete(Principal(id=found.id, name=found.name), now).grants:
+    if found is not None and found.id != principal.id:
+        known, now = found, access.now()
+        for grant in await db.read(lambda tx: _held(tx, known, now)):
             access.require_to_give(principal, action, grant, grant.expires_at)
     return Whose(name, found, fresh)
+
+
+def _held(tx: Tx, person: Person, now: int) -> tuple[Grant, ...]:
+    """What somebody has by all that they come with, and what is bound to them though they cannot come now."""
+    if (found := standing(tx, [person.id], now).get(person.id)) is not None:
+        return found.grants
+    nobody = Principal(id=person.id, name=person.name)
+    return rights.of(tx, [person.id], now).complete(nobody, now).grants

@@ -92,3 +92,10 @@ def test_nothing_is_cut_off_on_a_telephone(reader: Reader) -> None:
     reader.tab.press("[id$='-createToken'].opblock .opblock-summary-control")
     reader.tab.wait("!!document.querySelector(\"[id$='-createToken'] .responses-table\")")
     assert reader.tab.evaluate("[document.documentElement.scrollWidth, innerWidth]") == [390, 390]
+
+
+def test_what_a_tag_says_has_the_whole_width_of_a_telephone(reader: Reader) -> None:
+    reader.tab.resize(420, 844)
+    widths = "[...document.querySelectorAll('.opblock-tag > small')].map((each) => each.offsetWidth)"
+    assert min(reader.tab.evaluate(widths)) > 300
+    assert reader.tab.evaluate("document.documentElement.scrollWidth") == 420

@@ -34,6 +34,13 @@ def test_show_masks_secrets(
     ]
 
 
+def test_every_setting_is_one_whole_row_of_the_reference(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["config", "reference"]) == 0
+    tables = capsys.readouterr().out.partition("\n## ")[2].splitlines()[1:]
+    rows = [line for line in tables if line and not line.startswith("## ")]
+    assert [row for row in rows if not (row.startswith("| ") and row.endswith(" |"))] == []
+
+
 def test_settings_that_cannot_be_used_end_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     tmp_path.joinpath("server.toml").write_text("[server]\nprot = 8000\n")
     assert run(["config", "show", "--home", str(tmp_path)]) == ExitCode.USAGE

@@ -95,4 +95,5 @@ def _section(table: str, found: list[Leaf], defaults: Settings) -> str:
 def _entry(leaf: Leaf, default: str) -> str:
     key = leaf.path.rpartition(".")[2]
     variable = "-" if leaf.unit == "tables" else f"`{leaf.variable}`"
-    return f"| `{key}` | `{default}` | {variable} | {leaf.field.description} |\n"
+    meaning = " ".join((leaf.field.description or "").split())
+    return f"| `{key}` | `{default}` | {variable} | {meaning} |\n"

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.figures import creates, fanout, flood, idle, run, start, status
+from benchmarks.figures import creates, fanout, flood, idle, parts, run, start, status
 
 FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "status": status.measure,
+    "parts": parts.measure,
     "creates": creates.measure,
     "run": run.measure,
     "fanout": fanout.measure,

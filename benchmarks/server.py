@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,12 +54,13 @@ class Server:
     cpu_to_ready: float
     dg: Blocking
 
-    def request(self, method: str, path: str, body: bytes = b"") -> bytes:
-        """The bytes of one authenticated HTTP request."""
+    def request(self, method: str, path: str, body: bytes = b"", *more: str) -> bytes:
+        """The bytes of one authenticated HTTP request; `more` are whole header lines."""
         head = [
             f"{method} {path} HTTP/1.1",
             f"host: {self.host}:{self.port}",
             f"authorization: Bearer {self.token}",
+            *more,
         ]
         if body:
             head += ["content-type: application/json", f"content-length: {len(body)}"]
@@ -90,12 +91,12 @@ class Server:
 
 
 @contextmanager
-def serving(home: Path) -> Iterator[Server]:
+def serving(home: Path, variables: Mapping[str, str] = LIMITS) -> Iterator[Server]:
     """`dg serve` on `home`, which is made when it is not there; its messages stand in a file beside it."""
     with home.with_suffix(".log").open("ab") as messages:
         began = time.perf_counter()
         command = ("-m", "dg", "serve", "--home", str(home), "--port", "0", "--json")
-        with child(command, messages, LIMITS) as process:
+        with child(command, messages, variables) as process:
             url = json.loads(hear(process))["ready"]
             seconds, cpu = time.perf_counter() - began, cpu_seconds(process.pid)
             parts = urlsplit(url)

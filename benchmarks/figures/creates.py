@@ -9,6 +9,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.load import Loaded, Target, load
@@ -29,16 +30,28 @@ def measure(folder: Path) -> Iterator[Row]:
     commit = make_repository(folder / "shop")
     with serving(folder / "home") as server:
         server.register(folder / "shop", ["sleep", "600"])
-        request = server.request("POST", "/v1/deployments", body(commit))
-        target = Target(server.host, server.port, request, 201)
+        target, keyed = wishes(server, commit)
         with busy_lane(server, commit):
             rounds = [(measured(target, server.pid), inserts(folder / f"{at}.db")) for at in range(ROUNDS)]
+            once = [
+                measured(replace(keyed, request=keyed.request.replace(b"{at}", b"%d" % at)), server.pid)
+                for at in range(ROUNDS)
+            ]
     ours, floor = zip(*rounds, strict=True)
     git, nothing = asyncio.run(git_calls(folder / "home" / "git", folder / "shop", commit))
     yield Row(f"durable creates, c={CONNECTIONS}", "1/s", [loaded.rate for loaded, _ in ours], floor)
     yield Row("  p99", "ms", [percentile(loaded.latencies, 0.99) * 1e3 for loaded, _ in ours])
     yield Row("  CPU of one, git's processes included", "ms", [millis for _, millis in ours])
+    yield Row("  each with an Idempotency-Key", "1/s", [loaded.rate for loaded, _ in once], floor)
+    yield Row("  CPU of one, git's processes included", "ms", [millis for _, millis in once])
     yield Row("  git for a commit not deployed before, beside it", "ms", git, nothing)
+
+
+def wishes(server: Server, commit: str) -> tuple[Target, Target]:
+    """A create without a key, and one with another key in each round `{at}` and each request."""
+    plain = server.request("POST", "/v1/deployments", body(commit))
+    keyed = server.request("POST", "/v1/deployments", body(commit), "idempotency-key: {at}-{counted}")
+    return Target(server.host, server.port, plain, 201), Target(server.host, server.port, keyed, 201)
 
 
 def body(commit: str) -> bytes:

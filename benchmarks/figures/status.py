@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from benchmarks.clerk import Instance
 from benchmarks.load import Loaded, Target, load
 from benchmarks.processes import cpu_seconds, hear, peer
 from benchmarks.report import Row, percentile
-from benchmarks.server import Server, make_repository, serving
+from benchmarks.server import LIMITS, Server, make_repository, serving
 from dg.core.access.models import Scope
 
 LINES = 50
@@ -31,9 +31,9 @@ class Stand:
     echo_pid: int
     echo_port: int
 
-    def target(self, credential: str) -> Target:
+    def target(self, credential: str, *headers: str) -> Target:
         server = replace(self.server, token=credential)
-        return Target(server.host, server.port, server.request("GET", self.path))
+        return Target(server.host, server.port, server.request("GET", self.path, b"", *headers))
 
     def compare(self, credential: str) -> list[tuple[Measured, Measured]]:
         """Rounds of ours and of the floor, one after the other."""
@@ -64,11 +64,13 @@ def measure(folder: Path) -> Iterator[Row]:
 
 
 @contextmanager
-def standing(folder: Path, name: str, commit: str, settings: str) -> Iterator[Stand]:
+def standing(
+    folder: Path, name: str, commit: str, settings: str, variables: Mapping[str, str] = LIMITS
+) -> Iterator[Stand]:
     home = folder / name
     home.mkdir(mode=0o700)
     (home / "server.toml").write_text(settings, "utf-8")
-    with serving(home) as server:
+    with serving(home, variables) as server:
         text = "released part %s of the shop to its host, and it answered in time"
         server.register(folder / "shop", ["printf", f"{text}\\n", *map(str, range(LINES))])
         deployment = server.create(commit)

@@ -2,7 +2,8 @@
 
 Reads a JSON line `{host, port, request, connections, status, seconds, rate}` from standard input. Without
 `rate` each connection asks again as soon as it is answered; with it, all together ask so many times a second
-and a latency counts from the moment at which the request was due. Ends after `seconds`, or earlier with its
+and a latency counts from the moment at which the request was due. `{counted}` in the request becomes another
+number of eight digits each time. Ends after `seconds`, or earlier with its
 standard input, and prints `{"answers", "seconds", "latencies"}`. Another answer than `status` is an error.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import json
 import sys
 import threading
@@ -17,6 +19,9 @@ from asyncio.transports import BaseTransport
 from typing import Any, cast
 
 import uvloop
+
+COUNTED = b"{counted}"
+_numbers = itertools.count(1)
 
 
 class Connection(asyncio.Protocol):
@@ -27,6 +32,7 @@ class Connection(asyncio.Protocol):
     ) -> None:
         self.latencies: list[float] = []
         self._request = request
+        self._counted = COUNTED in request
         self._expected = b"HTTP/1.1 %d " % status
         self._interval = interval
         self._ended = ended
@@ -46,7 +52,10 @@ class Connection(asyncio.Protocol):
     def _ask(self) -> None:
         if self._interval is None:
             self._due = self._loop.time()
-        self._transport.write(self._request)
+        request = self._request
+        self._transport.write(
+            request.replace(COUNTED, b"%08d" % next(_numbers)) if self._counted else request
+        )
 
     def data_received(self, data: bytes) -> None:
         self._received += data

@@ -7,14 +7,14 @@ one: whoever lost an answer asks again and gets the same.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import os
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+
+from dg.core import base64url
 
 ALPHABET = "BCDFGHJKMNPQRSTVWXZ"
 """Without vowels, which make words, and without letters that look like others. 19^8 codes are 34 bits."""
@@ -57,7 +57,7 @@ class Codes:
 
     def new_device_code(self) -> str:
         """What the program that asks keeps."""
-        return DEVICE + _encode(self._entropy(32))
+        return DEVICE + base64url.encode(self._entropy(32))
 
     def digest(self, secret: str) -> str:
         """What is kept of a code or token: hexadecimal, and nothing to guess at without the key."""
@@ -84,7 +84,7 @@ class Codes:
 
     def _refresh(self, session: str, generation: int, secret: bytes) -> str:
         body = _body(Refresh(session, generation, secret[:_SECRET]))
-        return REFRESH + _encode(body + self._mac(b"refresh", body)[:_MAC])
+        return REFRESH + base64url.encode(body + self._mac(b"refresh", body)[:_MAC])
 
     def _mac(self, *parts: bytes) -> bytes:
         """HMAC-SHA256; the first part says what for, so that nothing of one use fits another."""
@@ -103,27 +103,16 @@ def spoken(user_code: str) -> str:
     return f"{user_code[: LENGTH // 2]}-{user_code[LENGTH // 2 :]}"
 
 
-def is_device_code(text: str) -> bool:
-    """Whether it has the shape of one."""
-    raw = _decode(text, DEVICE)
-    return raw is not None and len(raw) == 32
-
-
 def _body(refresh: Refresh) -> bytes:
     return uuid.UUID(refresh.session).bytes + refresh.generation.to_bytes(4, "big") + refresh.secret
 
 
-def _encode(raw: bytes) -> str:
-    return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-
-
 def _decode(text: str, prefix: str) -> bytes | None:
-    """The bytes behind `prefix`; None unless they are written in the one way in which `_encode` does."""
+    """The bytes behind `prefix`; None for anything else."""
     part = text.removeprefix(prefix)
-    if len(text) > LONGEST or part == text or not part.isascii():
+    if len(text) > LONGEST or part == text:
         return None
     try:
-        raw = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except binascii.Error:
+        return base64url.decode(part)
+    except ValueError:
         return None
-    return raw if _encode(raw) == part else None

@@ -16,7 +16,8 @@ from typing import Any, Protocol
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
-from dg.core.access.jws import ALGORITHM, json_object, unpacked
+from dg.core import base64url
+from dg.core.access.jws import ALGORITHM, json_object
 from dg.core.clock import Clock
 from dg.core.errors import Problem, Refused, Unavailable
 from dg.core.http import Outbound, Request
@@ -231,7 +232,7 @@ def _rsa_key(entry: Mapping[str, Any]) -> RSAPublicKey | None:
 def _number(text: object) -> int:
     if not isinstance(text, str):
         raise ValueError("a number is missing")  # noqa: TRY004 - a wrong text, not a wrong call
-    return int.from_bytes(unpacked(text), "big")
+    return int.from_bytes(base64url.decode(text), "big")
 
 
 def _numbers(keys: Mapping[str, RSAPublicKey]) -> dict[str, RSAPublicNumbers]:

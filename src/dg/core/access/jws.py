@@ -6,8 +6,6 @@ signature here.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -16,6 +14,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import RSAAlgorithm
+
+from dg.core import base64url
 
 MAX_LENGTH = 8192
 """Characters of the longest token that is read."""
@@ -45,8 +45,8 @@ def read(token: str) -> Jws:
     if match is None:
         raise ValueError("not three parts of base64url")
     content = token[: match.end(2)].encode("ascii")
-    header, claims = json_object(unpacked(match[1])), json_object(unpacked(match[2]))
-    return Jws(header, claims, content, unpacked(match[3]))
+    header, claims = json_object(base64url.decode(match[1])), json_object(base64url.decode(match[2]))
+    return Jws(header, claims, content, base64url.decode(match[3]))
 
 
 def kid(token: str) -> str | None:
@@ -58,21 +58,10 @@ def kid(token: str) -> str | None:
 def _kid(header: str) -> str | None:
     """All tokens of one key begin alike, so this is worked out once and not at every request."""
     try:
-        found = json_object(unpacked(header)).get("kid")
+        found = json_object(base64url.decode(header)).get("kid")
     except ValueError:
         return None
     return found if isinstance(found, str) else None
-
-
-def unpacked(text: str) -> bytes:
-    """The bytes of base64url in its one spelling: without padding or left-over bits. Raises ValueError."""
-    try:
-        raw = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
-    except binascii.Error as error:
-        raise ValueError("not base64url") from error
-    if base64.urlsafe_b64encode(raw).rstrip(b"=") != text.encode():
-        raise ValueError("not the one spelling of base64url")
-    return raw
 
 
 def json_object(raw: bytes) -> dict[str, Any]:

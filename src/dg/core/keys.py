@@ -1,4 +1,4 @@
-"""Seals small secrets for the database under a key that is kept outside it, in the home's `keys`.
+"""The files of keys in the home's `keys`, and what seals small secrets for the database under one of them.
 
 AES-256-GCM. What a secret belongs to is bound into it, so that it opens in no other place.
 """
@@ -63,10 +63,9 @@ def open_envelope(keys: Path) -> Envelope:
     that others may read, or that is none.
     """
     path = keys / "envelope.key"
-    if not path.exists():
-        write_private(path, secrets.token_hex(_KEY_BYTES) + "\n")
+    lines = kept(path, lambda: f"{secrets.token_hex(_KEY_BYTES)}\n").split()
     try:
-        found = [bytes.fromhex(line) for line in read(path).decode("ascii").split()]
+        found = [bytes.fromhex(line.decode("ascii")) for line in lines]
     except ValueError:
         found = []
     if not found or any(len(key) != _KEY_BYTES for key in found):
@@ -77,8 +76,14 @@ def open_envelope(keys: Path) -> Envelope:
     return Envelope(found)
 
 
-def read(path: Path) -> bytes:
-    """What stands in the file of a key. Raises Refused when others than its owner may read it."""
+def kept(path: Path, make: Callable[[], str]) -> bytes:
+    """What stands in the file of a key, made when there is none.
+
+    Raises Refused when others than its owner may read it.
+    """
+    if not path.exists():
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_private(path, make())
     if path.stat().st_mode & 0o077:
         raise Refused(
             f"{path} is a key of this server and others may read it: run `chmod 600 {path}`, "

@@ -13,8 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 from dg.core.errors import Refused
-from dg.core.home import write_private
-from dg.core.keys import read
+from dg.core.keys import kept
 
 PrivateKey = RSAPrivateKey | Ed25519PrivateKey
 
@@ -34,10 +33,7 @@ def session_key(keys: Path) -> bytes:
     Raises Refused for a file that others may read, or that holds something else.
     """
     path = keys / "sessions.key"
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, secrets.token_hex(32))
-    found = re.fullmatch(rb"([0-9a-f]{64})\s*", read(path))
+    found = re.fullmatch(rb"([0-9a-f]{64})\s*", kept(path, lambda: secrets.token_hex(32)))
     if found is None:
         raise Refused(f"{path} is not 32 bytes in hexadecimal", reason="key_unreadable")
     return bytes.fromhex(found[1].decode())
@@ -45,11 +41,10 @@ def session_key(keys: Path) -> bytes:
 
 def load(path: Path, make: Callable[[], PrivateKey]) -> PrivateKeyTypes:
     """The private key at `path`, made when there is none. Raises Refused for one that cannot be trusted."""
-    if not path.exists():
-        _keep(path, make())
+    pem = kept(path, lambda: _pem(make()))
     try:
         # The check of a key that dg made itself would cost a quarter of the start.
-        return serialization.load_pem_private_key(read(path), None, unsafe_skip_rsa_key_validation=True)
+        return serialization.load_pem_private_key(pem, None, unsafe_skip_rsa_key_validation=True)
     except (ValueError, TypeError) as error:
         raise Refused(f"{path} is not a private key in PEM form: {error}", reason="key_unreadable") from None
 
@@ -59,9 +54,7 @@ def wrong_kind(path: Path, wanted: str) -> Refused:
     return Refused(f"{path} is not {wanted}", reason="key_unreadable")
 
 
-def _keep(path: Path, key: PrivateKey) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    pem = key.private_bytes(
+def _pem(key: PrivateKey) -> str:
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    write_private(path, pem.decode())
+    ).decode()

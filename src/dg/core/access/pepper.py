@@ -14,8 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dg.core.errors import Refused
-from dg.core.home import write_private
-from dg.core.keys import read
+from dg.core.keys import kept
 
 _BYTES = 32
 _MOST = 16
@@ -50,10 +49,7 @@ def open_pepper(keys: Path, entropy: Callable[[int], bytes] = os.urandom) -> Pep
     Raises Refused for a file that others may read, or that holds something else.
     """
     path = keys / "pepper"
-    if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, f"{entropy(_BYTES).hex()}\n")
-    lines = read(path).split()
+    lines = kept(path, lambda: f"{entropy(_BYTES).hex()}\n").split()
     if not 0 < len(lines) <= _MOST or not all(map(_LINE.fullmatch, lines)):
         raise Refused(
             f"{path} is not the pepper of a home: it holds 1 to {_MOST} lines of 64 hexadecimal digits; "

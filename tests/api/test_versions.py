@@ -57,7 +57,7 @@ def make_two_versions(home: Path, **old: Any) -> App:
     return create_app(core, Settings(home=home), handlers, contracts)
 
 
-@pytest.mark.parametrize("asked", [None, "1", "1.0", "1.0.0"])
+@pytest.mark.parametrize("asked", [None, "1", "1.0", "1.0.0", "1 \t"])
 async def test_a_version_that_is_spoken_is_answered(tmp_path: Path, asked: str | None) -> None:
     headers = {"accept-version": asked} if asked else {}
     async with make_client(make_app(Things(), tmp_path)) as client:

@@ -11,10 +11,10 @@ from dg.core.errors import Invalid
 
 def fields(scope: Scope) -> dict[str, str]:
     """The headers by name; one that comes several times as one list (RFC 9110, 5.3), which no header that
-    stands alone can be mistaken for."""
+    stands alone can be mistaken for. White space behind a value is no part of it (5.5)."""
     found: dict[str, str] = {}
     for raw, value in scope["headers"]:
-        name, text = raw.decode("latin-1"), value.decode("latin-1")
+        name, text = raw.decode("latin-1"), value.decode("latin-1").rstrip(" \t")
         found[name] = f"{found[name]}, {text}" if name in found else text
     return found
 

@@ -56,13 +56,13 @@ class ClerkUsers:
 
     async def principal(self, credential: str, origin: Origin) -> Principal:
         """Whose it is. Raises Unauthenticated, and Unavailable when no key can be had to tell."""
-        generation = self._keys.generation
-        if self._generation != generation:
+        if self._generation != self._keys.generation:
             self._verified.forget()
-            self._generation = generation
+            self._generation = self._keys.generation
         identity = self._verified.recall(credential)
         if identity is None:
             identity = await self._clerk.verify(credential)
+            generation = self._keys.generation
             await self._note(identity)
             # What was verified by keys that went meanwhile is not to be remembered.
             if generation == self._keys.generation:

@@ -24,7 +24,7 @@ from dg.cli.finding import Finding
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 from dg.cli.words import moment
-from dg.core.clock import SystemClock
+from dg.core.clock import SECOND, SystemClock
 from dg.core.errors import Invalid
 from dg.runner import cgroups
 from dg.runner.abilities import ask
@@ -166,7 +166,7 @@ def runner(found: Mapping[str, bool]) -> Iterator[Finding]:
 def clock(now: int, installed: float) -> Finding:
     """The wall clock against the one thing known about it: dg was installed before it is run."""
     written = moment(now)
-    if now < installed * 1_000_000 - CLOCK_SLACK:
+    if now < installed * SECOND - CLOCK_SLACK:
         return Finding(
             "clock", "fail", f"{written} is before dg was installed", "set the clock; tokens depend on it"
         )

@@ -30,9 +30,9 @@ def limits(invocation: Invocation) -> None:
 
 
 def _row(limit: Limit) -> tuple[Text, ...]:
-    from dg.cli.words import moment
+    from dg.cli.words import SECOND, moment
 
     spent = limit.remaining < limit.limit
     left: Text = str(limit.remaining) if limit.remaining else ("0", Meaning.ERR)
-    again = moment(limit.reset * 1_000_000) if spent else "-"
+    again = moment(limit.reset * SECOND) if spent else "-"
     return limit.name, left, f"{limit.limit} in {limit.window}", (again, Meaning.DIM)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dg.cli.finding import Finding
-from dg.cli.words import moment
+from dg.cli.words import SECOND, moment
 from dg.core.home import Home
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def newest_event(state: Path) -> int | None:
 def not_before(newest: int, now: int) -> Finding:
     if now >= newest - BACKWARDS:
         return Finding("history", "ok", f"the newest event is of {moment(newest)}")
-    message = f"the newest event is {(newest - now) // 1_000_000} s ahead of the clock"
+    message = f"the newest event is {(newest - now) // SECOND} s ahead of the clock"
     return Finding("history", "fail", message, "the clock was set back: set it right before more is written")
 
 

@@ -22,7 +22,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from dg.client.errors import NoCredential
 from dg.client.private import owners_file, state_folder
 from dg.core.access.sessions import Session, SessionTokens
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.errors import Unauthenticated, Unavailable
 from dg.core.home import write_private
 
@@ -115,7 +115,7 @@ class SessionFile:
             url=self.url,
             access_token=tokens.access_token,
             refresh_token=tokens.refresh_token,
-            renew_at=now + int(tokens.expires_in * (1 - _EARLY) * 1_000_000),
+            renew_at=now + int(tokens.expires_in * (1 - _EARLY) * SECOND),
             session=tokens.session,
         )
         self._make_folder()

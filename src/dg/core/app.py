@@ -19,7 +19,7 @@ from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessio
 from dg.core.anchors import Anchors
 from dg.core.audit import Audit, OriginsWitness
 from dg.core.bus import Bus
-from dg.core.clock import Clock, Ids, SystemClock
+from dg.core.clock import SECOND, Clock, Ids, SystemClock
 from dg.core.database.address import address_of
 from dg.core.database.opening import open_databases
 from dg.core.database.transactions import Waits
@@ -263,7 +263,7 @@ async def open_core(
         stack.callback(bus.close)
 
         async def remove_old_messages() -> None:
-            before = clock.micros() - int(settings.retention.deliveries * 1_000_000)
+            before = clock.micros() - int(settings.retention.deliveries * SECOND)
             await state.write(lambda tx: outbox_store.prune(tx, before))
 
         if not passive:

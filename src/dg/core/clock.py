@@ -9,6 +9,9 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Protocol
 
+SECOND = 1_000_000
+"""Microseconds, the unit of every moment that is kept or passed on."""
+
 
 class Clock(Protocol):
     """What the rest of dg knows of time."""
@@ -58,11 +61,11 @@ class Ids:
 
 def to_datetime(micros: int) -> datetime:
     """Table microseconds as an aware UTC datetime."""
-    seconds, rest = divmod(micros, 1_000_000)
+    seconds, rest = divmod(micros, SECOND)
     return datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest)
 
 
 def to_micros(moment: datetime) -> int:
     """An aware datetime as table microseconds."""
     delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    return (delta.days * 86_400 + delta.seconds) * SECOND + delta.microseconds

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
+from dg.core.clock import SECOND
 from dg.core.errors import Invalid
 from dg.settings.units import parse_duration
 
@@ -202,7 +203,7 @@ def _micros(term: Term, text: str) -> int:
         seconds = -1.0
     if not 0 <= seconds <= _CENTURY:
         raise _bad(f"`{term.source}`: {term.field} takes a time such as 90s, 5m, 2h or 3d")
-    return int(seconds * 1_000_000)
+    return int(seconds * SECOND)
 
 
 def _clause(op: str, field: Field, names: list[str], now: str) -> sa.ColumnElement[bool]:

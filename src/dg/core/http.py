@@ -20,7 +20,7 @@ import httpx
 
 from dg import __version__
 from dg.core import addresses
-from dg.core.clock import to_micros
+from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid, Refused, Unavailable
 from dg.core.text import plain
 from dg.settings.tree import Outbound as OutboundSettings
@@ -72,7 +72,7 @@ class Answer:
             moment = parsedate_to_datetime(value)
         except ValueError:
             return None
-        return max(0.0, (to_micros(moment) - now) / 1_000_000) if moment.tzinfo else None
+        return max(0.0, (to_micros(moment) - now) / SECOND) if moment.tzinfo else None
 
 
 class _Place(NamedTuple):

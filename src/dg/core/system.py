@@ -26,7 +26,7 @@ from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
 from dg.core.anchors import Anchors
 from dg.core.bus import Bus
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.database import WAL_LIMIT, Database, Row, Statement, Tx
 from dg.core.errors import Problem
 from dg.core.home import Home
@@ -241,7 +241,7 @@ def _queue(tx: Tx, now: int) -> dict[str, Any]:
 
 
 def _seconds(now: int, since: int) -> float:
-    return round(max(0, now - since) / 1_000_000, 3)
+    return round(max(0, now - since) / SECOND, 3)
 
 
 def _one(tx: Tx, statement: Statement, **values: object) -> Row:

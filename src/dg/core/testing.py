@@ -17,7 +17,7 @@ from typing import Literal
 from dg.core import schema
 from dg.core.access.models import Grant, Principal, Role
 from dg.core.bus import Bus
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, prepare
 from dg.core.database.address import parse_address
 from dg.core.database.opening import open_databases
@@ -77,7 +77,7 @@ class ManualClock:
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock by `seconds`, as an operator does; durations do not notice."""
-        self._micros += round(seconds * 1_000_000)
+        self._micros += round(seconds * SECOND)
 
     def hold_up(self, seconds: float) -> None:
         """Let `seconds` pass in which nobody could wake, as under a busy loop."""
@@ -85,7 +85,7 @@ class ManualClock:
 
     def _pass(self, seconds: float) -> None:
         self._monotonic += seconds
-        self._micros += round(seconds * 1_000_000)
+        self._micros += round(seconds * SECOND)
 
 
 async def settle(rounds: int = 10) -> None:

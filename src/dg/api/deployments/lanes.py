@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from dg.api import wire
 from dg.api.call import Call, Handler, answer, created, items
+from dg.core.clock import SECOND
 from dg.core.deployments.models import BlockVersion, LockLane, RequestRollback, SetFreeze
 from dg.core.types import Environment
 
@@ -92,7 +93,7 @@ def _ending(call: Call) -> Mapping[str, Any]:
     """The body with `for` turned into the moment it means."""
     body = dict(call.body)
     if lasting := body.pop("for", None):
-        end = call.core.clock.micros() + round(wire.timespan("for", lasting) * 1_000_000)
+        end = call.core.clock.micros() + round(wire.timespan("for", lasting) * SECOND)
         body["until"] = wire.timestamp(end)
     return body
 

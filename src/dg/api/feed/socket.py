@@ -16,6 +16,7 @@ from dg.api.contract import Schema, refuse
 from dg.api.feed.hub import Client, Hub
 from dg.api.feed.messages import message
 from dg.core.access.models import Action, Origin, Principal
+from dg.core.clock import SECOND
 from dg.core.errors import Forbidden, Invalid, Problem, Unauthenticated
 
 if TYPE_CHECKING:
@@ -196,7 +197,7 @@ class Socket:
         end = auth.expiry(self._credential)
         if end is None:
             return self._recheck
-        return min(self._recheck, max(0.2, end - self._core.clock.micros() / 1_000_000))
+        return min(self._recheck, max(0.2, end - self._core.clock.micros() / SECOND))
 
     def _end_if_stopping(self) -> None:
         if self._lingering.stopping:

@@ -17,7 +17,7 @@ from dg.core.access import jws
 from dg.core.access.issuer import refusal
 from dg.core.access.jwks import Keys
 from dg.core.access.models import Grant
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.text import plain
 from dg.core.types import Environment
 from dg.settings.clerk import PERMISSION, ROLE, USER, ClerkGrant
@@ -176,7 +176,7 @@ class Clerk:
         )
 
     def _now(self) -> float:
-        return self._clock.micros() / 1_000_000
+        return self._clock.micros() / SECOND
 
     def _identity(self, claims: Claims, found: Mapping[str, Any]) -> Identity:
         membership = self._membership(claims)

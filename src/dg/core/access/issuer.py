@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dg.core.access import jws
 from dg.core.access.keys import load, wrong_kind
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.errors import Unauthenticated
 
 _TOKEN, _ACCESS = "JWT", "at+jwt"
@@ -86,7 +86,7 @@ class LocalIssuer:
             claims = Claims.model_validate(found.claims)
         except ValueError:
             raise refusal() from None
-        now = self._clock.micros() / 1_000_000
+        now = self._clock.micros() / SECOND
         started = max(claims.nbf, claims.iat) <= now + self._leeway
         over = now >= claims.exp + self._leeway or claims.exp - claims.iat > self._longest
         typ = _TOKEN if claims.sid is None else _ACCESS

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from dg.core import tracing
+from dg.core.clock import SECOND
 from dg.core.database import Row, Tx
 from dg.core.deployments import abandoned, confinement, endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.endings import Ending
@@ -27,7 +28,6 @@ from dg.core.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-_SECOND = 1_000_000
 _SLOWEST_POLL = 0.25
 _AGAIN = 1.0
 
@@ -145,7 +145,7 @@ class Dispatcher:
         given = [await self._give_lane(*lane) for lane in candidates]
         if not all(given):
             return _AGAIN
-        return None if due is None else max(0.0, (due - now) / _SECOND) + 0.001
+        return None if due is None else max(0.0, (due - now) / SECOND) + 0.001
 
     async def _give_lane(self, service: str, environment: str) -> bool:
         """Start whoever is next in one lane; False when that could not be found out."""

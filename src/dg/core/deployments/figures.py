@@ -13,10 +13,10 @@ from operator import attrgetter
 
 from pydantic import BaseModel, ConfigDict
 
+from dg.core.clock import SECOND
 from dg.core.deployments.models import Kind
 from dg.core.types import Environment
 
-_SECOND = 1_000_000
 _DAY = 86_400.0
 _WEEK = 7
 
@@ -153,7 +153,7 @@ def within(history: Iterable[Happened], since: int, until: int) -> list[Happened
 def frequency(deploys: Sequence[Happened], since: int, until: int) -> Frequency:
     """How often a deployment succeeded, whatever became of it later."""
     rows = tuple(each.id for each in deploys if each.succeeded)
-    days = (until - since) / _SECOND / _DAY
+    days = (until - since) / SECOND / _DAY
     return Frequency(
         deployments=len(rows), per_day=len(rows) / days, per_week=len(rows) / days * _WEEK, rows=rows
     )
@@ -166,7 +166,7 @@ def lead_time(deploys: Sequence[Happened], brought: Mapping[str, Collection[Comm
             deployment=each.id,
             commit=commit.sha,
             committed_at=commit.at,
-            seconds=max(0.0, (each.completed_at - commit.at) / _SECOND),
+            seconds=max(0.0, (each.completed_at - commit.at) / SECOND),
         )
         for each in deploys
         for commit in brought.get(each.id) or ()
@@ -217,7 +217,7 @@ def _incidents(lane: Sequence[Happened]) -> Iterator[Incident]:
         if not good:
             bad = bad or _begun(each, at)
         elif bad is not None:
-            seconds = (at - bad.began_at) / _SECOND
+            seconds = (at - bad.began_at) / SECOND
             yield bad.model_copy(update={"recovered_by": each.id, "recovered_at": at, "seconds": seconds})
             bad = None
     if bad is not None:

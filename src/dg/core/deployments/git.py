@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.command import Finished, run
 from dg.core.deployments.complaints import complaint, failure
 from dg.core.deployments.figures import Commit
@@ -59,7 +59,6 @@ _STALE_LOCK_MARGIN = 60.0
 """Seconds beyond the longest command after which a lock file is nobody's any more."""
 _NAMES_COMPARED = 5000
 _COMMITS_REMEMBERED = 1000
-_MICROS = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -311,7 +310,7 @@ class Mirrors:
             url = without_userinfo(url)
         finished = await self._fetch_once(mirror, url, credential)
         if finished.code and b".lock': File exists" in finished.stderr:
-            before = self._clock.micros() / _MICROS - self._timeout - _STALE_LOCK_MARGIN
+            before = self._clock.micros() / SECOND - self._timeout - _STALE_LOCK_MARGIN
             if await asyncio.to_thread(_remove_locks, mirror, before):
                 finished = await self._fetch_once(mirror, url, credential)
         if finished.code:
@@ -468,7 +467,7 @@ def _commit(seconds: str, sha: str, *parents: str) -> Commit:
 
 def _moment(seconds: str) -> int:
     # A commit may claim any time; one of more than 11 digits would not fit a table in microseconds.
-    return int(seconds) * _MICROS if re.fullmatch(r"-?[0-9]{1,11}", seconds, re.ASCII) else 0
+    return int(seconds) * SECOND if re.fullmatch(r"-?[0-9]{1,11}", seconds, re.ASCII) else 0
 
 
 def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> CommitLine:

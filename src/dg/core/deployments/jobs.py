@@ -7,6 +7,7 @@ from functools import partial
 
 from dg.core import events, idempotency, origins
 from dg.core.access.models import SYSTEM
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import lifecycle, logs, store
 from dg.core.deployments.dispatcher import Dispatcher
@@ -18,7 +19,6 @@ from dg.core.jobs import Every, Job, prune_ticks
 
 log = logging.getLogger(__name__)
 
-_SECOND = 1_000_000
 _LOOK = 10.0
 _MINUTE = 60.0
 _AT_A_TIME = 200
@@ -87,15 +87,15 @@ class _Retention:
         keep = self._parts.settings.retention
         now = self._parts.clock.micros()
         removed = {
-            "runs": await self._remove_runs(now - int(keep.runs * _SECOND)),
-            "log_chunks": await self._remove_logs(now - int(keep.logs * _SECOND)),
+            "runs": await self._remove_runs(now - int(keep.runs * SECOND)),
+            "log_chunks": await self._remove_logs(now - int(keep.logs * SECOND)),
         }
 
         def prune(tx: Tx) -> None:
-            removed["idempotency_keys"] = idempotency.prune(tx, now - int(keep.idempotency * _SECOND))
-            removed["notices"] = notices.prune(tx, now - int(keep.notices * _SECOND))
-            removed["origins"] = origins.prune(tx, now - int(keep.origins * _SECOND))
-            removed["ticks"] = prune_ticks(tx, now - int(keep.ticks * _SECOND))
+            removed["idempotency_keys"] = idempotency.prune(tx, now - int(keep.idempotency * SECOND))
+            removed["notices"] = notices.prune(tx, now - int(keep.notices * SECOND))
+            removed["origins"] = origins.prune(tx, now - int(keep.origins * SECOND))
+            removed["ticks"] = prune_ticks(tx, now - int(keep.ticks * SECOND))
             counted = {name: count for name, count in removed.items() if count}
             if counted:
                 tx.append(events.RecordsPruned(removed=counted), by=SYSTEM)

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from dg.core.access.models import ACTIONS, Action
-from dg.core.clock import to_datetime
+from dg.core.clock import SECOND, to_datetime
 from dg.core.deployments.models import Block, Deployment, Freeze, Gate, Kind, LaneState, Lock, Status
 
-_SECOND = 1_000_000
 MOST_WAITING = 100
 """Those behind them in a longer queue are not told when they start: it would not come true anyway."""
 
@@ -237,7 +236,7 @@ def starts(facts: Facts, free_at: int | None, lasts: Callable[[Deployment], floa
         found[chosen.id] = at
         left.remove(chosen)
         seconds = lasts(chosen)
-        at = None if seconds is None else at + int(seconds * _SECOND)
+        at = None if seconds is None else at + int(seconds * SECOND)
     return found
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import lanes, pipeline, progress, quarantine, receipts, retries, store
 from dg.core.deployments.gates import keeper
@@ -28,9 +29,6 @@ from dg.core.deployments.models import (
     StepStatus,
 )
 from dg.core.errors import Invalid, Refused
-
-_SECOND = 1_000_000
-
 
 # --- what a lane looks like ----------------------------------------------------------------------
 
@@ -437,4 +435,4 @@ def finished(
 
 
 def elapsed(begin: int | None, end: int | None) -> float | None:
-    return None if begin is None or end is None else max(0.0, (end - begin) / _SECOND)
+    return None if begin is None or end is None else max(0.0, (end - begin) / SECOND)

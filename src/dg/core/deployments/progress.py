@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from dg.core.clock import SECOND
 from dg.core.deployments.models import FINAL, Deployment, Status, Step, StepStatus
 
-_SECOND = 1_000_000
 _MOST_OF_A_STEP = 0.95
 """A step that takes longer than it used to stays here, so that progress never says done too early."""
 
@@ -30,7 +30,7 @@ def estimate(deployment: Deployment, steps: Sequence[Step], now: int) -> int | N
     if not running or not steps or any(step.expected is None for step in steps):
         return None
     left = sum((step.expected or 0.0) * (1.0 - _share(step, now)) for step in steps)
-    return now + int(left * _SECOND)
+    return now + int(left * SECOND)
 
 
 def _weights(steps: Sequence[Step]) -> list[float]:
@@ -44,5 +44,5 @@ def _share(step: Step, now: int) -> float:
         return 1.0
     if step.status is not StepStatus.RUNNING or step.started_at is None:
         return 0.0
-    taken = max(0.0, (now - step.started_at) / _SECOND)
+    taken = max(0.0, (now - step.started_at) / SECOND)
     return min(taken / step.expected, _MOST_OF_A_STEP) if step.expected else 0.0

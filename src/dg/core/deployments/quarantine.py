@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import pipeline, store
 from dg.core.deployments.models import Block, Deployment, Lock
 from dg.core.errors import Invalid
-
-_SECOND = 1_000_000
 
 
 def policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
@@ -24,7 +23,7 @@ def lock(
     tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None, by: Principal = SYSTEM
 ) -> None:
     """Close the lane, 0 opens it; a lock by hand stays. None: as long as may pass until somebody looked."""
-    length = int((policy(tx, bad).lock_unknown if seconds is None else seconds) * _SECOND)
+    length = int((policy(tx, bad).lock_unknown if seconds is None else seconds) * SECOND)
     found = store.lock_of(store.lane(tx, *bad.lane))
     if found and not found.automatic and found.until > now:
         return

@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Any
 
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.database import Database, Row, Tx
 from dg.core.errors import Problem
 from dg.core.outbox import store
@@ -24,7 +24,6 @@ AT_ONCE = 8
 LONGEST_PAUSE = 2 * 3600.0
 """Seconds that a destination may ask to be left alone."""
 
-_SECOND = 1_000_000
 _LOOK = 30.0
 _AGAIN = 5.0
 _LONGEST_ERROR = 500
@@ -58,7 +57,7 @@ class Outbox:
         trouble, as of the last look, at most half a minute ago."""
         counted = dict(self._counted)
         oldest = counted.pop("oldest", None)
-        age = 0.0 if oldest is None else max(0.0, (self._clock.micros() - oldest) / _SECOND)
+        age = 0.0 if oldest is None else max(0.0, (self._clock.micros() - oldest) / SECOND)
         return {**counted, "oldest_age": round(age, 3), "sending": len(self._busy)}
 
     async def run(self) -> None:
@@ -90,7 +89,7 @@ class Outbox:
         if earliest is None or len(self._busy) >= AT_ONCE:
             return _LOOK
         # What is due already is being sent; its end wakes this loop.
-        return min(_LOOK, max(0.05, (earliest - now) / _SECOND)) if earliest > now else _LOOK
+        return min(_LOOK, max(0.05, (earliest - now) / SECOND)) if earliest > now else _LOOK
 
     async def _serve(self, destination: str) -> None:
         """Send what is due for one destination, one after the other."""
@@ -189,7 +188,7 @@ class Outbox:
         doubled = min(policy.longest, policy.first * 2.0 ** min(tries - 1, 40))
         seconds = doubled * self._random.uniform(0.5, 1.0)
         asked = min(failure.retry_after or 0.0, LONGEST_PAUSE)
-        return int(max(seconds, asked) * _SECOND)
+        return int(max(seconds, asked) * SECOND)
 
 
 def hold(tx: Tx, destination: str) -> None:

@@ -11,11 +11,11 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
+from dg.core.clock import SECOND
 from dg.core.database import Row, Statement, Tx
 from dg.core.outbox.models import Delivery, Message
 
-_SECOND = 1_000_000
-FAR = 3 * 3600 * _SECOND
+FAR = 3 * 3600 * SECOND
 """Further ahead than any pause reaches: a moment beyond it is left over from a clock that was set back."""
 
 _o = schema.outbox

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dg.core import ledger
 from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.access.standing import standing
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.database import Database, Tx
 from dg.core.events import WebhookDisabled
 from dg.core.http import Answer, Outbound, Request
@@ -18,7 +18,6 @@ from dg.core.webhooks.models import Webhook
 from dg.core.webhooks.store import Sealed
 from dg.settings.tree import Webhooks as WebhookSettings
 
-_SECOND = 1_000_000
 _KEPT = 1024
 """Bytes of an answer that are read: nobody looks at them."""
 _GONE = 410
@@ -68,7 +67,7 @@ class Deliverer:
         content = signing.body(delivery, webhook.id, kind, entry)
         keys = [self._envelope.open(sealed, context(webhook.id)) for sealed in secrets.standing(now)]
         headers = signing.headers(delivery, webhook.id, kind, entry)
-        headers[signing.SIGNATURE] = signing.signature(keys, now // _SECOND, content)
+        headers[signing.SIGNATURE] = signing.signature(keys, now // SECOND, content)
         request = Request("POST", webhook.url, headers, content, self._settings.timeout, _KEPT)
         return self._read(await self._outbound.send(request))
 

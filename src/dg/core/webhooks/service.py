@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from dg.core import ledger
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.deployments.models import Page
 from dg.core.errors import Invalid, NotFound, Problem, Refused
@@ -45,7 +45,6 @@ from dg.core.webhooks.sending import Deliverer, context
 from dg.core.webhooks.store import Sealed
 from dg.settings.tree import Webhooks as WebhookSettings
 
-_SECOND = 1_000_000
 _NEWEST = 1 << 62
 _LONGEST_DESCRIPTION = 200
 _BY_HAND = "a person disabled it"
@@ -108,7 +107,7 @@ class Webhooks:
         await self._may(principal, Action.WEBHOOK_UPDATE, webhook_id)
         fresh = self._envelope.seal(signing.new_secret(), context(webhook_id))
         now = self._clock.micros()
-        until = now + int(self._settings.rotation * _SECOND)
+        until = now + int(self._settings.rotation * SECOND)
 
         def effect(tx: Tx) -> Webhook:
             webhook, kept = _found(tx, webhook_id)

@@ -13,7 +13,7 @@ from dg.core.access.jwks import Keys, PinnedKey, PublishedKeys
 from dg.core.access.models import Origin, Principal
 from dg.core.access.standing import CLERK
 from dg.core.access.verified import Verified
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.database import Database, Tx
 from dg.core.errors import Problem, Refused
 from dg.core.http import Outbound
@@ -23,7 +23,6 @@ from dg.settings.tree import Access as AccessSettings
 
 log = logging.getLogger(__name__)
 
-_SECOND = 1_000_000
 _MOST = 4096
 _PATIENCE = 2.0
 """Seconds for which somebody waits until it is noted who they are, where the database is stuck."""
@@ -37,7 +36,7 @@ class ClerkUsers:
         self._db = db
         self._clock = clock
         self._clerk = Clerk(settings.clerk, keys, clock, settings.leeway)
-        self._lasting = int(settings.clerk.rights_last * _SECOND)
+        self._lasting = int(settings.clerk.rights_last * SECOND)
         self._mapping = settings.clerk.mapping
         self._verified: Verified[Identity] = Verified(clock, settings.verify_cache)
         self._generation = keys.generation

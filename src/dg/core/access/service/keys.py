@@ -26,7 +26,7 @@ from dg.core.access.pepper import Pepper
 from dg.core.access.service.access import Access
 from dg.core.access.store import keys as kept_keys
 from dg.core.access.store.keys import Secret
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.events import KeyCreated, KeyMisused, KeyRevoked, KeyRotated
@@ -40,7 +40,6 @@ log = logging.getLogger(__name__)
 
 LONGEST_OVERLAP = 7 * 86400
 """Seconds for which a secret may open something beside the one that came after it."""
-_SECOND = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,7 @@ class Keys:
         rights = await self._access.rights()
         wanted = scopes_of.scopes(rights, scopes)
         now = self._clock.micros()
-        until = now + self._lifetime(ttl, self._settings.key_ttl) * _SECOND
+        until = now + self._lifetime(ttl, self._settings.key_ttl) * SECOND
         for scope in wanted:
             self._access.require_to_give(
                 principal, Action.KEY_CREATE, scopes_of.meaning(rights, scope), until
@@ -223,15 +222,15 @@ class Keys:
         found = await self._visible(principal, id, Action.KEY_ROTATE)
         now = self._clock.micros()
         last = found.secrets[-1]
-        usual = min((last.until - last.created_at) / _SECOND, self._settings.key_ttl_max)
-        until = now + self._lifetime(ttl, usual) * _SECOND
+        usual = min((last.until - last.created_at) / SECOND, self._settings.key_ttl_max)
+        until = now + self._lifetime(ttl, usual) * SECOND
         rights = await self._access.rights()
         # Whoever has the secret comes as the key, with what is bound to it too.
         for grant in rights.complete(found.principal(), now).grants:
             self._access.require_to_give(
                 principal, Action.KEY_ROTATE, grant, _earlier(until, grant.expires_at)
             )
-        ends = now + self._overlap(overlap) * _SECOND
+        ends = now + self._overlap(overlap) * SECOND
         credential = keyform.make(scopes_of.only_environment(found.scopes), self._entropy)
         secret = self._secret(found.id, credential, now, until)
 

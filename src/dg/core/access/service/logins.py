@@ -26,7 +26,7 @@ from dg.core.access.sessions import (
     SessionTokens,
 )
 from dg.core.access.store import KeptLogin
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.errors import Forbidden, Invalid, NotFound, Problem, Refused, TooMany, Unauthenticated
 from dg.core.events import LoginApproved, LoginDenied, SessionStarted
@@ -34,7 +34,6 @@ from dg.core.idempotency import Once, once
 from dg.core.text import plain
 from dg.settings.tree import Sessions as SessionSettings
 
-_SECOND = 1_000_000
 _WHILE = 600.0
 _ASK = 20
 """Logins that may begin from one address in ten minutes."""
@@ -84,7 +83,7 @@ class Logins:
             address=origin.address,
             state=LoginState.PENDING,
             asked_at=now,
-            expires_at=now + int(self._settings.login_ttl * _SECOND),
+            expires_at=now + int(self._settings.login_ttl * SECOND),
         )
 
         def work(tx: Tx) -> None:
@@ -189,7 +188,7 @@ class Logins:
             approved_in=approval.approved_in,
             created_at=now,
             refreshed_at=now,
-            idle_at=min(now + int(self._settings.idle * _SECOND), approval.ends_at),
+            idle_at=min(now + int(self._settings.idle * SECOND), approval.ends_at),
             expires_at=approval.ends_at,
         )
 
@@ -216,7 +215,7 @@ class Logins:
         def effect(tx: Tx) -> Login:
             now = self._clock.micros()
             self._check_open(tx, kept.login, now)
-            longest = now + int(self._settings.longest * _SECOND)
+            longest = now + int(self._settings.longest * SECOND)
             approval = Approval(
                 person=other.settle(tx, principal, now).id if other else principal.id,
                 grants=given,
@@ -263,7 +262,7 @@ class Logins:
         self._access.require_somewhere(principal, Action.SESSION_APPROVE)
         if not wanted:
             raise Invalid("grants: say what this login may do: at least one role", field="grants")
-        ends_at = self._clock.micros() + int(self._settings.longest * _SECOND)
+        ends_at = self._clock.micros() + int(self._settings.longest * SECOND)
         for grant in wanted:
             self._access.require_to_give(principal, Action.SESSION_APPROVE, grant, ends_at)
         return tuple(dict.fromkeys(wanted))

@@ -11,7 +11,7 @@ from dg.core.access.models import NOWHERE, SYSTEM, Action, Origin, Principal
 from dg.core.access.service.access import Access
 from dg.core.access.sessions import RevokedWhy, Session, SessionTokens
 from dg.core.access.verified import Verified
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.errors import NotFound
 from dg.core.events import SessionReuseDetected, SessionRevoked
@@ -19,7 +19,6 @@ from dg.core.ledger import Entry
 from dg.core.text import plain
 from dg.settings.tree import Access as AccessSettings
 
-_SECOND = 1_000_000
 _CACHED = 4096
 
 
@@ -55,7 +54,7 @@ class Sessions:
 
     async def principal(self, credential: str, origin: Origin) -> Principal:
         claims = self._verified.find(credential, self._issuer.verify)
-        if claims.exp + self._leeway <= self._clock.micros() / _SECOND:
+        if claims.exp + self._leeway <= self._clock.micros() / SECOND:
             self._verified.forget(credential)
             raise refusal()
         session = await self._session(claims.sid) if claims.sid else None
@@ -103,7 +102,7 @@ class Sessions:
         following = self._codes.after(shown)
         digest = self._codes.digest(following)
         if (shown.generation, self._codes.digest(token)) == (kept.generation, kept.digest):
-            idle_at = min(now + int(self._settings.idle * _SECOND), kept.session.expires_at)
+            idle_at = min(now + int(self._settings.idle * SECOND), kept.session.expires_at)
             store.rotate(tx, kept, digest, now=now, idle_at=idle_at)
             times = {"refreshed_at": now, "idle_at": idle_at}
             return kept.session.model_copy(update=times), following
@@ -118,12 +117,12 @@ class Sessions:
 
         A clock that was set back does not make that longer.
         """
-        return abs(now - session.refreshed_at) <= self._settings.grace * _SECOND
+        return abs(now - session.refreshed_at) <= self._settings.grace * SECOND
 
     def tokens(self, session: Session, refresh_token: str) -> SessionTokens:
         """A fresh access token of `session`, beside the refresh token that comes with it."""
-        now = self._clock.micros() // _SECOND
-        until = min(now + int(self._settings.access_ttl), session.expires_at // _SECOND)
+        now = self._clock.micros() // SECOND
+        until = min(now + int(self._settings.access_ttl), session.expires_at // SECOND)
         access = self._issuer.sign(
             subject=session.person,
             token_id=self._ids.new(),
@@ -175,7 +174,7 @@ class Sessions:
 
     async def prune(self, keep: float) -> None:
         """Forget sessions and logins that ended longer than `keep` seconds ago."""
-        before = self._clock.micros() - int(keep * _SECOND)
+        before = self._clock.micros() - int(keep * SECOND)
         await self._db.write(lambda tx: (store.prune_sessions(tx, before), store.prune_logins(tx, before)))
 
 

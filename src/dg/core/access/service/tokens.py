@@ -23,7 +23,7 @@ from dg.core.access.service.access import Access
 from dg.core.access.service.people import Whose, whose
 from dg.core.access.sessions import Person
 from dg.core.access.verified import Verified
-from dg.core.clock import Clock, Ids
+from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.errors import Invalid, NotFound
 from dg.core.events import TokenCreated, TokenRevoked
@@ -33,8 +33,6 @@ from dg.core.ledger import Entry
 from dg.core.text import plain
 from dg.core.types import Environment
 from dg.settings.tree import Access as AccessSettings
-
-_SECOND = 1_000_000
 
 
 class Tokens:
@@ -69,7 +67,7 @@ class Tokens:
 
     async def principal(self, credential: str, origin: Origin) -> Principal:
         claims = self._verified.find(credential, self._issuer.verify)
-        if claims.exp + self._settings.leeway <= self._clock.micros() / _SECOND:
+        if claims.exp + self._settings.leeway <= self._clock.micros() / SECOND:
             self._verified.forget(credential)
             raise refusal()
         if claims.sub == OWNER:
@@ -123,7 +121,7 @@ class Tokens:
         """
         grant = asked.grant(await self._access.rights(), role, environment, service)
         now = self._clock.micros()
-        ends = (now // _SECOND + self._seconds(ttl)) * _SECOND
+        ends = (now // SECOND + self._seconds(ttl)) * SECOND
         self._access.require_to_give(principal, Action.TOKEN_CREATE, grant, ends)
         token = Token(
             id=self._ids.new(),
@@ -165,8 +163,8 @@ class Tokens:
         return self._issuer.sign(
             subject=token.id,
             token_id=token.id,
-            issued_at=token.created_at // _SECOND,
-            expires_at=token.expires_at // _SECOND,
+            issued_at=token.created_at // SECOND,
+            expires_at=token.expires_at // SECOND,
         )
 
     async def list(self, principal: Principal) -> tuple[Token, ...]:
@@ -200,8 +198,8 @@ class Tokens:
         """Whether the newest token of the machine's owner has less than half of its time left, or begins in
         what is the future again, since the clock was set back."""
         left = max(self._owner_tokens.values(), default=0) - self._clock.micros()
-        whole = self._settings.owner_ttl * _SECOND
-        return not whole / 2 < left <= whole + self._settings.leeway * _SECOND
+        whole = self._settings.owner_ttl * SECOND
+        return not whole / 2 < left <= whole + self._settings.leeway * SECOND
 
     async def owner_token(self, owner: str) -> str:
         """A fresh administrator's token for the machine's owner, whose name is `owner`.
@@ -210,8 +208,8 @@ class Tokens:
         """
         now = self._clock.micros()
         token_id = self._ids.new()
-        until = (now // _SECOND + int(self._settings.owner_ttl)) * _SECOND
-        overlap = now + int(self._settings.owner_overlap * _SECOND)
+        until = (now // SECOND + int(self._settings.owner_ttl)) * SECOND
+        overlap = now + int(self._settings.owner_overlap * SECOND)
 
         def work(tx: Tx) -> dict[str, int]:
             kept = {key: min(end, overlap) for key, end in store.owner_tokens(tx).items() if end > now}
@@ -223,7 +221,7 @@ class Tokens:
         self._owner_tokens = await self._db.write(work)
         self._owner_name = owner
         return self._issuer.sign(
-            subject=OWNER, token_id=token_id, issued_at=now // _SECOND, expires_at=until // _SECOND
+            subject=OWNER, token_id=token_id, issued_at=now // SECOND, expires_at=until // SECOND
         )
 
 

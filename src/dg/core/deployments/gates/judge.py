@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from dg.core.access.models import Principal
 from dg.core.access.names import one_name
+from dg.core.clock import SECOND
 from dg.core.deployments.gates import expressions
 from dg.core.deployments.gates.demands import Approvals, Guard
 from dg.core.deployments.gates.names import means, spoken
@@ -23,7 +24,6 @@ from dg.core.types import Environment
 from dg.settings.units import format_duration
 
 APPROVALS, REQUIRES, SOAK, WINDOW = "approvals", "requires", "soak", "window"
-_SECOND = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -211,8 +211,8 @@ def _soak(inputs: Inputs) -> Gate:
         sentence = f"It waits {long} after its success in {where}, which is still to come."
         return Gate(name=SOAK, open=False, sentence=sentence, values=values)
     began = max(inputs.successes[name].at for name in inputs.guard.requires)
-    ends = began + int(wanted * _SECOND)
-    values["soaked"] = max(0, inputs.now - began) // _SECOND
+    ends = began + int(wanted * SECOND)
+    values["soaked"] = max(0, inputs.now - began) // SECOND
     if ends <= inputs.now:
         return Gate(name=SOAK, open=True, sentence=f"It ran in {where} for {long} or longer.", values=values)
     sentence = f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}, and then goes on."

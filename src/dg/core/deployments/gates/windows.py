@@ -21,7 +21,7 @@ from zoneinfo import ZoneInfo, available_timezones
 from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, Field, StringConstraints
 
-from dg.core.clock import to_datetime
+from dg.core.clock import SECOND, to_datetime
 from dg.core.deployments.durations import Wait
 from dg.core.deployments.gates.names import RoleName
 from dg.core.deployments.tables import Table
@@ -33,8 +33,7 @@ HORIZON = 400 * 86_400_000_000
 _MOST_EDGES = 500
 """Windows that interlock so finely that this many edges in a row open nothing are taken never to open."""
 
-_SECOND = 1_000_000
-_DAY = 86_400 * _SECOND
+_DAY = 86_400 * SECOND
 _ANY_MONDAY = datetime(2024, 1, 1)  # noqa: DTZ001 - a wall clock has no zone
 _SCHEDULE = re.compile(r"[0-9A-Za-z*,/#-]{1,60}( [0-9A-Za-z*,/#-]{1,60}){4}")
 _ZONE = re.compile(r"UTC|[A-Z][A-Za-z_]{1,30}(/[A-Za-z0-9_+-]{1,30}){1,2}")
@@ -345,11 +344,11 @@ def _clocks_set(zone: str, after: int, until: int) -> int | None:
 
 def _halved(zone: str, low: int, high: int) -> int:
     """The moment between `low` and `high`, a whole second, at which the offset of `zone` changes."""
-    offset, low, high = _offset(zone, low), low // _SECOND, -(-high // _SECOND)
+    offset, low, high = _offset(zone, low), low // SECOND, -(-high // SECOND)
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if _offset(zone, middle * _SECOND) == offset else (low, middle)
-    return high * _SECOND
+        low, high = (middle, high) if _offset(zone, middle * SECOND) == offset else (low, middle)
+    return high * SECOND
 
 
 def _offset(zone: str, at: int) -> timedelta | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from dg.core.clock import SECOND
 from dg.core.deployments.reports.said import Report
 from dg.core.errors import Problem, Unavailable
 from dg.core.http import Answer, Outbound, Request
@@ -79,7 +80,7 @@ class Api:
             reset = answer.headers.get(f"{prefix}-reset", "")
             spent = answer.status == 429 or answer.headers.get(f"{prefix}-remaining") == "0"
             if spent and reset.isascii() and reset.isdecimal() and len(reset) < 12:
-                return max(0.0, int(reset) - self.now / 1_000_000)
+                return max(0.0, int(reset) - self.now / SECOND)
         return None
 
 

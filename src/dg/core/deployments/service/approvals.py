@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from dg.core import events, ledger
 from dg.core.access.models import Action, Principal
 from dg.core.access.names import one_name
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import lanes, lifecycle, store
 from dg.core.deployments.dispatcher import Dispatcher
@@ -35,7 +36,6 @@ from dg.core.errors import Forbidden, Refused
 from dg.core.idempotency import Once
 from dg.core.text import plain
 
-_SECOND = 1_000_000
 _MOST_BASES = 50
 """Deployments of a lane among which the one is looked for that ran when somebody looked."""
 
@@ -171,7 +171,7 @@ def _approve(tx: Tx, deployment: Deployment, principal: Principal, request: Appr
         at=now,
         verdict=Verdict.APPROVED,
         content=case.inputs.content,
-        expires_at=now + int(min(rule.expires for rule in rules) * _SECOND),
+        expires_at=now + int(min(rule.expires for rule in rules) * SECOND),
         note=request.note,
     )
     decisions.insert(tx, deployment.id, approval)

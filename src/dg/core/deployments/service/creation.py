@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from dg.core.access.models import Principal
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import confinement, lanes, pipeline, store
 from dg.core.deployments.dispatcher import inputs_of
@@ -17,7 +18,6 @@ from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import finding
 from dg.core.errors import Invalid, Refused
 
-_SECOND = 1_000_000
 _VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+/-]{0,127}")
 _COMMIT = re.compile(r"[0-9A-Fa-f]{7,40}")
 
@@ -182,7 +182,7 @@ async def check_steps(parts: Parts, deployment: Deployment, plan: pipeline.Pipel
 
 def patience(parts: Parts, begins: int) -> int:
     """Until when a deployment waits that may start at `begins`, when nobody says."""
-    return begins + int(parts.settings.deployments.expire_pending * _SECOND)
+    return begins + int(parts.settings.deployments.expire_pending * SECOND)
 
 
 def check_order(not_before: int | None, expires_at: int | None) -> None:
@@ -196,7 +196,7 @@ def check_order(not_before: int | None, expires_at: int | None) -> None:
 
 def moment(at: int | None, name: str, now: int) -> int | None:
     """`at`, which must not lie in the past. Raises Invalid naming the field `name`."""
-    if at is not None and at < now - 60 * _SECOND:
+    if at is not None and at < now - 60 * SECOND:
         raise Invalid(
             f"{name} is in the past; send a time to come or leave it out",
             errors=[{"field": name, "message": "is in the past"}],

@@ -7,6 +7,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from dg.core.access.models import Action, Principal
+from dg.core.clock import SECOND
 from dg.core.deployments import figures, filters, history
 from dg.core.deployments.figures import Commit, DoraFigures, Happened
 from dg.core.deployments.models import Kind
@@ -17,7 +18,7 @@ from dg.core.remember import Remembered
 from dg.core.types import Environment
 
 MOST_DAYS = 366
-_DAY = 86_400 * 1_000_000
+_DAY = 86_400 * SECOND
 _LANES = 500
 """Lanes of which is remembered what their deployments brought."""
 

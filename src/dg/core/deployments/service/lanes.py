@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from dg.core import events
 from dg.core.access.models import Action, Principal
-from dg.core.clock import to_datetime
+from dg.core.clock import SECOND, to_datetime
 from dg.core.database import Tx
 from dg.core.deployments import lanes as rules
 from dg.core.deployments import lifecycle, pipeline, quarantine, store
@@ -33,8 +33,6 @@ from dg.core.text import plain
 from dg.core.types import Environment
 
 M = TypeVar("M", bound=BaseModel)
-
-_SECOND = 1_000_000
 
 
 class Thawed(BaseModel):
@@ -312,8 +310,8 @@ class Lanes:
             raise Invalid(
                 "until: is not in the future", errors=[{"field": "until", "message": "must be in the future"}]
             )
-        if until - now > longest * _SECOND:
-            latest = to_datetime(now + int(longest * _SECOND))
+        if until - now > longest * SECOND:
+            latest = to_datetime(now + int(longest * SECOND))
             raise Invalid(
                 f"until: must be {latest:%Y-%m-%d %H:%M} UTC or earlier ({setting})",
                 errors=[{"field": "until", "message": f"is further away than {setting} allows"}],

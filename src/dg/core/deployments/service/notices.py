@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict
 
 from dg.core.access import store as access_store
 from dg.core.access.models import Action, Grant, Origin, Principal
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import pipeline
 from dg.core.deployments.models import CreateDeployment, RegisteredPipeline
@@ -33,8 +34,7 @@ from dg.settings.tree import IncomingSource
 
 log = logging.getLogger(__name__)
 
-_SECOND = 1_000_000
-_PATIENCE = 3600 * _SECOND
+_PATIENCE = 3600 * SECOND
 """For how long (microseconds) a notice waits for a repository that does not answer."""
 _MAY = frozenset({Action.DEPLOYMENT_CREATE, Action.DEPLOYMENT_READ, Action.PIPELINE_READ, Action.LANE_READ})
 
@@ -77,7 +77,7 @@ class Notices:
         notice = proofs.Notice(
             headers,
             body,
-            self._parts.clock.micros() / _SECOND,
+            self._parts.clock.micros() / SECOND,
             self._parts.settings.incoming.tolerance,
         )
         found = proofs.proof(kind, source, secrets or (token_hex(),), notice)

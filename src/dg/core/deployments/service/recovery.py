@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dg.core.access.models import Action, Principal
+from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.deployments import endings, lanes, lifecycle, pipeline, retries, store
 from dg.core.deployments.dispatcher import Dispatcher
@@ -14,8 +15,6 @@ from dg.core.deployments.service import acting, creation, finding
 from dg.core.errors import Refused
 from dg.core.idempotency import Once, seen
 from dg.core.idempotency import once as idempotent
-
-_SECOND = 1_000_000
 
 
 class Recovery:
@@ -135,7 +134,7 @@ def _check_stuck(deployment: Deployment, now: int, patience: float) -> None:
         )
     if asked is None:
         raise Refused(f"nobody asked {name} to stop yet: dg cancel {deployment.id}", reason="not_cancelling")
-    begins = asked + int(patience * _SECOND)
+    begins = asked + int(patience * SECOND)
     if now < begins:
         raise Refused(
             f"{name} was asked to stop at {lanes.spoken_time(asked, now)} and has until "

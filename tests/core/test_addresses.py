@@ -70,3 +70,25 @@ def test_a_translation_that_is_listed_still_leads_nowhere_inside(text: str) -> N
 def test_a_translation_that_is_listed_leads_outside() -> None:
     listed = (ipaddress.ip_network("64:ff9b::/96"),)
     assert addresses.objection(addresses.read("64:ff9b::101:101"), listed) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "counted"),
+    [
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+    ],
+)
+def test_neighbours_in_ipv6_count_as_one(text: str, counted: str) -> None:
+    assert addresses.neighbours(addresses.read(text)) == counted
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.9.1", "::1"])
+def test_this_machine_is_told_by_name_and_address(host: str) -> None:
+    assert addresses.is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["", "localhost.example.org", "192.0.2.7", "2130706433"])
+def test_no_other_name_means_this_machine(host: str) -> None:
+    assert not addresses.is_loopback(host)

@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 
+from dg.core.addresses import neighbours
 from dg.core.errors import TooMany
 
 FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via"})
@@ -19,8 +20,6 @@ FORWARDED = frozenset({"forwarded", "x-forwarded-for", "x-forwarded-host", "x-re
 
 REMEMBERED = 4096
 """Addresses that need not be read again."""
-IPv6_NEIGHBOURS = 64
-"""One customer of an IPv6 provider has all of such a prefix, and with it addresses without end."""
 
 _LONGEST_ADDRESS = 128
 """Characters, whatever stands around it."""
@@ -75,9 +74,7 @@ class Peers:
         found = parse(address)
         if found is None or found.is_loopback or self.trusts(address):
             return None
-        if found.version == 4:
-            return str(found)
-        return str(ipaddress.ip_network((found, IPv6_NEIGHBOURS), strict=False))
+        return neighbours(found)
 
 
 def parse(text: str) -> Address | None:

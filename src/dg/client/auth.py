@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from dg.client.credentials import SessionFile
 from dg.client.errors import NoCredential, Unreachable
 from dg.client.private import owners_file
 from dg.core.access import keyform
+from dg.core.addresses import is_loopback
 from dg.core.errors import Invalid
 
 SERVER_FILE = "server.json"
@@ -83,7 +83,7 @@ def checked(url: str) -> str:
         raise Invalid("the server's address is not a URL; write it like https://dg.example.org")
     if parts.username is not None or parts.password is not None:
         raise Invalid("the server's address must not hold a name or password; set DG_TOKEN instead")
-    if parts.scheme == "http" and not _is_loopback(host):
+    if parts.scheme == "http" and not is_loopback(host):
         raise Invalid(f"a token must not go to {host} over plain http; use https, or a tunnel to 127.0.0.1")
     return url.rstrip("/").removesuffix("/v1")
 
@@ -96,13 +96,6 @@ def checked_token(token: str) -> str:
     if token.startswith(keyform.PREFIX) and not keyform.is_sound(token):
         raise NoCredential("the API key is mistyped or cut off: its last characters do not fit the others")
     return token
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _owner_token(path: Path) -> str:

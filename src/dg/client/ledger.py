@@ -5,7 +5,6 @@ A ledger that is shorter than it was, or whose entry has another hash than it ha
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -16,6 +15,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from dg.client.private import state_folder
+from dg.core.addresses import is_loopback
 from dg.core.clock import Clock, to_datetime
 from dg.core.errors import Refused
 from dg.core.home import write_private
@@ -136,7 +136,7 @@ class Ledger:
 
     def _meet(self, now: Sighting) -> None:
         """Another ledger than was expected; perhaps it was seen under another address."""
-        if self._known is not None and not _is_loopback(self._url):
+        if self._known is not None and not is_loopback(urlsplit(self._url).hostname or ""):
             self._say(
                 f"{self._url} has another ledger than on {_day(self._known.at)}: "
                 f"that server was set up anew, or replaced; {WAY_OUT}"
@@ -215,11 +215,3 @@ def misfit(now: Sighting, known: Sighting, told: tuple[int, str] | None, at: int
 
 def _day(at: int) -> str:
     return f"{to_datetime(at):%Y-%m-%d %H:%M} UTC"
-
-
-def _is_loopback(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,4 +1,4 @@
-"""Which network addresses lie outside: what a name may lead to before dg sends anything there by itself."""
+"""Network addresses: how they are read and counted, and which lie outside: where dg may send by itself."""
 
 from __future__ import annotations
 
@@ -53,6 +53,21 @@ def read(text: str) -> Ip:
     found = ipaddress.ip_address(text.partition("%")[0])
     mapped = found.ipv4_mapped if isinstance(found, ipaddress.IPv6Address) else None
     return mapped or found
+
+
+def neighbours(address: Ip) -> str:
+    """What an address is counted as: one customer of an IPv6 provider has a whole /64, and so addresses
+    without end.
+    """
+    return str(ipaddress.ip_network((address, 64), strict=False)) if address.version == 6 else str(address)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether the host of a URL is this machine itself, by the one name that means it or by address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def objection(address: Ip, allowed: Iterable[Network]) -> tuple[Ip, str] | None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections import OrderedDict
 
+from dg.core import addresses
 from dg.core.clock import Clock
 
 _MOST_KEYS = 10_000
@@ -38,9 +38,8 @@ class Attempts:
 
 
 def neighbours(address: str) -> str:
-    """What an address is counted as: of IPv6 one customer has a whole /64."""
+    """What an address is counted as; a text that is none, as itself."""
     try:
-        found = ipaddress.ip_address(address)
+        return addresses.neighbours(addresses.read(address))
     except ValueError:
         return address
-    return str(ipaddress.ip_network((found, 64), strict=False)) if found.version == 6 else str(found)

@@ -16,7 +16,7 @@ from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ACTION, ENVIRONMENT, ROLE, Span, seconds_of
 
 if TYPE_CHECKING:
-    from dg.core.access.models import Action, ApiKey, IssuedKey, Scope
+    from dg.core.access.models import Action, IssuedKey, Scope
     from dg.core.types import Environment
 
 _out = click.option(
@@ -194,7 +194,7 @@ def _print_issued(issued: IssuedKey, output: Output, out: Path | None) -> None:
 def list_keys(invocation: Invocation) -> None:
     """List API keys by the beginnings of their secrets; never more of them."""
     from dg.cli.remote import now, record, server
-    from dg.cli.words import ago
+    from dg.cli.words import ago, validity
 
     with server(invocation) as dg:
         found = dg.run(dg.client.keys.list())
@@ -208,7 +208,7 @@ def list_keys(invocation: Invocation) -> None:
             each.name,
             ", ".join(map(str, each.scopes)),
             ", ".join(each.addresses) or "anywhere",
-            _state(each, at),
+            validity(each, at),
             ago(each.last_used_at, at),
             ", ".join(f"{secret.begins}…" for secret in each.secrets if secret.until > at),
             (each.id, Meaning.DIM),
@@ -216,16 +216,6 @@ def list_keys(invocation: Invocation) -> None:
         for each in found
     ]
     output.table(rows, header=("NAME", "MAY", "FROM", "STATE", "USED", "BEGINS", "ID"))
-
-
-def _state(found: ApiKey, now: int) -> Text:
-    from dg.cli.words import moment
-
-    if found.revoked_at is not None:
-        return "revoked", Meaning.DIM
-    if found.expires_at <= now:
-        return "expired", Meaning.DIM
-    return f"until {moment(found.expires_at)}"
 
 
 @key.command()

@@ -13,7 +13,7 @@ from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, ROLE, Span, seconds_of
 
 if TYPE_CHECKING:
-    from dg.core.access.models import IssuedToken, Token
+    from dg.core.access.models import IssuedToken
     from dg.core.types import Environment
 
 
@@ -124,7 +124,7 @@ def _print_issued(issued: IssuedToken, output: Output) -> None:
 def list_tokens(invocation: Invocation) -> None:
     """List tokens, newest first; never their secrets."""
     from dg.cli.remote import now, record, server
-    from dg.cli.words import ago
+    from dg.cli.words import ago, validity
 
     with server(invocation) as dg:
         found = dg.run(dg.client.tokens.list())
@@ -138,23 +138,13 @@ def list_tokens(invocation: Invocation) -> None:
             each.name,
             held(each.grant),
             each.kind,
-            _state(each, at),
+            validity(each, at),
             ago(each.last_used_at, at),
             (each.id, Meaning.DIM),
         ]
         for each in found
     ]
     output.table(rows, header=("NAME", "MAY", "FOR", "STATE", "USED", "ID"))
-
-
-def _state(token: Token, now: int) -> Text:
-    from dg.cli.words import moment
-
-    if token.revoked_at is not None:
-        return "revoked", Meaning.DIM
-    if token.expires_at <= now:
-        return "expired", Meaning.DIM
-    return f"until {moment(token.expires_at)}"
 
 
 @token.command()

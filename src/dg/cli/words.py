@@ -1,4 +1,4 @@
-"""Deployments, lanes and events as pieces of text: pure functions from models, shared by the commands."""
+"""Deployments, lanes, credentials and events as text: pure functions from models, shared by the commands."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from dg.cli.output import Meaning, Output, Text, age, duration
 
 if TYPE_CHECKING:
+    from dg.core.access.models import ApiKey, Token
     from dg.core.deployments.models import Changes, CommitLine, Deployment, Lane
 
 SECOND = 1_000_000
@@ -59,6 +60,15 @@ def moment(at: int) -> str:
     from dg.core.clock import to_datetime
 
     return f"{to_datetime(at):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def validity(credential: Token | ApiKey, now: int) -> Text:
+    """Until when a credential opens something, or what ended it."""
+    if credential.revoked_at is not None:
+        return "revoked", Meaning.DIM
+    if credential.expires_at <= now:
+        return "expired", Meaning.DIM
+    return f"until {moment(credential.expires_at)}"
 
 
 def took(deployment: Deployment) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -52,6 +53,15 @@ def _service(name: str | None) -> str | None:
             field="service",
         )
     return name
+
+
+def lifetime(ttl: float, longest: float, what: str, setting: str) -> int:
+    """The whole seconds that `what` ("a token") is to last. Raises Invalid, naming its bound, a `setting`."""
+    if not (math.isfinite(ttl) and 1 <= ttl <= longest):
+        raise Invalid(
+            f"ttl: {what} lasts from 1 s to {longest:.0f} s ({setting}), not {ttl:g} s", field="ttl"
+        )
+    return int(ttl)
 
 
 def place(environment: str | None, service: str | None) -> tuple[Environment | None, str | None]:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from dg.core.access import keyform, store
+from dg.core.access import asked, keyform, store
 from dg.core.access import scopes as scopes_of
 from dg.core.access.issuer import refusal
 from dg.core.access.models import (
@@ -292,14 +292,8 @@ class Keys:
         )
 
     def _lifetime(self, ttl: float | None, usual: float) -> int:
-        seconds = usual if ttl is None else ttl
-        longest = self._settings.key_ttl_max
-        if not (math.isfinite(seconds) and 1 <= seconds <= longest):
-            raise Invalid(
-                f"ttl: a key lasts from 1 s to {longest:.0f} s (access.key_ttl_max), not {seconds:g} s",
-                field="ttl",
-            )
-        return int(seconds)
+        given = usual if ttl is None else ttl
+        return asked.lifetime(given, self._settings.key_ttl_max, "a key", "access.key_ttl_max")
 
     def _overlap(self, overlap: float | None) -> int:
         seconds = self._settings.key_overlap if overlap is None else overlap

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -121,7 +120,7 @@ class Tokens:
         """
         grant = asked.grant(await self._access.rights(), role, environment, service)
         now = self._clock.micros()
-        ends = (now // SECOND + self._seconds(ttl)) * SECOND
+        ends = (now // SECOND + self._lifetime(ttl)) * SECOND
         self._access.require_to_give(principal, Action.TOKEN_CREATE, grant, ends)
         token = Token(
             id=self._ids.new(),
@@ -148,15 +147,9 @@ class Tokens:
         fresh = self._ids.new()
         return await whose(self._db, self._access, principal, Action.TOKEN_CREATE, person, fresh)
 
-    def _seconds(self, ttl: float | None) -> int:
-        seconds = self._settings.token_ttl if ttl is None else ttl
-        longest = self._settings.token_ttl_max
-        if not (math.isfinite(seconds) and 1 <= seconds <= longest):
-            raise Invalid(
-                f"ttl: a token lasts from 1 s to {longest:.0f} s (access.token_ttl_max), not {seconds:g} s",
-                field="ttl",
-            )
-        return int(seconds)
+    def _lifetime(self, ttl: float | None) -> int:
+        given = self._settings.token_ttl if ttl is None else ttl
+        return asked.lifetime(given, self._settings.token_ttl_max, "a token", "access.token_ttl_max")
 
     def _sign(self, token: Token) -> str:
         # The same row gives the same secret, so a repeated request gets it again though it is kept nowhere.

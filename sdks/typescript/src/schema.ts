@@ -1645,7 +1645,7 @@ export interface paths {
         put?: never;
         /**
          * Revoke a session
-         * @description It opens nothing from now on, and what it holds open is closed within seconds. One's own, or any for whoever may revoke sessions. Its record stays for a while.
+         * @description It opens nothing from now on, and what it holds open is closed within seconds. One's own, or any for whoever may revoke sessions, but nobody ends the last administrator's (409 `last_admin`). Its record stays for a while.
          */
         post: operations["revokeSession"];
         delete?: never;
@@ -6834,6 +6834,7 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

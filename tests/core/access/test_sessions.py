@@ -11,7 +11,7 @@ from tests.core.access.room import Room, enter
 from tests.core.access.signing_in import ADMIN, DAY, approve, asked, signed_in, signed_in_by_oneself, whose
 
 from dg.core.access.keys import session_key
-from dg.core.access.models import SYSTEM, Grant
+from dg.core.access.models import GIVEN, SYSTEM, Action, Grant, Principal, Role
 from dg.core.access.sessions import RevokedWhy, SessionTokens
 from dg.core.access.standing import standing
 from dg.core.errors import Forbidden, NotFound, Refused, Unauthenticated
@@ -258,6 +258,20 @@ async def test_a_revoked_session_opens_nothing_at_once(room: Room) -> None:
     assert await is_over(room, tokens)
     assert await room.sessions.revoke(ADMIN, tokens.session.id) == revoked
     assert len(await room.facts("session.revoked")) == 1
+
+
+async def test_nobody_ends_the_last_administrator_s_session_but_themselves(room: Room) -> None:
+    tokens = await signed_in(room, role="admin")
+    ana = await whose(room, tokens)
+    actions = frozenset({Action.SESSION_READ, Action.SESSION_REVOKE, *GIVEN[Role.ADMIN]})
+    keeper = Principal(id="keeper", name="keeper", kind="service", grants=(Grant(role="k", actions=actions),))
+    with pytest.raises(Refused) as caught:
+        await room.sessions.revoke(keeper, tokens.session.id)
+    assert caught.value.reason == "last_admin"
+    assert (await whose(room, tokens)).id == ana.id
+    await room.sessions.revoke(ana, tokens.session.id)
+    with pytest.raises(Unauthenticated):
+        await whose(room, tokens)
 
 
 async def test_a_revoked_session_takes_no_other_along(room: Room) -> None:

@@ -23,9 +23,13 @@ class Taken:
 
 def of_token(tx: Tx, token: Token, now: int) -> Taken:
     """A token, and with it what is bound to it; asked while it still opens something."""
-    owner = token.person or token.id
-    person = standing(tx, [owner], now).get(owner)
-    return Taken(was_admin=person is not None and _is_admin(person), principal=owner)
+    return of_person(tx, token.person or token.id, now)
+
+
+def of_person(tx: Tx, person: str, now: int) -> Taken:
+    """Something by which a person comes in; asked while it still opens something."""
+    found = standing(tx, [person], now).get(person)
+    return Taken(was_admin=found is not None and _is_admin(found), principal=person)
 
 
 def of_binding(binding: Binding) -> Taken:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from dg.core.access import store
+from dg.core.access import lockout, store
 from dg.core.access.codes import Codes, Refresh
 from dg.core.access.issuer import Claims, LocalIssuer, refusal
 from dg.core.access.models import NOWHERE, SYSTEM, Action, Origin, Principal
@@ -154,7 +154,10 @@ class Sessions:
         return tuple(session for session in found if _may(principal, Action.SESSION_READ, session))
 
     async def revoke(self, principal: Principal, id: str) -> Session:  # noqa: A002 - the public word
-        """End a session at once; a second time changes nothing. Raises NotFound, Forbidden for another's."""
+        """End a session at once; a second time changes nothing.
+
+        Raises NotFound, for another's also Forbidden and Refused (`last_admin`); one's own always ends.
+        """
         session = await self._db.read(lambda tx: store.session(tx, id))
         if session is None or session.person != principal.id:
             self._access.require_somewhere(principal, Action.SESSION_REVOKE)
@@ -165,7 +168,11 @@ class Sessions:
                 self._access.require(principal, Action.SESSION_REVOKE, grant.environment, grant.service)
 
         def work(tx: Tx) -> Session:
-            if store.revoke_session(tx, id, RevokedWhy.REVOKED, self._clock.micros()):
+            now = self._clock.micros()
+            taken = lockout.of_person(tx, session.person, now)
+            if store.revoke_session(tx, id, RevokedWhy.REVOKED, now):
+                if session.person != principal.id:
+                    lockout.check(tx, principal, taken, now)
                 fact = SessionRevoked(session=id, person=session.person, why=RevokedWhy.REVOKED.value)
                 tx.append(fact, principal)
             return store.session(tx, id) or session

@@ -6,11 +6,12 @@ import json
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from tests.loopback import Quiet, listening
 
 
 @dataclass
@@ -52,7 +53,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
     """The server that `DG_URL` and `DG_TOKEN` lead to."""
     scripted = ScriptedApi()
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def _handle(self) -> None:
@@ -87,18 +88,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedApi]:
         def do_DELETE(self) -> None:
             self._handle()
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
-    thread.start()
-    monkeypatch.setenv("DG_URL", f"http://127.0.0.1:{server.server_port}")
-    monkeypatch.setenv("DG_TOKEN", "tok.en")
-    try:
+    with listening(Handler) as address:
+        monkeypatch.setenv("DG_URL", address)
+        monkeypatch.setenv("DG_TOKEN", "tok.en")
         yield scripted
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()

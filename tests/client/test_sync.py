@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from tests.client import samples
+from tests.loopback import Quiet, listening
 
 from dg.client.app import Client
 from dg.client.sync import Blocking
 from dg.core.errors import NotFound
 
 
-class Api(BaseHTTPRequestHandler):
+class Api(Quiet, BaseHTTPRequestHandler):
     """Two facts per stream, one deployment, 404 for all else."""
 
     def do_GET(self) -> None:
@@ -38,22 +38,11 @@ class Api(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body.encode())
 
-    def log_message(self, *args: object) -> None:
-        return
-
 
 @pytest.fixture
 def dg() -> Iterator[Blocking]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Api)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        with Blocking(Client(f"http://127.0.0.1:{server.server_port}", "tok.en")) as dg:
-            yield dg
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with listening(Api) as address, Blocking(Client(address, "tok.en")) as dg:
+        yield dg
 
 
 def test_calls_are_run_to_their_end(dg: Blocking) -> None:

@@ -64,15 +64,21 @@ async def test_no_spelling_of_this_machine_is_reached(host: str, receiver: Recei
     assert receiver.connections == 0
 
 
-@pytest.mark.parametrize(
-    "address", ["169.254.169.254", "10.0.0.1", "100.100.100.200", "224.0.0.1", "fd00:ec2::254", "fe80::1"]
-)
+@pytest.mark.parametrize("address", ["10.0.0.1", "100.64.1.1", "224.0.0.1", "fd00::1", "fe80::1"])
 async def test_a_name_that_leads_inside_is_refused_and_the_setting_named(address: str) -> None:
     guard = outbound(Names(evil_example=[[address]]))
     with pytest.raises(Refused) as caught:
         await get(guard, "http://evil.example/latest/meta-data")
     assert f'allow = ["{address}/' in caught.value.message
     assert "meta-data" not in caught.value.message
+
+
+@pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"])
+async def test_no_way_to_a_cloud_s_metadata_is_offered(address: str) -> None:
+    guard = outbound(Names(evil_example=[[address]]))
+    with pytest.raises(Refused, match="metadata") as caught:
+        await get(guard, "http://evil.example/latest")
+    assert "allow" not in caught.value.message
 
 
 async def test_one_bad_address_of_a_name_is_enough_to_refuse_it(receiver: Receiver) -> None:

@@ -11,6 +11,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _SPECIAL: tuple[tuple[str, str], ...] = (
     ("0.0.0.0/8", "no address of a host"),
     ("10.0.0.0/8", "a private address"),
+    ("100.100.100.200/32", "the metadata of a cloud"),
     ("100.64.0.0/10", "an address behind a carrier's NAT"),
     ("127.0.0.0/8", "this machine itself"),
     ("168.63.129.16/32", "the metadata of a cloud"),
@@ -33,12 +34,13 @@ _SPECIAL: tuple[tuple[str, str], ...] = (
     ("2001:db8::/32", "an address for documentation"),
     ("2002::/16", "a tunnel to IPv4 (6to4)"),
     ("3fff::/20", "an address for documentation"),
+    ("fd00:ec2::254/128", "the metadata of a cloud"),
     ("fc00::/7", "a private address"),
     ("fe80::/10", "a link-local address"),
     ("ff00::/8", "a multicast address"),
 )
-"""IANA's registries of special-purpose addresses, and one cloud's own. Not the answers of `ipaddress`, which
-differ between the versions of Python."""
+"""IANA's registries of special-purpose addresses, and some clouds' own, each before what it lies in. Not the
+answers of `ipaddress`, which differ between the versions of Python."""
 
 _REFUSED = tuple((ipaddress.ip_network(network), what) for network, what in _SPECIAL)
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")

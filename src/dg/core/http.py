@@ -213,12 +213,13 @@ class Outbound:
         for address in found:
             if objection := addresses.objection(address, self._allowed):
                 inside, what = objection
-                network = ipaddress.ip_network(inside)
-                raise Refused(
-                    f"{place} leads to {inside}, {what}, where dg sends nothing; "
-                    f'an admin allows it with `[outbound] allow = ["{network}"]`',
-                    reason="outbound",
-                )
+                sentence = f"{place} leads to {inside}, {what}, where dg sends nothing"
+                # Whoever reads a cloud's metadata has the machine's own rights there: no way in is offered.
+                if "metadata" not in what:
+                    sentence += (
+                        f'; an admin allows it with `[outbound] allow = ["{ipaddress.ip_network(inside)}"]`'
+                    )
+                raise Refused(sentence, reason="outbound")
         if not found:
             raise _unreachable(f"{place.host} has no address")
         return list(dict.fromkeys(found))[:_MOST_ADDRESSES]

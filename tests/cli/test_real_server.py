@@ -146,12 +146,14 @@ def test_ctrl_c_leaves_the_deployment_running_and_says_how_to_stop_it(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
     )
     assert watching.stdout is not None
+    lines = []
     for line in watching.stdout:
+        lines.append(line)
         if "release running" in line:
             break
     watching.send_signal(signal.SIGINT)
     _, said = watching.communicate(timeout=20)
-    assert watching.returncode == ExitCode.INTERRUPTED
+    assert watching.returncode == ExitCode.INTERRUPTED, "".join((*lines, said))
     assert "goes on" in said
     deployment = said.split()[-1]
     capsys.readouterr()

@@ -199,4 +199,4 @@ async def test_ten_thousand_websockets_leave_everybody_else_alone(roomy: House, 
     report(f"{fault}: each message at the last of {len(healthy)} after {max(slowest):.2f} s at most")
     observed("R20", fault, "memory of each", per_socket, at_most=64, unit="KiB")
     observed("R20", fault, "p99 of reads meanwhile", max(idle, busy), at_most=1.0, unit="s")
-    observed("R20", fault, "a message until it is at the last", max(slowest), at_most=5.0, unit="s")
+    observed("R20", fault, "a message until it is at the last", max(slowest), at_most=20.0, unit="s")

@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -96,7 +97,7 @@ class Outbox:
         try:
             while message := await self._next(destination):
                 outcome = await self._try(message)
-                await self._db.write(lambda tx, m=message, o=outcome: self._note(tx, m, o))  # type: ignore[misc]
+                await self._db.write(partial(self._note, message=message, outcome=outcome))
         except Problem as problem:
             log.warning("what was sent to %s could not be noted: %s", destination, problem.message)
             await self._clock.sleep(_AGAIN)

@@ -47,6 +47,8 @@ from dg.core.deployments.service import (
     Recovery,
 )
 from dg.core.deployments.sources import Sources, hidden_variables
+from dg.core.environments.service import Environments
+from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
@@ -85,6 +87,7 @@ class Core:
     pipelines: Pipelines
     notices: Notices
     figures: Figures
+    environments: Environments
     access: Access
     tokens: Tokens
     keys: Keys
@@ -170,6 +173,7 @@ async def open_core(
         )
         state, logs = databases.state, databases.logs
         ids = Ids(clock)
+        vault = Vault(envelope, clock)
         entrance = await open_access(
             state,
             bus=bus,
@@ -208,7 +212,7 @@ async def open_core(
             clock=clock,
             ids=ids,
             git=drivers.git or _mirrors(home, settings, clock, environ),
-            secrets=drivers.secrets or FileSecrets(settings.secrets_file),
+            secrets=drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault)),
             protection=drivers.protection or SettingsProtection(settings),
             machine=runners,
             environ={name: value for name, value in environ.items() if name not in hidden},
@@ -294,6 +298,7 @@ async def open_core(
             pipelines=pipelines,
             notices=notices,
             figures=Figures(parts),
+            environments=Environments(state, clock, access, vault),
             access=access,
             tokens=entrance.tokens,
             keys=entrance.keys,

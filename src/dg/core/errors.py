@@ -5,6 +5,7 @@ Services raise these; every surface has one translator of its own (`api/errors.p
     Problem
     ├── Invalid          VALIDATION_ERROR  400   the request itself is wrong
     │   ├── Refused      VALIDATION_ERROR  409   the request is fine, the state of things forbids it
+    │   ├── Stale            VALIDATION_ERROR  412   it was changed since the caller read it
     │   ├── Mismatch     VALIDATION_ERROR  422   the same Idempotency-Key with another body
     │   └── TooMany      VALIDATION_ERROR  429   slow down
     ├── Unauthenticated  UNAUTHORIZED      401
@@ -50,6 +51,13 @@ class Refused(Invalid):
 
     status = 409
     default_reason = "conflict"
+
+
+class Stale(Invalid):
+    """Somebody changed it since the caller read it; `details` say who, and which version it has now."""
+
+    status = 412
+    default_reason = "stale"
 
 
 class Mismatch(Invalid):

@@ -297,6 +297,19 @@ class PipelineRegistered(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnvironmentUpdated(Fact):
+    """An environment has a new version, or `restored` an older one; `changed` are keys, never values."""
+
+    about: ClassVar[str] = "environment"
+
+    environment: str
+    version: int
+    changed: list[str]
+    reason: str | None = None
+    restored: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenCreated(Fact):
     """A token was issued. Its name stays out of the ledger: it may be a person's."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0014"
+STATE_HEAD = "0015"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -503,6 +503,39 @@ webhooks = sa.Table(
     _int("updated_at"),
 )
 """`since` is the entry of the ledger after which events are sent; secrets are sealed (`core/keys.py`)."""
+
+environment_versions = sa.Table(
+    "environment_versions",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("version", _Big, primary_key=True, autoincrement=False),
+    _int("at"),
+    _text("by"),
+    _text("reason", null=True),
+    _int("restored", null=True),
+    _text("changed"),
+    _text("content"),
+)
+"""What each environment held, from its first version on; the newest holds."""
+
+environment_secrets = sa.Table(
+    "environment_secrets",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("version", _Big, primary_key=True, autoincrement=False),
+    _text("sealed"),
+)
+"""Secrets sealed with the data key of their environment (`core/environments/vault.py`)."""
+
+data_keys = sa.Table(
+    "data_keys",
+    state,
+    sa.Column("name", sa.Text, primary_key=True),
+    _text("sealed"),
+    _int("created_at"),
+)
+"""Keys by what they seal, sealed themselves with the home's (`core/keys.py`)."""
 
 chunks = sa.Table(
     "chunks",

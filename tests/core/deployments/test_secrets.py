@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import traceback
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -147,3 +148,42 @@ async def test_values_are_in_no_repr(path: Path) -> None:
     secrets = FileSecrets(path)
     await secrets.get("web", PRODUCTION, ["token"])
     assert "token-of-web" not in repr(secrets) + repr(vars(secrets))
+
+
+class Kept:
+    """What an environment keeps itself."""
+
+    def __init__(self, values: dict[str, str]) -> None:
+        self._values = values
+
+    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]:
+        return {name: self._values[name] for name in names if name in self._values}
+
+    async def names(self, environment: Environment) -> frozenset[str]:
+        return frozenset(self._values)
+
+
+async def test_the_nearest_counts_the_service_then_the_environment_then_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "secrets.toml"
+    path.write_text(
+        '[production]\none = "in the file"\ntwo = "in the file"\nthree = "in the file"\n'
+        '[production.web]\nthree = "of the service"\n'
+    )
+    path.chmod(0o600)
+    kept = {"two": "of the environment", "three": "of the environment", "four": "of the environment"}
+    secrets = FileSecrets(path, Kept(kept))
+    names = ["one", "two", "three", "four"]
+    assert await secrets.get("web", PRODUCTION, names) == {
+        "one": "in the file",
+        "two": "of the environment",
+        "three": "of the service",
+        "four": "of the environment",
+    }
+    assert await secrets.names("web", PRODUCTION) == frozenset(names)
+
+
+async def test_what_the_environment_keeps_needs_no_file(tmp_path: Path) -> None:
+    secrets = FileSecrets(tmp_path / "absent.toml", Kept({"token": "of the environment"}))
+    assert await secrets.get("web", PRODUCTION, ["token"]) == {"token": "of the environment"}
+    with pytest.raises(Refused, match="dg secret set production other"):
+        await secrets.get("web", PRODUCTION, ["other"])

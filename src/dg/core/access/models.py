@@ -41,6 +41,9 @@ class Action(StrEnum):
     LANE_UNBLOCK = "lane:unblock"
     PIPELINE_READ = "pipeline:read"
     PIPELINE_WRITE = "pipeline:write"
+    ENVIRONMENT_READ = "environment:read"
+    ENVIRONMENT_UPDATE = "environment:update"
+    SECRET_UPDATE = "secret:update"  # noqa: S105
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
@@ -91,6 +94,9 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.LANE_UNBLOCK: frozenset({_P, _A}),
     Action.PIPELINE_READ: frozenset({_V, _O, _P, _A}),
     Action.PIPELINE_WRITE: frozenset({_A}),
+    Action.ENVIRONMENT_READ: frozenset({_V, _O, _P, _A}),
+    Action.ENVIRONMENT_UPDATE: frozenset({_A}),
+    Action.SECRET_UPDATE: frozenset({_A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
     Action.AUDIT_READ: frozenset({_A}),
     Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),

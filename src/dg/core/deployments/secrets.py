@@ -42,6 +42,14 @@ class Secrets(Protocol):
         ...
 
 
+class Kept(Protocol):
+    """The secrets that dg itself keeps for an environment (see `core/environments/vault.py`)."""
+
+    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]: ...
+
+    async def names(self, environment: Environment) -> frozenset[str]: ...
+
+
 class FileSecrets:
     """A TOML file with a table per environment and, inside it, one per service, which wins:
 
@@ -52,37 +60,47 @@ class FileSecrets:
         session_key = "…"
 
     The file must belong to the server's user (or root) and be closed to everybody else: 0600 or stricter.
+
+    What the environment itself keeps wins over the file's table of the environment, and the table of the
+    service over both: the nearest counts.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, kept: Kept | None = None) -> None:
         self._path = path
+        self._kept = kept
 
     async def get(self, service: str, environment: Environment, names: Iterable[str]) -> dict[str, str]:
         """As in `Secrets`; the file is not opened when no names are asked for."""
         wanted = sorted(set(names))
         if not wanted:
             return {}
-        known = await self._known(service, environment)
+        common, own = await self._tables(service, environment)
+        kept = await self._kept.get(environment, wanted) if self._kept else {}
+        known = common | kept | own
         missing = [name for name in wanted if name not in known]
         if missing:
             raise Refused(
                 f"`{service}` has no secret {_listed(missing)} in {environment}; "
-                f"write it under [{environment}] in {self._path}, a file of mode 0600",
+                f"set it with `dg secret set {environment} {missing[0]}`, "
+                f"or write it under [{environment}] in {self._path}, a file of mode 0600",
                 reason="missing_secret",
                 missing=missing,
             )
         return {name: _usable(name, environment, known[name]) for name in wanted}
 
     async def names(self, service: str, environment: Environment) -> frozenset[str]:
-        """As in `Secrets`; none when there is no file."""
-        return frozenset(await self._known(service, environment))
+        """As in `Secrets`; a file that is not there has none."""
+        common, own = await self._tables(service, environment)
+        kept = await self._kept.names(environment) if self._kept else frozenset()
+        return kept | common.keys() | own.keys()
 
-    async def _known(self, service: str, environment: Environment) -> dict[str, str]:
+    async def _tables(self, service: str, environment: Environment) -> tuple[dict[str, str], dict[str, str]]:
+        """What the file has for all services, and for this one."""
         tables = await asyncio.to_thread(self._load)
         table = tables.get(environment.value, {})
         common = {name: value for name, value in table.items() if isinstance(value, str)}
         own = table.get(service)
-        return common | (own if isinstance(own, dict) else {})
+        return common, own if isinstance(own, dict) else {}
 
     def _load(self) -> Tables:
         data = _toml(self._read(), self._path)

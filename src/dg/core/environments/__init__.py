@@ -1,0 +1,1 @@
+"""Environments: where they answer, what they are configured with, and their secrets."""

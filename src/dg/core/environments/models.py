@@ -1,0 +1,155 @@
+"""What an environment is: where it answers, what it is configured with, and how that came to be."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from dg.core.types import Environment
+
+URLS = ("database_url", "redis_url")
+"""The entries of `config` that are secrets: they have a password in them."""
+API_KEYS = "api_keys"
+"""The entry of `config` whose values are secrets."""
+API_KEY = "api_key_"
+"""How the secret behind an entry of `config.api_keys` begins: `api_keys.mail` is `api_key_mail`."""
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class SecretState(_Model):
+    """What is shown of a secret. Equal values have equal fingerprints, in all environments of a home."""
+
+    set: Literal[True] = True
+    version: int
+    fingerprint: str
+    changed_at: int
+    changed_by: str
+
+
+class Targets(_Model):
+    """Where the environment runs, by the names that its people know."""
+
+    hosts: tuple[str, ...] = ()
+    regions: tuple[str, ...] = ()
+    clusters: tuple[str, ...] = ()
+
+
+class Content(_Model):
+    """What one version of an environment holds. JSON keeps it; the values of secrets stand elsewhere."""
+
+    domain: str = ""
+    settings: dict[str, Any] = Field(default_factory=dict)
+    secrets: dict[str, SecretState] = Field(default_factory=dict)
+    targets: Targets = Targets()
+    links: dict[str, str] = Field(default_factory=dict)
+
+
+class Version(_Model):
+    """One version of an environment: who made it, why, and which keys it changed. Times in microseconds."""
+
+    version: int
+    at: int
+    by: str
+    by_name: str | None = None
+    reason: str | None = None
+    restored: int | None = None
+    """The older version whose content it took back."""
+    changed: tuple[str, ...] = ()
+
+
+class VersionPage(_Model):
+    """Some versions, newest first, and where the next ones begin; None behind the oldest."""
+
+    items: tuple[Version, ...]
+    next_cursor: str | None = None
+
+
+class EnvironmentState(_Model):
+    """An environment as it is shown: what is secret is a `SecretState`. Version 0 was never configured."""
+
+    name: Environment
+    domain: str
+    config: dict[str, Any]
+    secrets: dict[str, SecretState]
+    targets: Targets
+    links: dict[str, str]
+    version: int
+    changed_at: int | None = None
+    changed_by: str | None = None
+    changed_by_name: str | None = None
+
+    @classmethod
+    def of(cls, name: Environment, content: Content, version: Version | None) -> EnvironmentState:
+        """The environment with that content; no version is the one before the first."""
+        secrets = content.secrets
+        config: dict[str, Any] = {key: secrets[key] for key in URLS if key in secrets}
+        api_keys = {
+            key.removeprefix(API_KEY): state for key, state in secrets.items() if key.startswith(API_KEY)
+        }
+        if api_keys:
+            config[API_KEYS] = api_keys
+        return cls(
+            name=name,
+            domain=content.domain,
+            config=content.settings | config,
+            secrets={
+                key: state
+                for key, state in secrets.items()
+                if key not in URLS and not key.startswith(API_KEY)
+            },
+            targets=content.targets,
+            links=content.links,
+            version=version.version if version else 0,
+            changed_at=version.at if version else None,
+            changed_by=version.by if version else None,
+            changed_by_name=version.by_name if version else None,
+        )
+
+
+class EnvironmentList(_Model):
+    """The environments that somebody may see."""
+
+    items: tuple[EnvironmentState, ...]
+
+
+class UpdateEnvironment(_Model):
+    """What an environment is to be. All but secrets is as given here, and no more.
+
+    A secret (`config.database_url`, `config.redis_url`, each of `config.api_keys`, each of `secrets`) is a
+    string to set it and None to unset it. One that is left out stays, as does one given as it is shown, so
+    that what was read can be sent back.
+    """
+
+    domain: str
+    config: dict[str, Any] = Field(repr=False)
+    secrets: dict[str, Any] = Field(default_factory=dict, repr=False)
+    targets: Targets = Targets()
+    links: dict[str, str] = Field(default_factory=dict)
+    reason: str | None = None
+
+
+class Kind(_Model):
+    """What stands behind a key, without its value: the JSON type, and the fingerprint of a secret."""
+
+    type: Literal["string", "number", "boolean", "array", "object", "secret"]
+    fingerprint: str | None = None
+
+
+class Difference(_Model):
+    """One key that is not the same on both sides; None is where it is missing."""
+
+    key: str
+    before: Kind | None = None
+    after: Kind | None = None
+
+
+class EnvironmentDiff(_Model):
+    """How one content differs from another. A side is `staging@3`; `@new` is what was asked for."""
+
+    before: str
+    after: str
+    items: tuple[Difference, ...]

@@ -1,0 +1,288 @@
+"""What can be done with environments, and by whom. Errors are those of `dg.core.errors`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from dg.core.access.models import Action, Principal
+from dg.core.access.service import Access
+from dg.core.clock import Clock
+from dg.core.database import Database, Tx
+from dg.core.environments import content as contents
+from dg.core.environments import store
+from dg.core.environments.models import (
+    Content,
+    EnvironmentDiff,
+    EnvironmentState,
+    SecretState,
+    UpdateEnvironment,
+    Version,
+    VersionPage,
+)
+from dg.core.environments.vault import Vault
+from dg.core.errors import Invalid, NotFound, Stale
+from dg.core.events import EnvironmentUpdated
+from dg.core.types import Environment
+
+_NEWEST = 1 << 62
+_NEW = "new"
+
+Change = Callable[[Tx, Content], Content]
+
+
+class Environments:
+    """The actions on environments. `expected` is the version that a change was made from: any other by now
+    is Stale, and nothing is changed."""
+
+    def __init__(self, db: Database, clock: Clock, access: Access, vault: Vault) -> None:
+        self._db = db
+        self._clock = clock
+        self._access = access
+        self._vault = vault
+
+    async def list(self, principal: Principal) -> tuple[EnvironmentState, ...]:
+        """Those within the caller's reach, in the order of a release."""
+        self._access.require_somewhere(principal, Action.ENVIRONMENT_READ)
+
+        def work(tx: Tx) -> tuple[EnvironmentState, ...]:
+            return tuple(
+                EnvironmentState.of(name, *store.newest(tx, name))
+                for name in Environment
+                if principal.may(Action.ENVIRONMENT_READ, name)
+            )
+
+        return await self._db.read(work)
+
+    async def get(
+        self, principal: Principal, name: Environment, version: int | None = None
+    ) -> EnvironmentState:
+        """The environment now, or as it was. Raises NotFound for a version that there never was."""
+        self._access.require(principal, Action.ENVIRONMENT_READ, name)
+        found, at = await self._db.read(lambda tx: _at(tx, name, version))
+        return EnvironmentState.of(name, found, at)
+
+    async def update(
+        self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
+    ) -> EnvironmentState:
+        """Make it so, as a new version unless it is so already. Raises Invalid, Stale."""
+        wanted = self._wanted(principal, name, request)
+        change = self._replacing(principal, name, wanted)
+        return await self._change(principal, name, change, request.reason, expected)
+
+    async def preview(
+        self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
+    ) -> EnvironmentDiff:
+        """What `update` would change, for those who may; nothing is. Raises Invalid, Stale."""
+        wanted = self._wanted(principal, name, request)
+
+        def work(tx: Tx) -> EnvironmentDiff:
+            before, version = _current(tx, name, expected)
+            after = self._replacing(principal, name, wanted, keep=False)(tx, before)
+            return EnvironmentDiff(
+                before=_side(name, version), after=f"{name}@{_NEW}", items=contents.difference(before, after)
+            )
+
+        # The key of fingerprints is made by the first who needs it.
+        return await self._db.write(work)
+
+    async def history(
+        self, principal: Principal, name: Environment, *, cursor: str | None = None, limit: int = 50
+    ) -> VersionPage:
+        """Every version, newest first. Raises Invalid for a bad cursor."""
+        self._access.require(principal, Action.ENVIRONMENT_READ, name)
+        before = _before(cursor)
+        found = await self._db.read(lambda tx: store.history(tx, name, before, limit + 1))
+        more = str(found[limit - 1].version) if len(found) > limit else None
+        return VersionPage(items=tuple(found[:limit]), next_cursor=more)
+
+    async def diff(
+        self,
+        principal: Principal,
+        name: Environment,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        other: Environment | None = None,
+    ) -> EnvironmentDiff:
+        """From the version `since` to `until`; or from this environment to `other`, at those versions.
+
+        Without `other`, `since` is the version before `until`; every other one left out is the newest.
+        Raises NotFound.
+        """
+        self._access.require(principal, Action.ENVIRONMENT_READ, name)
+        if other is not None:
+            self._access.require(principal, Action.ENVIRONMENT_READ, other)
+
+        def work(tx: Tx) -> EnvironmentDiff:
+            right = _at(tx, other or name, until)
+            earlier = max((right[1].version if right[1] else 0) - 1, 0)
+            left = _at(tx, name, earlier if other is None and since is None else since)
+            return EnvironmentDiff(
+                before=_side(name, left[1]),
+                after=_side(other or name, right[1]),
+                items=contents.difference(left[0], right[0]),
+            )
+
+        return await self._db.read(work)
+
+    async def restore(
+        self,
+        principal: Principal,
+        name: Environment,
+        version: int,
+        reason: str | None = None,
+        expected: int | None = None,
+    ) -> EnvironmentState:
+        """Take back what an older version held, secrets too, as a new version. Raises NotFound, Stale."""
+        self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
+        self._access.require(principal, Action.SECRET_UPDATE, name)
+        contents.check_reason(reason)
+
+        def change(tx: Tx, before: Content) -> Content:
+            return _at(tx, name, version)[0]
+
+        return await self._change(principal, name, change, reason, expected, restored=version)
+
+    async def set_secret(
+        self,
+        principal: Principal,
+        name: Environment,
+        key: str,
+        value: str | None,
+        reason: str | None = None,
+        expected: int | None = None,
+    ) -> EnvironmentState:
+        """Set one secret, or unset it with None. Raises Invalid, Stale; NotFound to unset what is not set."""
+        self._access.require(principal, Action.SECRET_UPDATE, name)
+        contents.check_secret(key, value)
+        contents.check_reason(reason)
+
+        def change(tx: Tx, before: Content) -> Content:
+            if value is None and key not in before.secrets:
+                raise NotFound(f"{name} has no secret `{key}`")
+            secrets = self._secrets(tx, principal, name, before, {key: value})
+            return before.model_copy(update={"secrets": secrets})
+
+        return await self._change(principal, name, change, reason, expected)
+
+    def _wanted(self, principal: Principal, name: Environment, request: UpdateEnvironment) -> contents.Wanted:
+        self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
+        wanted = contents.read(request)
+        if wanted.secrets:
+            self._access.require(principal, Action.SECRET_UPDATE, name)
+        return wanted
+
+    def _replacing(
+        self, principal: Principal, name: Environment, wanted: contents.Wanted, *, keep: bool = True
+    ) -> Change:
+        def change(tx: Tx, before: Content) -> Content:
+            secrets = self._secrets(tx, principal, name, before, wanted.secrets, keep=keep)
+            return wanted.content.model_copy(update={"secrets": secrets})
+
+        return change
+
+    def _secrets(
+        self,
+        tx: Tx,
+        principal: Principal,
+        name: Environment,
+        before: Content,
+        given: Mapping[str, str | None],
+        *,
+        keep: bool = True,
+    ) -> dict[str, SecretState]:
+        """The secrets after that; a value that stands already makes no new version. Not `keep` seals none."""
+        secrets = dict(before.secrets)
+        for key, value in given.items():
+            standing = before.secrets.get(key)
+            if value is None:
+                secrets.pop(key, None)
+            elif standing is None or self._vault.open(tx, name, key, standing.version) != value:
+                secrets[key] = SecretState(
+                    version=self._vault.put(tx, name, key, value) if keep else 0,
+                    fingerprint=self._vault.fingerprint(tx, value),
+                    changed_at=self._clock.micros(),
+                    changed_by=principal.id,
+                )
+        if len(secrets) > contents.MOST_KEYS:
+            raise Invalid(f"secrets: {name} may have {contents.MOST_KEYS}", field="secrets")
+        return secrets
+
+    async def _change(
+        self,
+        principal: Principal,
+        name: Environment,
+        change: Change,
+        reason: str | None,
+        expected: int | None,
+        *,
+        restored: int | None = None,
+    ) -> EnvironmentState:
+        def work(tx: Tx) -> EnvironmentState:
+            before, standing = _current(tx, name, expected)
+            after = change(tx, before)
+            changed = tuple(item.key for item in contents.difference(before, after))
+            if changed:
+                version = Version(
+                    version=(standing.version if standing else 0) + 1,
+                    at=self._clock.micros(),
+                    by=principal.id,
+                    reason=reason or None,
+                    restored=restored,
+                    changed=changed,
+                )
+                store.add(tx, name, after, version)
+                tx.append(_updated(name, version), principal)
+            return EnvironmentState.of(name, *store.newest(tx, name))
+
+        return await self._db.write(work)
+
+
+def _at(tx: Tx, name: Environment, version: int | None) -> tuple[Content, Version | None]:
+    if version is None:
+        return store.newest(tx, name)
+    if version == 0:
+        return Content(), None
+    found = store.at(tx, name, version) if 0 < version < _NEWEST else None
+    if found is None:
+        raise NotFound(f"{name} has no version {version}")
+    return found
+
+
+def _current(tx: Tx, name: Environment, expected: int | None) -> tuple[Content, Version | None]:
+    content, version = store.newest(tx, name)
+    number = version.version if version else 0
+    if expected is None or expected == number:
+        return content, version
+    if version is None:
+        raise Stale(f"{name} was never configured: its version is 0", version=0)
+    raise Stale(
+        f"{name} is at version {number} by now: {version.by_name or version.by} changed it; "
+        "read it again, and make your change there",
+        version=number,
+        changed_by=version.by,
+        changed_by_name=version.by_name,
+        changed=list(version.changed),
+    )
+
+
+def _updated(name: Environment, version: Version) -> EnvironmentUpdated:
+    return EnvironmentUpdated(
+        environment=name.value,
+        version=version.version,
+        changed=list(version.changed),
+        reason=version.reason,
+        restored=version.restored,
+    )
+
+
+def _side(name: Environment, version: Version | None) -> str:
+    return f"{name}@{version.version if version else 0}"
+
+
+def _before(cursor: str | None) -> int:
+    if cursor is None:
+        return _NEWEST
+    if not (cursor.isascii() and cursor.isdecimal() and len(cursor) < 19):
+        raise Invalid("cursor: give the next_cursor of the page before", field="cursor")
+    return int(cursor)

@@ -1,0 +1,95 @@
+"""How environments are kept: versions that are only added to, and secrets that come and go sealed."""
+
+from __future__ import annotations
+
+import json
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam
+
+from dg.core import schema
+from dg.core.database import Row, Statement, Tx
+from dg.core.environments.models import Content, Version
+from dg.core.types import Environment
+
+_v = schema.environment_versions
+_s = schema.environment_secrets
+_k = schema.data_keys
+_p = schema.principals
+
+_SEEN = sa.select(_v, _p.c.name.label("by_name")).select_from(_v.outerjoin(_p, _p.c.id == _v.c.by))
+_OF = _v.c.environment == bindparam("tier")
+_NEWEST = Statement(_SEEN.where(_OF).order_by(_v.c.version.desc()).limit(1))
+_ONE = Statement(_SEEN.where(_OF, _v.c.version == bindparam("wanted")))
+_PAGE = Statement(
+    _SEEN.where(_OF, _v.c.version < bindparam("before"))
+    .order_by(_v.c.version.desc())
+    .limit(bindparam("limit"))
+)
+_INSERT = Statement(_v.insert().values({column.name: bindparam(column.name) for column in _v.columns}))
+_SECRET_OF = sa.and_(_s.c.environment == bindparam("tier"), _s.c.name == bindparam("secret"))
+_SEALED = Statement(sa.select(_s.c.sealed).where(_SECRET_OF, _s.c.version == bindparam("wanted")))
+_LAST_SECRET = Statement(sa.select(sa.func.max(_s.c.version).label("n")).where(_SECRET_OF))
+_INSERT_SECRET = Statement(_s.insert().values({column.name: bindparam(column.name) for column in _s.columns}))
+_KEY = Statement(sa.select(_k.c.sealed).where(_k.c.name == bindparam("key")))
+_INSERT_KEY = Statement(_k.insert().values({column.name: bindparam(column.name) for column in _k.columns}))
+
+
+def newest(tx: Tx, environment: Environment) -> tuple[Content, Version | None]:
+    """What the environment holds now; empty and None when it was never configured."""
+    row = tx.one(_NEWEST, tier=environment.value)
+    return (_content(row), _version(row)) if row else (Content(), None)
+
+
+def at(tx: Tx, environment: Environment, version: int) -> tuple[Content, Version] | None:
+    row = tx.one(_ONE, tier=environment.value, wanted=version)
+    return (_content(row), _version(row)) if row else None
+
+
+def history(tx: Tx, environment: Environment, before: int, limit: int) -> list[Version]:
+    """The versions below `before`, newest first."""
+    return [_version(row) for row in tx.all(_PAGE, tier=environment.value, before=before, limit=limit)]
+
+
+def add(tx: Tx, environment: Environment, content: Content, version: Version) -> None:
+    tx.run(
+        _INSERT,
+        environment=environment.value,
+        content=content.model_dump_json(),
+        changed=json.dumps(version.changed),
+        **version.model_dump(exclude={"changed", "by_name"}),
+    )
+
+
+def sealed(tx: Tx, environment: Environment, name: str, version: int) -> str | None:
+    row = tx.one(_SEALED, tier=environment.value, secret=name, wanted=version)
+    return str(row["sealed"]) if row else None
+
+
+def last_version(tx: Tx, environment: Environment, name: str) -> int:
+    """The newest version that a secret ever had there; 0 for none."""
+    row = tx.one(_LAST_SECRET, tier=environment.value, secret=name)
+    return int((row or {"n": 0})["n"] or 0)
+
+
+def add_secret(tx: Tx, environment: Environment, name: str, version: int, text: str) -> None:
+    tx.run(_INSERT_SECRET, environment=environment.value, name=name, version=version, sealed=text)
+
+
+def data_key(tx: Tx, name: str) -> str | None:
+    """The sealed data key of that name."""
+    row = tx.one(_KEY, key=name)
+    return str(row["sealed"]) if row else None
+
+
+def add_data_key(tx: Tx, name: str, text: str, now: int) -> None:
+    tx.run(_INSERT_KEY, name=name, sealed=text, created_at=now)
+
+
+def _content(row: Row) -> Content:
+    return Content.model_validate_json(row["content"])
+
+
+def _version(row: Row) -> Version:
+    kept = ("version", "at", "by", "by_name", "reason", "restored")
+    return Version(changed=tuple(json.loads(row["changed"])), **{name: row[name] for name in kept})

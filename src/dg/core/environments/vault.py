@@ -1,0 +1,100 @@
+"""Seals the secrets of environments: a data key for each, which the home's envelope seals.
+
+Which environment, name and version a secret has is bound into it, so a text moved elsewhere does not open.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+
+from dg.core.clock import Clock
+from dg.core.database import Database, Tx
+from dg.core.environments import store
+from dg.core.errors import Refused
+from dg.core.keys import Envelope
+from dg.core.types import Environment
+
+_KEY_BYTES = 32
+_FINGERPRINTS = "fingerprints"
+_FINGERPRINT_DIGITS = 8
+
+
+class Vault:
+    """Works inside transactions; data keys are made when they are first needed."""
+
+    def __init__(self, envelope: Envelope, clock: Clock) -> None:
+        self._envelope = envelope
+        self._clock = clock
+
+    def put(self, tx: Tx, environment: Environment, name: str, text: str) -> int:
+        """Keep `text` as the secret's next version, which is returned."""
+        version = store.last_version(tx, environment, name) + 1
+        sealed = Envelope([self._made_key(tx, environment.value)]).seal(
+            text, _place(environment, name, version)
+        )
+        store.add_secret(tx, environment, name, version, sealed)
+        return version
+
+    def open(self, tx: Tx, environment: Environment, name: str, version: int) -> str:
+        """A secret's value. Raises Refused when it or its key is gone, was changed or moved."""
+        sealed = store.sealed(tx, environment, name, version)
+        key = self._key(tx, environment.value)
+        if sealed is None or key is None:
+            raise Refused(
+                f"the secret `{name}` of {environment} is not in the database any more: set it again",
+                reason="sealed",
+            )
+        return Envelope([key]).open(sealed, _place(environment, name, version))
+
+    def fingerprint(self, tx: Tx, text: str) -> str:
+        """What tells equal secrets of a home from different ones, and nothing without its key."""
+        key = self._made_key(tx, _FINGERPRINTS)
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
+
+    def _key(self, tx: Tx, name: str) -> bytes | None:
+        sealed = store.data_key(tx, name)
+        return bytes.fromhex(self._envelope.open(sealed, _key_place(name))) if sealed else None
+
+    def _made_key(self, tx: Tx, name: str) -> bytes:
+        if (key := self._key(tx, name)) is not None:
+            return key
+        key = secrets.token_bytes(_KEY_BYTES)
+        store.add_data_key(tx, name, self._envelope.seal(key.hex(), _key_place(name)), self._clock.micros())
+        return key
+
+
+class KeptSecrets:
+    """The secrets of environments as the steps of deployments get them."""
+
+    def __init__(self, db: Database, vault: Vault) -> None:
+        self._db = db
+        self._vault = vault
+
+    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]:
+        """The values of those of `names` that are set. Raises Refused as `Vault.open` does."""
+        wanted = frozenset(names)
+
+        def work(tx: Tx) -> dict[str, str]:
+            states = store.newest(tx, environment)[0].secrets
+            return {
+                name: self._vault.open(tx, environment, name, states[name].version)
+                for name in sorted(wanted & states.keys())
+            }
+
+        return await self._db.read(work)
+
+    async def names(self, environment: Environment) -> frozenset[str]:
+        """Every name that is set."""
+        content, _ = await self._db.read(lambda tx: store.newest(tx, environment))
+        return frozenset(content.secrets)
+
+
+def _place(environment: Environment, name: str, version: int) -> str:
+    return f"environment/{environment}/secret/{name}/{version}"
+
+
+def _key_place(name: str) -> str:
+    return f"data key/{name}"

@@ -69,6 +69,7 @@ BODIES: dict[str, dict[str, Any]] = {
     "createRole": {"name": "made", "actions": []},
     "updateRole": {"description": "x"},
     "approveLogin": {"person": "ana", "grants": [{**WHERE, "role": "viewer"}]},
+    "restoreEnvironment": {"version": 0},
     "createBinding": {**WHERE, "subject": "clerk:user_1", "role": "viewer"},
 }
 """Bodies where the contract's example needs more than the operation's own action, or what is not here."""
@@ -134,6 +135,10 @@ class Occasions:
                 return "github"
             case "commit":
                 return await self._block()
+            case "name" if operation.path.startswith("/environments/"):
+                return WHERE["environment"]
+            case "key":
+                return "session_key"
             case "name":
                 return await self._role()
         maker = next((make for begin, make in self._makers.items() if operation.path.startswith(begin)), None)

@@ -976,6 +976,183 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the environments
+         * @description The three of them, in the order of a release, as far as the caller may see them.
+         */
+        get: operations["listEnvironments"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get an environment
+         * @description What it is configured with. What is secret is only shown as being set: nothing gives its value back.
+         */
+        get: operations["getEnvironment"];
+        /**
+         * Configure an environment
+         * @description All but secrets becomes as given, and no more. A secret (`config.database_url`, `config.redis_url`, each of `config.api_keys`, each of `secrets`) is a string to set it and null to unset it, for which the caller needs `secret:update` too; one that is left out stays, as does one sent as it is shown. What is so already makes no new version.
+         */
+        put: operations["updateEnvironment"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/history": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the versions of an environment
+         * @description Newest first: who made it, why, and which keys it changed.
+         */
+        get: operations["listEnvironmentVersions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/diff": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Compare versions or environments
+         * @description Keys, types and the fingerprints of secrets that are not the same, never values. Without `with`, from the version `from` (the one before) to the version `to` (the newest); with it, from this environment to that one.
+         */
+        get: operations["diffEnvironment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/restore": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Restore an older version
+         * @description What it held, secrets too, becomes a new version. Needs `secret:update` where a secret is another one now.
+         */
+        put: operations["restoreEnvironment"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/secrets/{key}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The secret's name, as steps get it. */
+                key: components["schemas"]["SecretName"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set or unset one secret
+         * @description Give either `value` or `unset`. `database_url`, `redis_url` and `api_key_NAME` are those of `config`. The value is sealed before it is kept, and given to the steps of deployments only.
+         */
+        put: operations["setSecret"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/security/access/keys": {
         parameters: {
             query?: never;
@@ -2985,6 +3162,143 @@ export interface components {
             seconds?: components["schemas"]["Seconds"];
         };
         Seconds: number;
+        /**
+         * Format: int64
+         * @example 7
+         */
+        VersionNumber: number;
+        /** @example session_key */
+        SecretName: string;
+        /** @description What is shown of a secret. Equal values have equal fingerprints, in all environments. */
+        SecretState: {
+            /** @enum {boolean} */
+            set: true;
+            version: components["schemas"]["VersionNumber"];
+            /** @example 9f2c41aa */
+            fingerprint: string;
+            /** Format: date-time */
+            changed_at: string;
+            /** @example local */
+            changed_by: string;
+        };
+        /** @description Where the environment runs. */
+        Targets: {
+            hosts?: string[];
+            regions?: string[];
+            clusters?: string[];
+        };
+        Environment: {
+            name: components["schemas"]["EnvironmentName"];
+            /**
+             * @description Where it answers; empty until it is configured.
+             * @example staging.example.com
+             */
+            domain: string;
+            /** @description Settings by key. What is secret in it is a SecretState. */
+            config: {
+                database_url?: components["schemas"]["SecretState"];
+                redis_url?: components["schemas"]["SecretState"];
+                api_keys?: {
+                    [key: string]: components["schemas"]["SecretState"];
+                };
+            };
+            /** @description Encrypted secrets configuration */
+            secrets?: {
+                [key: string]: components["schemas"]["SecretState"];
+            };
+            targets?: components["schemas"]["Targets"];
+            /** @description Addresses by name. */
+            links?: {
+                [key: string]: string;
+            };
+            /**
+             * Format: int64
+             * @description Counts changes; 0 until there is one.
+             * @example 7
+             */
+            version: number;
+            /** Format: date-time */
+            changed_at?: string;
+            changed_by?: string;
+            changed_by_name?: string;
+        };
+        EnvironmentList: {
+            items: components["schemas"]["Environment"][];
+        };
+        EnvironmentConfig: {
+            /** @example staging.example.com */
+            domain: string;
+            /** @description Settings by key, and the secrets `database_url`, `redis_url` and `api_keys` (by name). */
+            config: {
+                [key: string]: unknown;
+            };
+            /** @description Secrets by name. */
+            secrets?: {
+                [key: string]: unknown;
+            };
+            targets?: components["schemas"]["Targets"];
+            /** @description Addresses by name. */
+            links?: {
+                [key: string]: string;
+            };
+            /**
+             * @description Why; it stands in the history.
+             * @example more load
+             */
+            reason?: string;
+        };
+        RestoreEnvironmentRequest: {
+            version: components["schemas"]["VersionNumber"];
+            /** @description Why; it stands in the history. */
+            reason?: string;
+        };
+        SetSecretRequest: {
+            value?: string;
+            /** @enum {boolean} */
+            unset?: true;
+            /** @description Why; it stands in the history. */
+            reason?: string;
+        };
+        EnvironmentVersion: {
+            version: components["schemas"]["VersionNumber"];
+            /** Format: date-time */
+            at: string;
+            /** @example local */
+            by: string;
+            /** @example ana */
+            by_name?: string;
+            /** @example more load */
+            reason?: string;
+            /**
+             * Format: int64
+             * @description The older version whose content it took back.
+             */
+            restored?: number;
+            changed: string[];
+        };
+        EnvironmentVersionPage: {
+            items: components["schemas"]["EnvironmentVersion"][];
+            next_cursor?: components["schemas"]["Cursor"];
+        };
+        /** @description What stands behind a key, without its value. */
+        KeyKind: {
+            /** @enum {string} */
+            type: "string" | "number" | "boolean" | "array" | "object" | "secret";
+            /** @example 9f2c41aa */
+            fingerprint?: string;
+        };
+        EnvironmentDiff: {
+            /** @example staging@6 */
+            before: string;
+            /** @example staging@7 */
+            after: string;
+            items: {
+                /** @example config.workers */
+                key: string;
+                before?: components["schemas"]["KeyKind"];
+                after?: components["schemas"]["KeyKind"];
+            }[];
+        };
         /** @description All that a role may, or one action; in one environment and for one service, or for all of them. */
         KeyScope: {
             /** @description A role; `role` or `action` is there, and not both. */
@@ -3822,6 +4136,15 @@ export interface components {
                 "application/json": components["schemas"]["ErrorResponse"];
             };
         };
+        /** @description Somebody changed it since the caller read it; `details` say who and which keys */
+        Stale: {
+            headers: {
+                [name: string]: unknown;
+            };
+            content: {
+                "application/json": components["schemas"]["ErrorResponse"];
+            };
+        };
         /** @description What the caller has is still so */
         NotModified: {
             headers: {
@@ -3850,6 +4173,13 @@ export interface components {
         Environment: components["schemas"]["EnvironmentName"];
         /** @description Terms that must all hold, such as `status!=success by=ana version~2.14 age<2h "free words"`; a comma inside a term is an or. The same string as in the dashboard and in Slack. */
         Filter: components["schemas"]["Filter"];
+        /** @description The environment. */
+        Name: components["schemas"]["EnvironmentName"];
+        /**
+         * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+         * @example "7"
+         */
+        IfMatch: string;
         /** @description The ETag of what the caller has already. */
         IfNoneMatch: string;
     };
@@ -5597,6 +5927,355 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listEnvironments: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environments */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getEnvironment: {
+        parameters: {
+            query?: {
+                /** @description The environment as it was in this version. */
+                version?: components["schemas"]["VersionNumber"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description The ETag of what the caller has already. */
+                "If-None-Match"?: components["parameters"]["IfNoneMatch"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environment */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            /** @description The caller has it */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    updateEnvironment: {
+        parameters: {
+            query?: {
+                /** @description Answer what would change, and change nothing. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /**
+                 * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+                 * @example "7"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "domain": "staging.example.com",
+                 *       "config": {
+                 *         "workers": 4
+                 *       },
+                 *       "reason": "more load"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EnvironmentConfig"];
+            };
+        };
+        responses: {
+            /** @description The environment as it is now; what would change, for a dry run */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"] | components["schemas"]["EnvironmentDiff"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listEnvironmentVersions: {
+        parameters: {
+            query?: {
+                /** @description Where the page begins; `next_cursor` of the page before. */
+                cursor?: components["parameters"]["Cursor"];
+                /** @description Most items on the page. */
+                limit?: components["parameters"]["Limit"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The versions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentVersionPage"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    diffEnvironment: {
+        parameters: {
+            query?: {
+                /** @description The version to begin with. */
+                from?: components["schemas"]["VersionNumber"];
+                /** @description The version to end with. */
+                to?: components["schemas"]["VersionNumber"];
+                /** @description The environment to compare with. */
+                with?: components["schemas"]["EnvironmentName"];
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What is not the same */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentDiff"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreEnvironment: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /**
+                 * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+                 * @example "7"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": 5,
+                 *       "reason": "the new pool was too small"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreEnvironmentRequest"];
+            };
+        };
+        responses: {
+            /** @description The environment as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setSecret: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /**
+                 * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+                 * @example "7"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The secret's name, as steps get it. */
+                key: components["schemas"]["SecretName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "value": "correct horse battery staple",
+                 *       "reason": "rotated"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SetSecretRequest"];
+            };
+        };
+        responses: {
+            /** @description The environment as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -14,6 +14,7 @@ from dg.api import (
     auth,
     body,
     contract,
+    environments,
     errors,
     idempotency,
     keys,
@@ -61,6 +62,7 @@ HANDLERS: Mapping[str, Handler] = {
     **access.HANDLERS,
     **notices.HANDLERS,
     **webhooks.HANDLERS,
+    **environments.HANDLERS,
     **platform.HANDLERS,
     **sessions.HANDLERS,
 }

@@ -18,7 +18,9 @@ READABLE = ", ".join(
         *("ratelimit", "ratelimit-policy"),
     )
 )
-SENDABLE = "authorization, content-type, idempotency-key, accept-version, last-event-id, x-request-id"
+SENDABLE = (
+    "authorization, content-type, idempotency-key, if-match, accept-version, last-event-id, x-request-id"
+)
 METHODS = "GET, POST, PUT, DELETE"
 PREFLIGHT_SECONDS = 600
 

@@ -14,6 +14,7 @@ from dg.client.access import Audit, Bindings, Roles
 from dg.client.auth import checked, checked_token
 from dg.client.credentials import Credential, Fixed
 from dg.client.deployments import Deployments
+from dg.client.environments import Environments
 from dg.client.feed import Events
 from dg.client.figures import Figures
 from dg.client.http import Http, path
@@ -80,6 +81,7 @@ class Client:
         self.lanes = Lanes(self._http)
         self.pipelines = Pipelines(self._http)
         self.figures = Figures(self._http)
+        self.environments = Environments(self._http)
         self.tokens = Tokens(self._http)
         self.keys = Keys(self._http)
         self.roles = Roles(self._http)

@@ -94,9 +94,21 @@ class Http:
         """Read one resource; `wait` is how many seconds the server may hold the answer back on purpose."""
         return await self._send("GET", path, query=query, timeout=self._timeout + wait)
 
-    async def write(self, method: str, path: str, body: JSON = None, *, key: str | None = None) -> JSON:
-        """Change something once, however often it has to be sent: it goes with an Idempotency-Key."""
-        return await self._send(method, path, body=body, key=key or uuid4().hex)
+    async def write(
+        self,
+        method: str,
+        path: str,
+        body: JSON = None,
+        *,
+        query: Query | None = None,
+        key: str | None = None,
+        match: str | None = None,
+    ) -> JSON:
+        """Change something once, however often it has to be sent: it goes with an Idempotency-Key.
+
+        `match` is the ETag that it must still have.
+        """
+        return await self._send(method, path, query=query, body=body, key=key or uuid4().hex, match=match)
 
     async def enter(self, path: str, body: JSON, *, timeout: float | None = None) -> JSON:
         """Ask for something that needs no token, such as to be let in."""
@@ -183,10 +195,12 @@ class Http:
         query: Query | None = None,
         body: JSON = None,
         key: str | None = None,
+        match: str | None = None,
         timeout: float | None = None,
         bearer: bool = True,
     ) -> JSON:
         headers = {"Idempotency-Key": key} if key else {}
+        headers |= {"If-Match": match} if match else {}
         attempt, renewed = 0, False
         deadline = self.clock.monotonic() + self._timeout
         while True:

@@ -133,13 +133,23 @@ class Environments:
         reason: str | None = None,
         expected: int | None = None,
     ) -> EnvironmentState:
-        """Take back what an older version held, secrets too, as a new version. Raises NotFound, Stale."""
+        """Take back what an older version held, as a new version. Raises NotFound, Stale.
+
+        Who may not set secrets may do so where they are the same.
+        """
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
-        self._access.require(principal, Action.SECRET_UPDATE, name)
         contents.check_reason(reason)
+        now, then = await self._db.read(
+            lambda tx: (_current(tx, name, expected)[0], _at(tx, name, version)[0])
+        )
+        if now.secrets != then.secrets:
+            self._access.require(principal, Action.SECRET_UPDATE, name)
 
         def change(tx: Tx, before: Content) -> Content:
-            return _at(tx, name, version)[0]
+            # A secret that was set since the look above.
+            if before.secrets != then.secrets and not principal.may(Action.SECRET_UPDATE, name):
+                raise Stale(f"the secrets of {name} were changed just now: look again", reason="stale")
+            return then
 
         return await self._change(principal, name, change, reason, expected, restored=version)
 

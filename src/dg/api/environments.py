@@ -1,0 +1,109 @@
+"""Environments over HTTP: `/environments`. The ETag begins with the version."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from starlette.responses import Response
+
+from dg.api import wire
+from dg.api.call import Call, Handler, answer, items
+from dg.api.conditional import names
+from dg.core.environments.models import EnvironmentState, UpdateEnvironment
+from dg.core.errors import Invalid
+from dg.core.types import Environment
+
+
+async def list_environments(call: Call) -> Response:
+    return items(await call.core.environments.list(call.principal))
+
+
+async def get_environment(call: Call) -> Response:
+    found = await call.core.environments.get(call.principal, _name(call), call.arguments["version"])
+    headers = _headers(found)
+    if names(call.headers.get("if-none-match", ""), headers["etag"]):
+        return Response(status_code=304, headers=headers)
+    return answer(found, headers=headers)
+
+
+async def update_environment(call: Call) -> Response:
+    request = wire.read(UpdateEnvironment, call.body)
+    asked = (call.principal, _name(call), request, _expected(call))
+    if call.arguments["dry_run"]:
+        return answer(await call.core.environments.preview(*asked))
+    return _changed(await call.core.environments.update(*asked))
+
+
+async def list_environment_versions(call: Call) -> Response:
+    page = await call.core.environments.history(
+        call.principal, _name(call), cursor=call.arguments["cursor"], limit=call.arguments["limit"]
+    )
+    return answer(page)
+
+
+async def diff_environment(call: Call) -> Response:
+    other = call.arguments["with"]
+    diff = await call.core.environments.diff(
+        call.principal,
+        _name(call),
+        since=call.arguments["from"],
+        until=call.arguments["to"],
+        other=Environment(other) if other else None,
+    )
+    return answer(diff)
+
+
+async def restore_environment(call: Call) -> Response:
+    return _changed(
+        await call.core.environments.restore(
+            call.principal, _name(call), call.body["version"], call.body.get("reason"), _expected(call)
+        )
+    )
+
+
+async def set_secret(call: Call) -> Response:
+    value = call.body.get("value")
+    if (value is None) is not call.body.get("unset", False):
+        raise Invalid("value: give either a value or unset", field="value")
+    return _changed(
+        await call.core.environments.set_secret(
+            call.principal,
+            _name(call),
+            call.arguments["key"],
+            value,
+            call.body.get("reason"),
+            _expected(call),
+        )
+    )
+
+
+def _name(call: Call) -> Environment:
+    return Environment(call.arguments["name"])
+
+
+def _expected(call: Call) -> int | None:
+    """The version that If-Match names; None for any."""
+    tag = (call.arguments["If-Match"] or "*").removeprefix("W/")
+    return None if tag == "*" else int(tag.strip('"').partition("-")[0])
+
+
+def _changed(found: EnvironmentState) -> Response:
+    return answer(found, headers=_headers(found))
+
+
+def _headers(found: EnvironmentState) -> dict[str, str]:
+    """Its tag begins with the version, and tells it from every other content that this process sends."""
+    digest = hashlib.sha256(found.model_dump_json().encode()).hexdigest()[:16]
+    return {"etag": f'"{found.version}-{digest}"', "cache-control": "no-cache"}
+
+
+HANDLERS: Mapping[str, Handler] = {
+    "listEnvironments": list_environments,
+    "getEnvironment": get_environment,
+    "updateEnvironment": update_environment,
+    "listEnvironmentVersions": list_environment_versions,
+    "diffEnvironment": diff_environment,
+    "restoreEnvironment": restore_environment,
+    "setSecret": set_secret,
+}

@@ -1,0 +1,115 @@
+"""Environments: what they are configured with, how that came to be, and secrets that nobody reads back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dg.client.http import Http, path
+from dg.client.wire import decode
+from dg.core.environments.models import (
+    EnvironmentDiff,
+    EnvironmentList,
+    EnvironmentState,
+    UpdateEnvironment,
+    VersionPage,
+)
+from dg.core.types import Environment
+
+
+class Environments:
+    """`expected` is the version that a change was made from; a newer one by now makes it Stale."""
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def list(self) -> tuple[EnvironmentState, ...]:
+        """Those within reach, in the order of a release."""
+        return decode(EnvironmentList, await self._http.get(path("environments"))).items
+
+    async def get(self, name: Environment, version: int | None = None) -> EnvironmentState:
+        """One of them, now or as it was; secrets in `config` have their times as text. Raises NotFound."""
+        answer = await self._http.get(path("environments", name), {"version": version})
+        return decode(EnvironmentState, answer)
+
+    async def update(
+        self, name: Environment, request: UpdateEnvironment, *, expected: int | None = None
+    ) -> EnvironmentState:
+        """Make it so; secrets that are left out stay. Raises Invalid, Stale."""
+        answer = await self._http.write(
+            "PUT", path("environments", name), _body(request), match=_tag(expected)
+        )
+        return decode(EnvironmentState, answer)
+
+    async def preview(
+        self, name: Environment, request: UpdateEnvironment, *, expected: int | None = None
+    ) -> EnvironmentDiff:
+        """What `update` would change. Raises Invalid, Stale."""
+        answer = await self._http.write(
+            "PUT",
+            path("environments", name),
+            _body(request),
+            query={"dry_run": "true"},
+            match=_tag(expected),
+        )
+        return decode(EnvironmentDiff, answer)
+
+    async def history(
+        self, name: Environment, *, cursor: str | None = None, limit: int | None = None
+    ) -> VersionPage:
+        """One page of its versions, newest first."""
+        query = {"cursor": cursor, "limit": limit}
+        return decode(VersionPage, await self._http.get(path("environments", name, "history"), query))
+
+    async def diff(
+        self,
+        name: Environment,
+        *,
+        since: int | None = None,
+        until: int | None = None,
+        other: Environment | None = None,
+    ) -> EnvironmentDiff:
+        """What two versions, or `other`, do not share: keys, types and fingerprints. Raises NotFound."""
+        query = {"from": since, "to": until, "with": other}
+        return decode(EnvironmentDiff, await self._http.get(path("environments", name, "diff"), query))
+
+    async def restore(
+        self,
+        name: Environment,
+        version: int,
+        *,
+        reason: str | None = None,
+        expected: int | None = None,
+    ) -> EnvironmentState:
+        """Take back what an older version held, as a new one. Raises NotFound, Stale."""
+        body = {"version": version} | ({"reason": reason} if reason else {})
+        answer = await self._http.write(
+            "PUT", path("environments", name, "restore"), body, match=_tag(expected)
+        )
+        return decode(EnvironmentState, answer)
+
+    async def set_secret(
+        self,
+        name: Environment,
+        key: str,
+        value: str | None,
+        *,
+        reason: str | None = None,
+        expected: int | None = None,
+    ) -> EnvironmentState:
+        """Set one secret, or unset it with None. Raises Invalid, Stale, NotFound to unset what is not set."""
+        body: dict[str, Any] = {"unset": True} if value is None else {"value": value}
+        body |= {"reason": reason} if reason else {}
+        answer = await self._http.write(
+            "PUT", path("environments", name, "secrets", key), body, match=_tag(expected)
+        )
+        return decode(EnvironmentState, answer)
+
+
+def _body(request: UpdateEnvironment) -> dict[str, Any]:
+    """As it was given: a secret that is None is unset, so None is not left out there."""
+    body = request.model_dump(mode="json")
+    return body if request.reason else {name: value for name, value in body.items() if name != "reason"}
+
+
+def _tag(version: int | None) -> str | None:
+    return None if version is None else f'"{version}"'

@@ -44,6 +44,8 @@ COMMANDS = {
         "freeze": "dg.cli.lanes:freeze",
         "thaw": "dg.cli.lanes:thaw",
         "pipeline": "dg.cli.pipelines:pipeline",
+        "env": "dg.cli.environments:env",
+        "secret": "dg.cli.environments:secret",
     },
     "What happened": {
         "events": "dg.cli.events:events",

@@ -1,0 +1,445 @@
+"""`dg env`: what environments are configured with, and how that came to be."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from dg.cli.options import Group, Invocation, pass_invocation
+from dg.cli.output import Meaning, Output, Text, age
+from dg.cli.params import ENVIRONMENT
+
+if TYPE_CHECKING:
+    from dg.client.sync import Blocking
+    from dg.core.environments.models import (
+        Difference,
+        EnvironmentDiff,
+        EnvironmentState,
+        Kind,
+        UpdateEnvironment,
+        Version,
+    )
+    from dg.core.types import Environment
+
+NAME = click.argument("environment", metavar="ENVIRONMENT", type=ENVIRONMENT)
+REASON = click.option("--reason", help="Why; it stands in the history.")
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would change.")
+
+_EDITED = ("domain", "config", "targets", "links")
+
+
+@click.command(cls=Group)
+def env() -> None:
+    """Show, change and compare what environments are configured with."""
+
+
+@env.command("list")
+@pass_invocation
+def list_environments(invocation: Invocation) -> None:
+    """List the environments."""
+    from dg.cli.remote import now, record, server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.environments.list())
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+        return
+    rows: list[list[Text]] = [[each.name.value, str(each.version), *_changed(each, now())] for each in found]
+    output.table(rows, header=("ENVIRONMENT", "VERSION", "CHANGED", "BY", "DOMAIN"))
+
+
+def _changed(state: EnvironmentState, now: int) -> tuple[Text, Text, Text]:
+    if state.changed_at is None:
+        return "never", "", ""
+    ago = f"{age((now - state.changed_at) / 1e6)} ago"
+    return ago, state.changed_by_name or state.changed_by or "", state.domain
+
+
+@env.command()
+@NAME
+@click.option("--version", type=click.IntRange(min=0), help="As it was in this version.")
+@pass_invocation
+def show(invocation: Invocation, environment: Environment, version: int | None) -> None:
+    """Show what ENVIRONMENT is configured with; of secrets only that they are set."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.environments.get(environment, version))
+    if invocation.output.json:
+        record(invocation.output, found)
+    else:
+        print_state(found, invocation.output)
+
+
+def print_state(state: EnvironmentState, output: Output) -> None:
+    """Every key of an environment."""
+    by = state.changed_by_name or state.changed_by
+    told = f"version {state.version} by {by}" if by else "never configured"
+    output.line((state.name.value, Meaning.STRONG), (told, Meaning.DIM))
+    rows: list[list[Text]] = [["domain", state.domain]] if state.domain else []
+    rows += [
+        [f"config.{key}", json.dumps(value, ensure_ascii=False)]
+        for key, value in sorted(settings(state).items())
+    ]
+    rows += [[where, (mask(found), Meaning.DIM)] for where, found in secrets(state)]
+    rows += [
+        [f"targets.{kind}", " ".join(names)] for kind, names in state.targets.model_dump().items() if names
+    ]
+    rows += [[f"links.{name}", url] for name, url in sorted(state.links.items())]
+    output.table(rows, whole=True)
+
+
+def settings(state: EnvironmentState) -> dict[str, Any]:
+    """What of its configuration is no secret."""
+    from dg.core.environments.models import API_KEYS, URLS
+
+    return {key: value for key, value in state.config.items() if key not in (*URLS, API_KEYS)}
+
+
+def secrets(state: EnvironmentState) -> list[tuple[str, dict[str, Any]]]:
+    """Its secrets, by where they stand, as they are shown."""
+    from dg.core.environments.models import API_KEYS, URLS
+
+    found = {f"config.{key}": state.config[key] for key in URLS if key in state.config}
+    found |= {f"config.{API_KEYS}.{key}": each for key, each in state.config.get(API_KEYS, {}).items()}
+    found |= {f"secrets.{key}": each.model_dump() for key, each in state.secrets.items()}
+    return sorted(found.items())
+
+
+def mask(shown: dict[str, Any]) -> str:
+    """What stands for a secret's value."""
+    return f"set, version {shown.get('version')}, fingerprint {shown.get('fingerprint')}"
+
+
+@env.command(
+    "set",
+    epilog="""\b
+Examples:
+  dg env set staging workers=8 debug=false --reason 'more load'
+  dg env set production --domain app.example.com --unset debug --dry-run""",
+)
+@NAME
+@click.argument("pairs", metavar="KEY=VALUE", nargs=-1)
+@click.option("--unset", "unset", multiple=True, metavar="KEY", help="Take this key away; again for more.")
+@click.option("--domain", help="Where it answers.")
+@REASON
+@DRY_RUN
+@pass_invocation
+def set_(
+    invocation: Invocation,
+    environment: Environment,
+    pairs: tuple[str, ...],
+    unset: tuple[str, ...],
+    domain: str | None,
+    reason: str | None,
+    dry_run: bool,
+) -> None:
+    """Change settings of ENVIRONMENT; the others stay.
+
+    A VALUE that is JSON (a number, true, a list) is that, any other is text. `dg secret` sets secrets.
+    """
+    from dg.cli.remote import server
+
+    given = dict(map(_pair, pairs))
+    if not given and not unset and domain is None:
+        raise click.UsageError("say what to change: KEY=VALUE, --unset KEY or --domain")
+
+    def change(state: EnvironmentState) -> UpdateEnvironment:
+        kept = settings(state)
+        if unknown := [key for key in unset if key not in kept]:
+            raise click.UsageError(f"{environment} has no setting {unknown[0]}")
+        kept = {key: value for key, value in kept.items() if key not in unset} | given
+        return _wish(state, {"domain": domain or state.domain, "config": kept}, reason)
+
+    with server(invocation) as dg:
+        before = dg.run(dg.client.environments.get(environment))
+        _apply(dg, invocation.output, before, change(before), dry_run=dry_run)
+
+
+def _pair(text: str) -> tuple[str, Any]:
+    from dg.core.environments.models import API_KEY, API_KEYS, URLS
+
+    key, equals, value = text.partition("=")
+    if key in (*URLS, API_KEYS) or key.startswith((API_KEY, f"{API_KEYS}.")):
+        raise click.UsageError(f"{key} is a secret, which nobody else may see: dg secret set")
+    if not equals or not key:
+        raise click.UsageError("write a setting as KEY=VALUE")
+    try:
+        return key, json.loads(value)
+    except (ValueError, RecursionError):
+        return key, value
+
+
+def _wish(state: EnvironmentState, changes: dict[str, Any], reason: str | None) -> UpdateEnvironment:
+    """The state with these changes, without its secrets: those stay."""
+    from dg.cli.remote import request
+    from dg.core.environments.models import UpdateEnvironment
+
+    same = {"domain": state.domain, "targets": state.targets, "links": state.links}
+    return request(UpdateEnvironment, **(same | changes), reason=reason)
+
+
+def _apply(
+    dg: Blocking,
+    output: Output,
+    before: EnvironmentState,
+    wish: UpdateEnvironment,
+    *,
+    dry_run: bool = False,
+    agreed: Callable[[EnvironmentDiff], bool] | None = None,
+) -> None:
+    """Make it so, if nobody else changed it since and whoever is asked agrees to the difference."""
+    from dg.cli.remote import record
+
+    environments, expected = dg.client.environments, before.version
+    if dry_run or agreed:
+        diff = dg.run(environments.preview(before.name, wish, expected=expected))
+        if dry_run:
+            print_diff(diff, output)
+            return
+        if agreed and not agreed(diff):
+            return
+    after = dg.run(environments.update(before.name, wish, expected=expected))
+    if output.json:
+        record(output, after)
+    elif after.version == before.version:
+        output.line(before.name.value, "is so already, at version", str(before.version))
+    else:
+        output.line(output.glyph("ok"), before.name.value, "is at version", str(after.version))
+
+
+@env.command()
+@NAME
+@REASON
+@click.option("--yes", is_flag=True, help="Do not ask before saving.")
+@pass_invocation
+def edit(invocation: Invocation, environment: Environment, reason: str | None, yes: bool) -> None:
+    """Open ENVIRONMENT in your editor, and save it when you agreed to what changes.
+
+    Secrets are not in it; they stay as they are.
+    """
+    from dg.cli.remote import server
+
+    output = invocation.output
+
+    def agreed(diff: EnvironmentDiff) -> bool:
+        print_diff(diff, output.to(sys.stderr))
+        return bool(diff.items) and (yes or click.confirm("Save this?", err=True))
+
+    with server(invocation) as dg:
+        before = dg.run(dg.client.environments.get(environment))
+        shown = {name: value for name, value in before.model_dump(mode="json").items() if name in _EDITED}
+        text = json.dumps(shown | {"config": settings(before)}, indent=2, ensure_ascii=False) + "\n"
+        edited = click.edit(text, extension=".json")
+        if edited is None:
+            output.to(sys.stderr).line("nothing was changed")
+            return
+        _apply(dg, output, before, _wish(before, _read(edited), reason), agreed=agreed)
+
+
+def _read(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"what you saved is not JSON: {error}") from None
+    if not isinstance(found, dict) or found.keys() != set(_EDITED):
+        raise click.UsageError(f"what you saved must be an object of {', '.join(_EDITED)}")
+    return found
+
+
+@env.command(
+    epilog="""\b
+Examples:
+  dg env diff staging production
+  dg env diff production --from 3""",
+)
+@NAME
+@click.argument("other", metavar="[OTHER]", type=ENVIRONMENT, required=False)
+@click.option("--from", "since", type=click.IntRange(min=0), help="The version of ENVIRONMENT to begin with.")
+@click.option("--to", "until", type=click.IntRange(min=0), help="The version to end with.")
+@pass_invocation
+def diff(
+    invocation: Invocation,
+    environment: Environment,
+    other: Environment | None,
+    since: int | None,
+    until: int | None,
+) -> None:
+    """Compare ENVIRONMENT with OTHER, or two versions of it: keys and types, never values.
+
+    Without OTHER, the newest version with the one before. Secrets are compared by their fingerprints.
+    """
+    from dg.cli.remote import server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.environments.diff(environment, since=since, until=until, other=other))
+    print_diff(found, invocation.output)
+
+
+def print_diff(diff: EnvironmentDiff, output: Output) -> None:
+    """Each key that is not the same on both sides."""
+    from dg.cli.remote import record
+
+    if output.json:
+        record(output, diff)
+        return
+    if not diff.items:
+        output.line(f"{diff.before} and {diff.after} are the same")
+        return
+    rows = [[_sign(each), each.key, _kind(each.before), _kind(each.after)] for each in diff.items]
+    output.table(rows, header=("", "KEY", diff.before.upper(), diff.after.upper()))
+
+
+def _sign(item: Difference) -> Text:
+    if item.before is None:
+        return "+", Meaning.OK
+    return ("-", Meaning.ERR) if item.after is None else ("~", Meaning.WARN)
+
+
+def _kind(kind: Kind | None) -> str:
+    if kind is None:
+        return ""
+    return f"{kind.type} {kind.fingerprint}" if kind.fingerprint else kind.type
+
+
+@env.command()
+@NAME
+@click.option("--limit", type=click.IntRange(1, 200), default=20, show_default=True, help="Most versions.")
+@pass_invocation
+def history(invocation: Invocation, environment: Environment, limit: int) -> None:
+    """List the versions of ENVIRONMENT, newest first: who, why, and which keys."""
+    from dg.cli.remote import now, record, server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.environments.history(environment, limit=limit)).items
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+        return
+    output.table(_versions(found, now()), header=("VERSION", "WHEN", "BY", "WHY", "CHANGED"), whole=True)
+
+
+def _versions(found: Sequence[Version], now: int) -> list[list[Text]]:
+    return [
+        [
+            str(each.version),
+            f"{age((now - each.at) / 1e6)} ago",
+            each.by_name or each.by,
+            each.reason or (f"restored {each.restored}" if each.restored is not None else ""),
+            " ".join(each.changed),
+        ]
+        for each in found
+    ]
+
+
+@env.command()
+@NAME
+@click.argument("version", type=click.IntRange(min=0))
+@REASON
+@pass_invocation
+def restore(invocation: Invocation, environment: Environment, version: int, reason: str | None) -> None:
+    """Make what ENVIRONMENT held in VERSION, secrets too, its newest version."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        after = dg.run(dg.client.environments.restore(environment, version, reason=reason))
+    output = invocation.output
+    if output.json:
+        record(output, after)
+    else:
+        output.line(output.glyph("ok"), environment.value, f"is at version {after.version}, like {version}")
+
+
+@click.command(cls=Group)
+def secret() -> None:
+    """Set, list and unset secrets of environments; nobody reads them back."""
+
+
+@secret.command("list")
+@NAME
+@pass_invocation
+def list_secrets(invocation: Invocation, environment: Environment) -> None:
+    """List the secrets of ENVIRONMENT by the names that steps get them by."""
+    from dg.cli.remote import server
+    from dg.core.environments.content import name_of
+
+    with server(invocation) as dg:
+        state = dg.run(dg.client.environments.get(environment))
+    output = invocation.output
+    found = [(name_of(where), shown) for where, shown in secrets(state)]
+    if output.json:
+        for name, shown in found:
+            output.record({"name": name, "version": shown["version"], "fingerprint": shown["fingerprint"]})
+        return
+    rows: list[list[Text]] = [[name, str(shown["version"]), shown["fingerprint"]] for name, shown in found]
+    output.table(rows, header=("NAME", "VERSION", "FINGERPRINT"))
+
+
+@secret.command(
+    "set",
+    epilog="""\b
+Examples:
+  dg secret set production session_key < session.key
+  dg secret set staging database_url --from-file url.txt --reason rotated""",
+)
+@NAME
+@click.argument("name", metavar="NAME")
+@click.option("--from-file", "file", type=click.File("rb"), help="Read the value from this file.")
+@REASON
+@pass_invocation
+def set_secret(
+    invocation: Invocation, environment: Environment, name: str, file: Any, reason: str | None
+) -> None:
+    """Set the secret NAME of ENVIRONMENT to what comes on standard input, or from a file.
+
+    A line break at the end does not count. `database_url`, `redis_url` and `api_key_NAME` are those of the
+    configuration.
+    """
+    _put(invocation, environment, name, _value(file), reason)
+
+
+@secret.command("unset")
+@NAME
+@click.argument("name", metavar="NAME")
+@REASON
+@pass_invocation
+def unset_secret(invocation: Invocation, environment: Environment, name: str, reason: str | None) -> None:
+    """Take the secret NAME of ENVIRONMENT away. Restoring an older version brings it back."""
+    _put(invocation, environment, name, None, reason)
+
+
+def _value(file: Any) -> str:
+    """The secret, from the file, a pipe, or a person who types it unseen."""
+    if file is None and sys.stdin.isatty():
+        typed: str = click.prompt("Value", hide_input=True, err=True)
+        return typed
+    data: bytes = (file or sys.stdin.buffer).read(1024 * 1024)
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError("a secret must be UTF-8 text; encode what is not, as base64 does") from None
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+def _put(
+    invocation: Invocation, environment: Environment, name: str, value: str | None, reason: str | None
+) -> None:
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        after = dg.run(dg.client.environments.set_secret(environment, name, value, reason=reason))
+    output = invocation.output
+    if output.json:
+        record(output, after)
+    else:
+        done = "unset" if value is None else "set"
+        output.line(
+            output.glyph("ok"), f"{name} is {done} in", f"{environment.value}, version {after.version}"
+        )

@@ -1,0 +1,222 @@
+"""`dg env` and `dg secret`."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.cli.conftest import ScriptedApi
+
+from dg.cli.errors import ExitCode
+from dg.cli.main import run
+
+CANARY = "canary-7f3e91-do-not-show"
+Captured = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+
+
+def shown(version: int = 2) -> dict[str, Any]:
+    return {
+        "set": True,
+        "version": version,
+        "fingerprint": "9f2c41aa",
+        "changed_at": "2026-11-26T07:00:00Z",
+        "changed_by": "local",
+    }
+
+
+def environment(**changed: Any) -> dict[str, Any]:
+    return {
+        "name": "staging",
+        "domain": "staging.example.com",
+        "config": {
+            "workers": 4,
+            "since": "2026-11-26T07:00:00Z",
+            "database_url": shown(),
+            "api_keys": {"mail": shown(1)},
+        },
+        "secrets": {"session_key": shown(3)},
+        "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
+        "links": {"docs": "https://d.example/"},
+        "version": 7,
+        "changed_at": "2026-11-26T07:00:00Z",
+        "changed_by": "local",
+        "changed_by_name": "ana",
+        **changed,
+    }
+
+
+DIFF = {
+    "before": "staging@7",
+    "after": "staging@new",
+    "items": [
+        {"key": "config.workers", "before": {"type": "number"}, "after": {"type": "string"}},
+        {"key": "secrets.session_key", "before": {"type": "secret", "fingerprint": "9f2c41aa"}},
+    ],
+}
+
+
+def said_on(stdin: bytes, monkeypatch: Patch) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+
+
+def test_an_environment_is_shown_with_masks(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging", environment())
+    assert run(["env", "show", "stag"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    for part in ("version 7 by ana", "config.workers", "set, version 2", "config.api_keys.mail", "web-1"):
+        assert part in said
+    assert run(["env", "show", "staging", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == environment()
+
+
+def test_environments_are_listed(api: ScriptedApi, capsys: Captured) -> None:
+    never = {"name": "production", "domain": "", "config": {}, "secrets": {}, "version": 0}
+    api.on("GET /environments", {"items": [environment(), never | {"targets": {}, "links": {}}]})
+    assert run(["env", "list"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert "ana" in lines[1]
+    assert "never" in lines[2]
+
+
+def test_settings_are_changed_from_the_version_that_was_read_and_secrets_stay(
+    api: ScriptedApi, capsys: Captured
+) -> None:
+    api.on("GET /environments/staging", environment())
+    api.on("PUT /environments/staging", environment(version=8))
+    words = ["workers=8", "name=of it", "flags=[true]", "--unset", "since", "--reason", "load"]
+    assert run(["env", "set", "staging", *words]) == ExitCode.OK
+    (asked,) = api.requests("PUT /environments/staging")
+    assert asked.body == {
+        "domain": "staging.example.com",
+        "config": {"workers": 8, "name": "of it", "flags": [True]},
+        "secrets": {},
+        "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
+        "links": {"docs": "https://d.example/"},
+        "reason": "load",
+    }
+    assert "is at version 8" in capsys.readouterr().out
+
+
+def test_a_dry_run_shows_the_difference_and_changes_nothing(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging", environment())
+    api.on("PUT /environments/staging", DIFF)
+    assert run(["env", "set", "staging", "workers=x", "--dry-run"]) == ExitCode.OK
+    assert [asked.query for asked in api.requests("PUT /environments/staging")] == [{"dry_run": "true"}]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[1].split() == ["~", "config.workers", "number", "string"]
+    assert lines[2].split() == ["-", "secrets.session_key", "secret", "9f2c41aa"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [[], ["workers"], ["=4"], ["database_url=x"], ["api_key_mail=x"], ["api_keys.mail=x"], ["--unset", "no"]],
+)
+def test_what_cannot_be_set_is_misuse(api: ScriptedApi, capsys: Captured, words: list[str]) -> None:
+    api.on("GET /environments/staging", environment())
+    assert run(["env", "set", "staging", *words]) == ExitCode.USAGE
+    assert api.requests("PUT /environments/staging") == []
+    capsys.readouterr()
+
+
+def test_who_was_first_is_named(api: ScriptedApi, capsys: Captured) -> None:
+    problem = {"code": "VALIDATION_ERROR", "message": "ben changed it", "details": {"reason": "stale"}}
+    api.on("GET /environments/staging", environment())
+    api.on("PUT /environments/staging", {"error": problem}, status=412)
+    assert run(["env", "set", "staging", "workers=8"]) == ExitCode.REFUSED
+    assert "ben changed it" in capsys.readouterr().err
+
+
+def test_an_edit_is_saved_after_its_difference_was_seen(
+    api: ScriptedApi, capsys: Captured, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    seen, editor = tmp_path / "seen", tmp_path / "editor"
+    editor.write_text(f'#!/bin/sh\ncp "$1" {seen}\nsed -i s/4/8/ "$1"\ntouch -d "+1 minute" "$1"\n')
+    editor.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(editor))
+    monkeypatch.delenv("VISUAL", raising=False)
+    api.on("GET /environments/staging", environment())
+    api.on("PUT /environments/staging", DIFF, environment(version=8))
+    assert run(["env", "edit", "staging", "--yes"]) == ExitCode.OK
+    assert json.loads(seen.read_text())["config"] == {"workers": 4, "since": "2026-11-26T07:00:00Z"}
+    dry, real = api.requests("PUT /environments/staging")
+    assert (dry.query, real.query) == ({"dry_run": "true"}, {})
+    assert real.body["config"]["workers"] == 8
+    assert "config.workers" in capsys.readouterr().err
+
+
+def test_environments_are_compared(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging/diff", DIFF | {"after": "production@2"})
+    assert run(["env", "diff", "staging", "prod", "--from", "3"]) == ExitCode.OK
+    assert api.asked[0].query == {"with": "production", "from": "3"}
+    assert "PRODUCTION@2" in capsys.readouterr().out
+
+
+def test_history_says_who_and_why(api: ScriptedApi, capsys: Captured) -> None:
+    version = {"version": 2, "at": "2026-11-26T07:00:00Z", "by": "local", "changed": ["domain"]}
+    api.on("GET /environments/staging/history", {"items": [version | {"reason": "load", "by_name": "ana"}]})
+    assert run(["env", "history", "staging"]) == ExitCode.OK
+    said = capsys.readouterr().out
+    for part in ("ana", "load", "domain"):
+        assert part in said
+
+
+def test_an_older_version_is_restored(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("PUT /environments/staging/restore", environment(version=8))
+    assert run(["env", "restore", "staging", "5", "--reason", "wrong"]) == ExitCode.OK
+    assert api.asked[0].body == {"version": 5, "reason": "wrong"}
+    assert "version 8, like 5" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("ending", [b"", b"\n", b"\r\n"])
+def test_a_secret_comes_on_standard_input_and_is_not_printed(
+    api: ScriptedApi, capsys: Captured, monkeypatch: Patch, ending: bytes
+) -> None:
+    said_on(CANARY.encode() + ending, monkeypatch)
+    api.on("PUT /environments/staging/secrets/session_key", environment())
+    assert run(["secret", "set", "staging", "session_key", "--reason", "rotated"]) == ExitCode.OK
+    assert api.asked[0].body == {"value": CANARY, "reason": "rotated"}
+    said = capsys.readouterr()
+    assert CANARY not in said.out + said.err
+
+
+def test_a_secret_comes_from_a_file(api: ScriptedApi, capsys: Captured, tmp_path: Path) -> None:
+    (tmp_path / "value").write_text(f"{CANARY}\nsecond line\n")
+    api.on("PUT /environments/staging/secrets/key_file", environment())
+    assert (
+        run(["secret", "set", "staging", "key_file", "--from-file", str(tmp_path / "value")]) == ExitCode.OK
+    )
+    assert api.asked[0].body == {"value": f"{CANARY}\nsecond line"}
+    capsys.readouterr()
+
+
+def test_a_secret_has_no_place_on_the_command_line(api: ScriptedApi, capsys: Captured) -> None:
+    assert run(["secret", "set", "staging", "session_key", CANARY]) == ExitCode.USAGE
+    assert api.asked == []
+    capsys.readouterr()
+
+
+def test_what_is_not_text_is_misuse_and_not_repeated(
+    api: ScriptedApi, capsys: Captured, monkeypatch: Patch
+) -> None:
+    said_on(CANARY.encode() + b"\xff", monkeypatch)
+    assert run(["secret", "set", "staging", "session_key"]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert CANARY not in said.out + said.err
+
+
+def test_a_secret_is_unset(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("PUT /environments/staging/secrets/session_key", environment())
+    assert run(["secret", "unset", "staging", "session_key"]) == ExitCode.OK
+    assert api.asked[0].body == {"unset": True}
+    capsys.readouterr()
+
+
+def test_secrets_are_listed_by_the_names_that_steps_know(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging", environment())
+    assert run(["secret", "list", "staging", "--json"]) == ExitCode.OK
+    listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [each["name"] for each in listed] == ["api_key_mail", "database_url", "session_key"]

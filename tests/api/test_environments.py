@@ -54,11 +54,13 @@ async def test_an_environment_from_nothing_to_its_history(api: Api) -> None:
         names = [each["name"] for each in (await viewer.get("/v1/environments")).json()["items"]]
         assert names == ["development", "staging", "production"]
         planned = (await admin.put(STAGING, params={"dry_run": "true"}, json=CONFIG)).json()
-        assert (planned["before"], planned["after"], len(planned["items"])) == ("staging@0", "staging@new", 8)
+        assert (planned["version"], len(planned["changes"])) == (0, 8)
         made = await admin.put(STAGING, json=CONFIG)
         assert made.json()["version"] == 1
         assert made.json()["config"]["workers"] == 4
-        assert made.json()["config"]["api_keys"]["mail"]["set"] is True
+        assert made.json()["config"]["api_keys"] == {"mail": "********"}
+        assert made.json()["secrets"]["api_key_mail"]["set"] is True
+        assert "changes" not in made.json()
         found = await viewer.get(STAGING)
         assert found.headers["etag"] == made.headers["etag"]
         assert (
@@ -149,16 +151,16 @@ async def test_the_client_speaks_of_environments(api: Api) -> None:
     async with Client("http://127.0.0.1", token, transport=transport) as client:
         request = UpdateEnvironment.model_validate(CONFIG)
         staging = Environment.STAGING
-        assert len((await client.environments.preview(staging, request)).items) == 8
+        assert len((await client.environments.preview(staging, request)).changes or ()) == 8
         made = await client.environments.update(staging, request, expected=0)
         assert (made.version, made.links) == (1, CONFIG["links"])
         with pytest.raises(Stale, match="ana changed it"):
             await client.environments.set_secret(staging, "x", CANARY, expected=0)
         gone = await client.environments.set_secret(staging, "session_key", None, reason="not used")
-        assert gone.secrets == {}
+        assert set(gone.secrets) == {"database_url", "redis_url", "api_key_mail"}
         assert (await client.environments.restore(staging, 1)).secrets["session_key"].version == 1
         assert [each.version for each in (await client.environments.history(staging)).items] == [3, 2, 1]
         diff = await client.environments.diff(staging, other=Environment.PRODUCTION)
         assert len(diff.items) == 8
         assert (await client.environments.list())[1].version == 3
-        assert (await client.environments.get(staging, 2)).secrets == {}
+        assert await client.environments.get(staging, 2) == gone

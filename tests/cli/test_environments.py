@@ -35,10 +35,10 @@ def environment(**changed: Any) -> dict[str, Any]:
         "config": {
             "workers": 4,
             "since": "2026-11-26T07:00:00Z",
-            "database_url": shown(),
-            "api_keys": {"mail": shown(1)},
+            "database_url": "********",
+            "api_keys": {"mail": "********"},
         },
-        "secrets": {"session_key": shown(3)},
+        "secrets": {"session_key": shown(3), "database_url": shown(), "api_key_mail": shown(1)},
         "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
         "links": {"docs": "https://d.example/"},
         "version": 7,
@@ -103,7 +103,7 @@ def test_settings_are_changed_from_the_version_that_was_read_and_secrets_stay(
 
 def test_a_dry_run_shows_the_difference_and_changes_nothing(api: ScriptedApi, capsys: Captured) -> None:
     api.on("GET /environments/staging", environment())
-    api.on("PUT /environments/staging", DIFF)
+    api.on("PUT /environments/staging", environment(changes=DIFF["items"]))
     assert run(["env", "set", "staging", "workers=x", "--dry-run"]) == ExitCode.OK
     assert [asked.query for asked in api.requests("PUT /environments/staging")] == [{"dry_run": "true"}]
     lines = capsys.readouterr().out.splitlines()
@@ -139,7 +139,7 @@ def test_an_edit_is_saved_after_its_difference_was_seen(
     monkeypatch.setenv("EDITOR", str(editor))
     monkeypatch.delenv("VISUAL", raising=False)
     api.on("GET /environments/staging", environment())
-    api.on("PUT /environments/staging", DIFF, environment(version=8))
+    api.on("PUT /environments/staging", environment(changes=DIFF["items"]), environment(version=8))
     assert run(["env", "edit", "staging", "--yes"]) == ExitCode.OK
     assert json.loads(seen.read_text())["config"] == {"workers": 4, "since": "2026-11-26T07:00:00Z"}
     dry, real = api.requests("PUT /environments/staging")

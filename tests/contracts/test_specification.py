@@ -17,6 +17,7 @@ DOCUMENTS = {name: contract.load(name) for name in contract.NAMES}
 WORK = {
     ("/deployments", "post"): "createDeployment",
     ("/deployments/{id}/status", "get"): "getDeploymentStatus",
+    ("/environments/{name}", "put"): "updateEnvironment",
 }
 """The specification's operations that dg has, and their ids."""
 
@@ -95,7 +96,7 @@ def _bodies(promised: Mapping[str, Any], found: Mapping[str, Any]) -> tuple[Any,
 def test_a_model_stands_as_it_is_written_wherever_it_stands(name: str) -> None:
     schema = SPECIFICATION["components"]["schemas"][name]
     holders = [document for document in DOCUMENTS.values() if name in document["components"]["schemas"]]
-    assert holders or name == "Environment"
+    assert holders
     for document in holders:
         assert not list(deviations(schema, document["components"]["schemas"][name], document, name))
 

@@ -1024,7 +1024,7 @@ export interface paths {
          */
         get: operations["getEnvironment"];
         /**
-         * Configure an environment
+         * Update environment configuration
          * @description All but secrets becomes as given, and no more. A secret (`config.database_url`, `config.redis_url`, each of `config.api_keys`, each of `secrets`) is a string to set it and null to unset it, for which the caller needs `secret:update` too; one that is left out stays, as does one sent as it is shown. What is so already makes no new version.
          */
         put: operations["updateEnvironment"];
@@ -3171,8 +3171,8 @@ export interface components {
         SecretName: string;
         /** @description What is shown of a secret. Equal values have equal fingerprints, in all environments. */
         SecretState: {
-            /** @enum {boolean} */
-            set: true;
+            /** @example true */
+            set: boolean;
             version: components["schemas"]["VersionNumber"];
             /** @example 9f2c41aa */
             fingerprint: string;
@@ -3194,15 +3194,17 @@ export interface components {
              * @example staging.example.com
              */
             domain: string;
-            /** @description Settings by key. What is secret in it is a SecretState. */
+            /** @description Settings by key. What is secret in it is shown as `********`. */
             config: {
-                database_url?: components["schemas"]["SecretState"];
-                redis_url?: components["schemas"]["SecretState"];
+                /** @example ******** */
+                database_url?: string;
+                /** @example ******** */
+                redis_url?: string;
                 api_keys?: {
-                    [key: string]: components["schemas"]["SecretState"];
+                    [key: string]: string;
                 };
             };
-            /** @description Encrypted secrets configuration */
+            /** @description Encrypted secrets configuration, of each secret by the name that steps get it by */
             secrets?: {
                 [key: string]: components["schemas"]["SecretState"];
             };
@@ -3221,6 +3223,8 @@ export interface components {
             changed_at?: string;
             changed_by?: string;
             changed_by_name?: string;
+            /** @description What a dry run would change. */
+            changes?: components["schemas"]["Difference"][];
         };
         EnvironmentList: {
             items: components["schemas"]["Environment"][];
@@ -3254,8 +3258,8 @@ export interface components {
         };
         SetSecretRequest: {
             value?: string;
-            /** @enum {boolean} */
-            unset?: true;
+            /** @example false */
+            unset?: boolean;
             /** @description Why; it stands in the history. */
             reason?: string;
         };
@@ -3280,10 +3284,17 @@ export interface components {
             items: components["schemas"]["EnvironmentVersion"][];
             next_cursor?: components["schemas"]["Cursor"];
         };
+        /** @enum {string} */
+        KeyType: "string" | "number" | "boolean" | "array" | "object" | "secret";
+        Difference: {
+            /** @example config.workers */
+            key: string;
+            before?: components["schemas"]["KeyKind"];
+            after?: components["schemas"]["KeyKind"];
+        };
         /** @description What stands behind a key, without its value. */
         KeyKind: {
-            /** @enum {string} */
-            type: "string" | "number" | "boolean" | "array" | "object" | "secret";
+            type: components["schemas"]["KeyType"];
             /** @example 9f2c41aa */
             fingerprint?: string;
         };
@@ -3292,12 +3303,7 @@ export interface components {
             before: string;
             /** @example staging@7 */
             after: string;
-            items: {
-                /** @example config.workers */
-                key: string;
-                before?: components["schemas"]["KeyKind"];
-                after?: components["schemas"]["KeyKind"];
-            }[];
+            items: components["schemas"]["Difference"][];
         };
         /** @description All that a role may, or one action; in one environment and for one service, or for all of them. */
         KeyScope: {
@@ -6015,7 +6021,7 @@ export interface operations {
     updateEnvironment: {
         parameters: {
             query?: {
-                /** @description Answer what would change, and change nothing. */
+                /** @description Answer what it would be, with `changes`, and change nothing. */
                 dry_run?: boolean;
             };
             header?: {
@@ -6053,13 +6059,13 @@ export interface operations {
             };
         };
         responses: {
-            /** @description The environment as it is now; what would change, for a dry run */
+            /** @description Environment updated successfully */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Environment"] | components["schemas"]["EnvironmentDiff"];
+                    "application/json": components["schemas"]["Environment"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         EnvironmentDiff,
         EnvironmentState,
         Kind,
+        SecretState,
         UpdateEnvironment,
         Version,
     )
@@ -79,6 +80,8 @@ def show(invocation: Invocation, environment: Environment, version: int | None) 
 
 def print_state(state: EnvironmentState, output: Output) -> None:
     """Every key of an environment."""
+    from dg.core.environments.content import path_of
+
     by = state.changed_by_name or state.changed_by
     told = f"version {state.version} by {by}" if by else "never configured"
     output.line((state.name.value, Meaning.STRONG), (told, Meaning.DIM))
@@ -87,7 +90,7 @@ def print_state(state: EnvironmentState, output: Output) -> None:
         [f"config.{key}", json.dumps(value, ensure_ascii=False)]
         for key, value in sorted(settings(state).items())
     ]
-    rows += [[where, (mask(found), Meaning.DIM)] for where, found in secrets(state)]
+    rows += [[path_of(name), (mask(each), Meaning.DIM)] for name, each in sorted(state.secrets.items())]
     rows += [
         [f"targets.{kind}", " ".join(names)] for kind, names in state.targets.model_dump().items() if names
     ]
@@ -102,19 +105,9 @@ def settings(state: EnvironmentState) -> dict[str, Any]:
     return {key: value for key, value in state.config.items() if key not in (*URLS, API_KEYS)}
 
 
-def secrets(state: EnvironmentState) -> list[tuple[str, dict[str, Any]]]:
-    """Its secrets, by where they stand, as they are shown."""
-    from dg.core.environments.models import API_KEYS, URLS
-
-    found = {f"config.{key}": state.config[key] for key in URLS if key in state.config}
-    found |= {f"config.{API_KEYS}.{key}": each for key, each in state.config.get(API_KEYS, {}).items()}
-    found |= {f"secrets.{key}": each.model_dump() for key, each in state.secrets.items()}
-    return sorted(found.items())
-
-
-def mask(shown: dict[str, Any]) -> str:
+def mask(secret: SecretState) -> str:
     """What stands for a secret's value."""
-    return f"set, version {shown.get('version')}, fingerprint {shown.get('fingerprint')}"
+    return f"set, version {secret.version}, fingerprint {secret.fingerprint}"
 
 
 @env.command(
@@ -199,7 +192,7 @@ def _apply(
 
     environments, expected = dg.client.environments, before.version
     if dry_run or agreed:
-        diff = dg.run(environments.preview(before.name, wish, expected=expected))
+        diff = _planned(before, dg.run(environments.preview(before.name, wish, expected=expected)))
         if dry_run:
             print_diff(diff, output)
             return
@@ -212,6 +205,13 @@ def _apply(
         output.line(before.name.value, "is so already, at version", str(before.version))
     else:
         output.line(output.glyph("ok"), before.name.value, "is at version", str(after.version))
+
+
+def _planned(before: EnvironmentState, after: EnvironmentState) -> EnvironmentDiff:
+    from dg.core.environments.models import EnvironmentDiff
+
+    now = f"{before.name}@{before.version}"
+    return EnvironmentDiff(before=now, after=f"{before.name}@new", items=after.changes or ())
 
 
 @env.command()
@@ -368,17 +368,16 @@ def secret() -> None:
 def list_secrets(invocation: Invocation, environment: Environment) -> None:
     """List the secrets of ENVIRONMENT by the names that steps get them by."""
     from dg.cli.remote import server
-    from dg.core.environments.content import name_of
+    from dg.client.wire import encode
 
     with server(invocation) as dg:
-        state = dg.run(dg.client.environments.get(environment))
+        found = sorted(dg.run(dg.client.environments.get(environment)).secrets.items())
     output = invocation.output
-    found = [(name_of(where), shown) for where, shown in secrets(state)]
     if output.json:
-        for name, shown in found:
-            output.record({"name": name, "version": shown["version"], "fingerprint": shown["fingerprint"]})
+        for name, each in found:
+            output.record({"name": name, **encode(each)})
         return
-    rows: list[list[Text]] = [[name, str(shown["version"]), shown["fingerprint"]] for name, shown in found]
+    rows: list[list[Text]] = [[name, str(each.version), each.fingerprint] for name, each in found]
     output.table(rows, header=("NAME", "VERSION", "FINGERPRINT"))
 
 

@@ -27,7 +27,7 @@ class Environments:
         return decode(EnvironmentList, await self._http.get(path("environments"))).items
 
     async def get(self, name: Environment, version: int | None = None) -> EnvironmentState:
-        """One of them, now or as it was; secrets in `config` have their times as text. Raises NotFound."""
+        """One of them, now or as it was. Raises NotFound."""
         answer = await self._http.get(path("environments", name), {"version": version})
         return decode(EnvironmentState, answer)
 
@@ -42,8 +42,8 @@ class Environments:
 
     async def preview(
         self, name: Environment, request: UpdateEnvironment, *, expected: int | None = None
-    ) -> EnvironmentDiff:
-        """What `update` would change. Raises Invalid, Stale."""
+    ) -> EnvironmentState:
+        """What `update` would lead to, with its `changes`. Raises Invalid, Stale."""
         answer = await self._http.write(
             "PUT",
             path("environments", name),
@@ -51,7 +51,7 @@ class Environments:
             query={"dry_run": "true"},
             match=_tag(expected),
         )
-        return decode(EnvironmentDiff, answer)
+        return decode(EnvironmentState, answer)
 
     async def history(
         self, name: Environment, *, cursor: str | None = None, limit: int | None = None

@@ -18,7 +18,7 @@ from dg.core.access.models import SYSTEM, CreateRole, Principal
 from dg.core.app import Core, open_core
 from dg.core.database import Database
 from dg.core.environments import store
-from dg.core.environments.models import UpdateEnvironment
+from dg.core.environments.models import MASK, UpdateEnvironment
 from dg.core.environments.service import Environments
 from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Forbidden, Invalid, NotFound, Refused, Stale
@@ -158,6 +158,12 @@ async def test_what_was_read_can_be_sent_back(estate: Estate) -> None:
     assert await estate.environments.update(SYSTEM, STAGING, UpdateEnvironment.model_validate(read)) == before
 
 
+async def test_what_is_shown_of_a_secret_keeps_nothing_where_none_is_set(estate: Estate) -> None:
+    for changes in ({"config": {"api_keys": {"mail": MASK}}}, {"secrets": {"x": {"set": True}}}):
+        with pytest.raises(Invalid, match="nothing to keep"):
+            await estate.environments.update(SYSTEM, STAGING, wanted(**changes))
+
+
 async def test_a_secret_left_out_stays_and_null_unsets_it(estate: Estate) -> None:
     await estate.environments.update(
         SYSTEM, STAGING, wanted(config={"redis_url": "redis://:secret@r/0", "api_keys": {"mail": CANARY}})
@@ -187,16 +193,17 @@ async def test_who_changed_it_meanwhile_is_named_and_nothing_is_changed(estate: 
 async def test_a_preview_says_what_would_change_and_changes_nothing(estate: Estate) -> None:
     await estate.environments.update(SYSTEM, STAGING, wanted())
     before = (await estate.db.read(ledger.head)).seq
-    diff = await estate.environments.preview(
+    planned = await estate.environments.preview(
         SYSTEM, STAGING, wanted(config={"workers": "4"}, secrets={"session_key": CANARY})
     )
     assert [
-        (each.key, each.before and each.before.type, each.after and each.after.type) for each in diff.items
+        (each.key, each.before and each.before.type, each.after and each.after.type)
+        for each in planned.changes or ()
     ] == [
         ("config.workers", "number", "string"),
         ("secrets.session_key", None, "secret"),
     ]
-    assert (diff.before, diff.after) == ("staging@1", "staging@new")
+    assert (planned.version, planned.config["workers"]) == (1, "4")
     assert (await estate.db.read(ledger.head)).seq == before
     assert (await estate.environments.get(SYSTEM, STAGING)).secrets == {}
     assert await estate.db.read(lambda tx: store.last_version(tx, STAGING, "session_key")) == 0

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from dg.core.environments.models import (
     API_KEY,
     API_KEYS,
+    MASK,
     URLS,
     Content,
     Difference,
@@ -53,6 +54,8 @@ class Wanted:
 
     content: Content
     secrets: Mapping[str, str | None]
+    kept: frozenset[str] = frozenset()
+    """The secrets that were given as they are shown."""
 
 
 def read(request: UpdateEnvironment) -> Wanted:
@@ -72,7 +75,8 @@ def read(request: UpdateEnvironment) -> Wanted:
     if wrong:
         raise refused(wrong)
     content = Content(domain=request.domain, settings=settings, targets=request.targets, links=request.links)
-    return Wanted(content, {name_of(path): value for path, value in given.items() if not _shown(value)})
+    kept = frozenset(name_of(path) for path, value in given.items() if _shown(value))
+    return Wanted(content, {name_of(path): value for path, value in given.items() if not _shown(value)}, kept)
 
 
 def check_secret(name: str, value: str | None) -> None:
@@ -155,12 +159,21 @@ def _secrets(request: UpdateEnvironment) -> Iterator[tuple[str, Any]]:
     api_keys = request.config.get(API_KEYS)
     if isinstance(api_keys, Mapping):
         yield from ((f"config.{API_KEYS}.{name}", value) for name, value in api_keys.items())
-    yield from ((f"secrets.{name}", value) for name, value in request.secrets.items())
+    # What belongs to `config` is listed here too when it is shown, and is set there.
+    yield from (
+        (f"secrets.{name}", value)
+        for name, value in request.secrets.items()
+        if not (_belongs_to_config(name) and _shown(value))
+    )
 
 
 def _shown(value: Any) -> bool:
     """Whether it is what answers have in a secret's place."""
-    return isinstance(value, SecretState) or (isinstance(value, Mapping) and value.get("set") is True)
+    return value == MASK or (isinstance(value, Mapping) and value.get("set") is True)
+
+
+def _belongs_to_config(name: str) -> bool:
+    return name in URLS or name.startswith(API_KEY)
 
 
 def _wrong_domain(domain: str) -> Iterator[tuple[str, str]]:
@@ -217,9 +230,11 @@ def _wrong_api_keys(config: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _wrong_secrets(secrets: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     if len(secrets) > MOST_KEYS:
         yield "secrets", f"has more than {MOST_KEYS} keys"
-    for name in secrets:
+    for name, value in secrets.items():
         field = f"secrets.{plain(name, limit=60)}"
-        if name in URLS or name.startswith(API_KEY):
+        if _belongs_to_config(name) and _shown(value):
+            continue
+        if _belongs_to_config(name):
             yield field, f"is written as {plain(path_of(name), limit=80)}"
         else:
             yield from _wrong_name(field, name)

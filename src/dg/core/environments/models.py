@@ -16,6 +16,10 @@ API_KEY = "api_key_"
 """How the secret behind an entry of `config.api_keys` begins: `api_keys.mail` is `api_key_mail`."""
 
 
+MASK = "********"
+"""What is shown in a secret's place, and keeps it when it is sent back."""
+
+
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
@@ -68,8 +72,27 @@ class VersionPage(_Model):
     next_cursor: str | None = None
 
 
+class Kind(_Model):
+    """What stands behind a key, without its value: the JSON type, and the fingerprint of a secret."""
+
+    type: Literal["string", "number", "boolean", "array", "object", "secret"]
+    fingerprint: str | None = None
+
+
+class Difference(_Model):
+    """One key that is not the same on both sides; None is where it is missing."""
+
+    key: str
+    before: Kind | None = None
+    after: Kind | None = None
+
+
 class EnvironmentState(_Model):
-    """An environment as it is shown: what is secret is a `SecretState`. Version 0 was never configured."""
+    """An environment as it is shown. Version 0 was never configured.
+
+    `secrets` has the state of each secret by the name that steps get it by; the ones that belong to `config`
+    stand there as MASK. `changes` are what a preview would change, whose state this then is.
+    """
 
     name: Environment
     domain: str
@@ -81,28 +104,19 @@ class EnvironmentState(_Model):
     changed_at: int | None = None
     changed_by: str | None = None
     changed_by_name: str | None = None
+    changes: tuple[Difference, ...] | None = None
 
     @classmethod
     def of(cls, name: Environment, content: Content, version: Version | None) -> EnvironmentState:
         """The environment with that content; no version is the one before the first."""
-        secrets = content.secrets
-        config: dict[str, Any] = {key: secrets[key] for key in URLS if key in secrets}
-        api_keys = {
-            key.removeprefix(API_KEY): state for key, state in secrets.items() if key.startswith(API_KEY)
-        }
+        masks: dict[str, Any] = {key: MASK for key in URLS if key in content.secrets}
+        api_keys = [key.removeprefix(API_KEY) for key in content.secrets if key.startswith(API_KEY)]
         if api_keys:
-            config[API_KEYS] = api_keys
+            masks[API_KEYS] = dict.fromkeys(api_keys, MASK)
         return cls(
             name=name,
-            domain=content.domain,
-            config=content.settings | config,
-            secrets={
-                key: state
-                for key, state in secrets.items()
-                if key not in URLS and not key.startswith(API_KEY)
-            },
-            targets=content.targets,
-            links=content.links,
+            config=content.settings | masks,
+            **{field: getattr(content, field) for field in ("domain", "secrets", "targets", "links")},
             version=version.version if version else 0,
             changed_at=version.at if version else None,
             changed_by=version.by if version else None,
@@ -132,23 +146,8 @@ class UpdateEnvironment(_Model):
     reason: str | None = None
 
 
-class Kind(_Model):
-    """What stands behind a key, without its value: the JSON type, and the fingerprint of a secret."""
-
-    type: Literal["string", "number", "boolean", "array", "object", "secret"]
-    fingerprint: str | None = None
-
-
-class Difference(_Model):
-    """One key that is not the same on both sides; None is where it is missing."""
-
-    key: str
-    before: Kind | None = None
-    after: Kind | None = None
-
-
 class EnvironmentDiff(_Model):
-    """How one content differs from another. A side is `staging@3`; `@new` is what was asked for."""
+    """How one content differs from another. A side is `staging@3`."""
 
     before: str
     after: str

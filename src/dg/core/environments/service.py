@@ -25,7 +25,6 @@ from dg.core.events import EnvironmentUpdated
 from dg.core.types import Environment
 
 _NEWEST = 1 << 62
-_NEW = "new"
 
 Change = Callable[[Tx, Content], Content]
 
@@ -71,16 +70,15 @@ class Environments:
 
     async def preview(
         self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
-    ) -> EnvironmentDiff:
-        """What `update` would change, for those who may; nothing is. Raises Invalid, Stale."""
+    ) -> EnvironmentState:
+        """What `update` would lead to, with its `changes`; nothing is changed. Raises Invalid, Stale."""
         wanted = self._wanted(principal, name, request)
 
-        def work(tx: Tx) -> EnvironmentDiff:
+        def work(tx: Tx) -> EnvironmentState:
             before, version = _current(tx, name, expected)
             after = self._replacing(principal, name, wanted, keep=False)(tx, before)
-            return EnvironmentDiff(
-                before=_side(name, version), after=f"{name}@{_NEW}", items=contents.difference(before, after)
-            )
+            state = EnvironmentState.of(name, after, version)
+            return state.model_copy(update={"changes": contents.difference(before, after)})
 
         # The key of fingerprints is made by the first who needs it.
         return await self._db.write(work)
@@ -186,6 +184,9 @@ class Environments:
         self, principal: Principal, name: Environment, wanted: contents.Wanted, *, keep: bool = True
     ) -> Change:
         def change(tx: Tx, before: Content) -> Content:
+            if missing := sorted(wanted.kept - before.secrets.keys()):
+                where = contents.path_of(missing[0])
+                raise contents.refused([(where, "is not set, so there is nothing to keep: give its value")])
             secrets = self._secrets(tx, principal, name, before, wanted.secrets, keep=keep)
             return wanted.content.model_copy(update={"secrets": secrets})
 
@@ -209,7 +210,9 @@ class Environments:
                 secrets.pop(key, None)
             elif standing is None or self._vault.open(tx, name, key, standing.version) != value:
                 secrets[key] = SecretState(
-                    version=self._vault.put(tx, name, key, value) if keep else 0,
+                    version=self._vault.put(tx, name, key, value)
+                    if keep
+                    else store.last_version(tx, name, key) + 1,
                     fingerprint=self._vault.fingerprint(tx, value),
                     changed_at=self._clock.micros(),
                     changed_by=principal.id,

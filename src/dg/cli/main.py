@@ -68,6 +68,7 @@ COMMANDS = {
         "serve": "dg.cli.serve:serve",
         "backup": "dg.cli.backup:backup",
         "restore": "dg.cli.backup:restore",
+        "keys": "dg.cli.keyring:keys",
         "migrate-to": "dg.cli.moving:migrate_to",
         "limits": "dg.cli.limits:limits",
         "webhook": "dg.cli.webhooks:webhook",

@@ -59,6 +59,7 @@ from dg.core.keys import open_envelope
 from dg.core.ledger import Ledger
 from dg.core.outbox import Following, Outbox
 from dg.core.outbox import store as outbox_store
+from dg.core.sealed import Keyring
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
 from dg.core.types import Environment
@@ -88,6 +89,7 @@ class Core:
     notices: Notices
     figures: Figures
     environments: Environments
+    keyring: Keyring
     access: Access
     tokens: Tokens
     keys: Keys
@@ -299,6 +301,7 @@ async def open_core(
             notices=notices,
             figures=Figures(parts),
             environments=Environments(state, clock, access, vault),
+            keyring=Keyring(state, envelope, home.keys),
             access=access,
             tokens=entrance.tokens,
             keys=entrance.keys,

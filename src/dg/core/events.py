@@ -310,6 +310,13 @@ class EnvironmentUpdated(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class KeyringRotated(Fact):
+    """The newest key of the home's envelope sealed what older ones had sealed: `sealed` texts."""
+
+    sealed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TokenCreated(Fact):
     """A token was issued. Its name stays out of the ledger: it may be a person's."""
 

@@ -32,6 +32,10 @@ class Envelope:
         self._newest = _name(keys[0])
         self._entropy = entropy
 
+    def is_newest(self, sealed: str) -> bool:
+        """Whether it was sealed with the key that seals now."""
+        return sealed.startswith(f"{_VERSION}.{self._newest}.")
+
     def seal(self, text: str, context: str) -> str:
         """`text` as `v1.KEY.DATA`, which opens in the same `context` alone."""
         nonce = self._entropy(_NONCE_BYTES)
@@ -63,7 +67,7 @@ def open_envelope(keys: Path) -> Envelope:
     that others may read, or that is none.
     """
     path = keys / "envelope.key"
-    lines = kept(path, lambda: f"{secrets.token_hex(_KEY_BYTES)}\n").split()
+    lines = kept(path, _fresh).split()
     try:
         found = [bytes.fromhex(line.decode("ascii")) for line in lines]
     except ValueError:
@@ -74,6 +78,17 @@ def open_envelope(keys: Path) -> Envelope:
             reason="key_unreadable",
         )
     return Envelope(found)
+
+
+def add_key(keys: Path) -> Envelope:
+    """The envelope of a home after it got a new key that seals; those before it open only.
+
+    Raises Refused as `open_envelope` does.
+    """
+    open_envelope(keys)
+    path = keys / "envelope.key"
+    write_private(path, f"{_fresh()}{kept(path, _fresh).decode('ascii')}")
+    return open_envelope(keys)
 
 
 def kept(path: Path, make: Callable[[], str]) -> bytes:
@@ -99,3 +114,7 @@ def _name(key: bytes) -> str:
 
 def _bound(context: str) -> bytes:
     return f"dg:{context}".encode()
+
+
+def _fresh() -> str:
+    return f"{secrets.token_hex(_KEY_BYTES)}\n"

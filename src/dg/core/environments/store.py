@@ -32,6 +32,10 @@ _SEALED = Statement(sa.select(_s.c.sealed).where(_SECRET_OF, _s.c.version == bin
 _LAST_SECRET = Statement(sa.select(sa.func.max(_s.c.version).label("n")).where(_SECRET_OF))
 _INSERT_SECRET = Statement(_s.insert().values({column.name: bindparam(column.name) for column in _s.columns}))
 _KEY = Statement(sa.select(_k.c.sealed).where(_k.c.name == bindparam("key")))
+_KEYS = Statement(sa.select(_k.c.name, _k.c.sealed).order_by(_k.c.name))
+_RESEAL_KEY = Statement(
+    _k.update().where(_k.c.name == bindparam("key")).values(sealed=bindparam("new_sealed"))
+)
 _INSERT_KEY = Statement(_k.insert().values({column.name: bindparam(column.name) for column in _k.columns}))
 
 
@@ -84,6 +88,15 @@ def data_key(tx: Tx, name: str) -> str | None:
 
 def add_data_key(tx: Tx, name: str, text: str, now: int) -> None:
     tx.run(_INSERT_KEY, name=name, sealed=text, created_at=now)
+
+
+def data_keys(tx: Tx) -> dict[str, str]:
+    """Every sealed data key by its name."""
+    return {row["name"]: row["sealed"] for row in tx.all(_KEYS)}
+
+
+def reseal_data_key(tx: Tx, name: str, text: str) -> None:
+    tx.run(_RESEAL_KEY, key=name, new_sealed=text)
 
 
 def _content(row: Row) -> Content:

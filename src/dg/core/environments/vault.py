@@ -56,13 +56,13 @@ class Vault:
 
     def _key(self, tx: Tx, name: str) -> bytes | None:
         sealed = store.data_key(tx, name)
-        return bytes.fromhex(self._envelope.open(sealed, _key_place(name))) if sealed else None
+        return bytes.fromhex(self._envelope.open(sealed, key_place(name))) if sealed else None
 
     def _made_key(self, tx: Tx, name: str) -> bytes:
         if (key := self._key(tx, name)) is not None:
             return key
         key = secrets.token_bytes(_KEY_BYTES)
-        store.add_data_key(tx, name, self._envelope.seal(key.hex(), _key_place(name)), self._clock.micros())
+        store.add_data_key(tx, name, self._envelope.seal(key.hex(), key_place(name)), self._clock.micros())
         return key
 
 
@@ -96,5 +96,6 @@ def _place(environment: Environment, name: str, version: int) -> str:
     return f"environment/{environment}/secret/{name}/{version}"
 
 
-def _key_place(name: str) -> str:
+def key_place(name: str) -> str:
+    """What a data key is bound to."""
     return f"data key/{name}"

@@ -27,6 +27,7 @@ CONFIG: dict[str, Any] = {
     "secrets": {"session_key": CANARY},
     "targets": {"hosts": ["web-1"]},
     "links": {"since": "https://d.example/"},
+    "protection": {"windows": [{"deny": "0 17 * * FRI", "for": "63h", "tz": "Europe/Berlin"}]},
     "reason": "first",
 }
 
@@ -54,7 +55,7 @@ async def test_an_environment_from_nothing_to_its_history(api: Api) -> None:
         names = [each["name"] for each in (await viewer.get("/v1/environments")).json()["items"]]
         assert names == ["development", "staging", "production"]
         planned = (await admin.put(STAGING, params={"dry_run": "true"}, json=CONFIG)).json()
-        assert (planned["version"], len(planned["changes"])) == (0, 8)
+        assert (planned["version"], len(planned["changes"])) == (0, 9)
         made = await admin.put(STAGING, json=CONFIG)
         assert made.json()["version"] == 1
         assert made.json()["config"]["workers"] == 4
@@ -66,7 +67,10 @@ async def test_an_environment_from_nothing_to_its_history(api: Api) -> None:
         assert (
             await viewer.get(STAGING, headers={"if-none-match": found.headers["etag"]})
         ).status_code == 304
-        back = {name: found.json()[name] for name in ("domain", "config", "secrets", "targets", "links")}
+        back = {
+            name: found.json()[name]
+            for name in ("domain", "config", "secrets", "targets", "links", "protection")
+        }
         assert (await admin.put(STAGING, json=back)).json() == found.json()
         assert (await admin.put(f"{STAGING}/secrets/session_key", json={"unset": True})).json()[
             "version"
@@ -78,7 +82,7 @@ async def test_an_environment_from_nothing_to_its_history(api: Api) -> None:
         diff = (await viewer.get(f"{STAGING}/diff", params={"from": 2, "to": 3})).json()
         assert [each["key"] for each in diff["items"]] == ["secrets.session_key"]
         other = (await viewer.get(f"{STAGING}/diff", params={"with": "production"})).json()
-        assert (other["before"], other["after"], len(other["items"])) == ("staging@3", "production@0", 8)
+        assert (other["before"], other["after"], len(other["items"])) == ("staging@3", "production@0", 9)
 
 
 async def test_a_change_from_an_older_version_is_refused_with_who_made_the_newer(api: Api) -> None:
@@ -112,6 +116,7 @@ async def test_two_environments_of_one_version_have_their_own_answers_when_compr
     [
         ("", {"domain": "d.example.com"}),
         ("", CONFIG | {"more": 1}),
+        ("", CONFIG | {"protection": {"approvals": {"count": 0}}}),
         ("", CONFIG | {"config": {"redis_url": CANARY}}),
         ("/secrets/session_key", {}),
         ("/secrets/session_key", {"value": CANARY, "unset": True}),
@@ -151,9 +156,9 @@ async def test_the_client_speaks_of_environments(api: Api) -> None:
     async with Client("http://127.0.0.1", token, transport=transport) as client:
         request = UpdateEnvironment.model_validate(CONFIG)
         staging = Environment.STAGING
-        assert len((await client.environments.preview(staging, request)).changes or ()) == 8
+        assert len((await client.environments.preview(staging, request)).changes or ()) == 9
         made = await client.environments.update(staging, request, expected=0)
-        assert (made.version, made.links) == (1, CONFIG["links"])
+        assert (made.version, made.links, made.protection) == (1, CONFIG["links"], CONFIG["protection"])
         with pytest.raises(Stale, match="ana changed it"):
             await client.environments.set_secret(staging, "x", CANARY, expected=0)
         gone = await client.environments.set_secret(staging, "session_key", None, reason="not used")
@@ -161,6 +166,6 @@ async def test_the_client_speaks_of_environments(api: Api) -> None:
         assert (await client.environments.restore(staging, 1)).secrets["session_key"].version == 1
         assert [each.version for each in (await client.environments.history(staging)).items] == [3, 2, 1]
         diff = await client.environments.diff(staging, other=Environment.PRODUCTION)
-        assert len(diff.items) == 8
+        assert len(diff.items) == 9
         assert (await client.environments.list())[1].version == 3
         assert await client.environments.get(staging, 2) == gone

@@ -41,6 +41,7 @@ def environment(**changed: Any) -> dict[str, Any]:
         "secrets": {"session_key": shown(3), "database_url": shown(), "api_key_mail": shown(1)},
         "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
         "links": {"docs": "https://d.example/"},
+        "protection": {"approvals": {"count": 2}},
         "version": 7,
         "changed_at": "2026-11-26T07:00:00Z",
         "changed_by": "local",

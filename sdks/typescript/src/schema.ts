@@ -3213,6 +3213,10 @@ export interface components {
             links?: {
                 [key: string]: string;
             };
+            /** @description What it demands beside the settings of the server, as `[environments.NAME]` writes it there (`protected`, `approvals`, `requires`, `soak`, `windows`, `queue`, `gates`): both are judged. */
+            protection?: {
+                [key: string]: unknown;
+            };
             /**
              * Format: int64
              * @description Counts changes; 0 until there is one.
@@ -3244,6 +3248,10 @@ export interface components {
             /** @description Addresses by name. */
             links?: {
                 [key: string]: string;
+            };
+            /** @description What it demands beside the settings of the server, as `[environments.NAME]` writes it there (`protected`, `approvals`, `requires`, `soak`, `windows`, `queue`, `gates`): both are judged. Left out, it stays. */
+            protection?: {
+                [key: string]: unknown;
             };
             /**
              * @description Why; it stands in the history.

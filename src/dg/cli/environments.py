@@ -30,7 +30,7 @@ NAME = click.argument("environment", metavar="ENVIRONMENT", type=ENVIRONMENT)
 REASON = click.option("--reason", help="Why; it stands in the history.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would change.")
 
-_EDITED = ("domain", "config", "targets", "links")
+_EDITED = ("domain", "config", "targets", "links", "protection")
 
 
 @click.command(cls=Group)
@@ -93,6 +93,10 @@ def print_state(state: EnvironmentState, output: Output) -> None:
     rows += [[path_of(name), (mask(each), Meaning.DIM)] for name, each in sorted(state.secrets.items())]
     rows += [
         [f"targets.{kind}", " ".join(names)] for kind, names in state.targets.model_dump().items() if names
+    ]
+    rows += [
+        [f"protection.{key}", json.dumps(value, ensure_ascii=False)]
+        for key, value in sorted(state.protection.items())
     ]
     rows += [[f"links.{name}", url] for name, url in sorted(state.links.items())]
     output.table(rows, whole=True)

@@ -108,7 +108,7 @@ class Environments:
 def _body(request: UpdateEnvironment) -> dict[str, Any]:
     """As it was given: a secret that is None is unset, so None is not left out there."""
     body = request.model_dump(mode="json")
-    return body if request.reason else {name: value for name, value in body.items() if name != "reason"}
+    return {name: value for name, value in body.items() if value is not None}
 
 
 def _tag(version: int | None) -> str | None:

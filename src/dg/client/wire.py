@@ -21,7 +21,7 @@ JSON = Any
 TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
 """Fields that hold a moment, beside all that end in `_at`."""
 
-OPAQUE = frozenset({"payload", "outputs", "details", "values", "config", "links"})
+OPAQUE = frozenset({"payload", "outputs", "details", "values", "config", "links", "protection"})
 """Fields whose keys are not ours: what looks like a moment in there stays text."""
 
 MULTILINE = frozenset({"text", "logs"})

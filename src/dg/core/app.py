@@ -25,7 +25,7 @@ from dg.core.database.opening import open_databases
 from dg.core.database.transactions import Waits
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
-from dg.core.deployments.gates.demands import Demands, of_all
+from dg.core.deployments.gates import keeper
 from dg.core.deployments.git import Mirrors
 from dg.core.deployments.jobs import jobs as deployment_jobs
 from dg.core.deployments.notices.secrets import NoticeSecrets
@@ -47,7 +47,7 @@ from dg.core.deployments.service import (
     Recovery,
 )
 from dg.core.deployments.sources import Sources, hidden_variables
-from dg.core.environments.service import Environments
+from dg.core.environments.service import Environments, protections_of
 from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
@@ -59,10 +59,10 @@ from dg.core.keys import open_envelope
 from dg.core.ledger import Ledger
 from dg.core.outbox import Following, Outbox
 from dg.core.outbox import store as outbox_store
+from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
-from dg.core.types import Environment
 from dg.core.webhooks.models import KIND as WEBHOOK
 from dg.core.webhooks.sending import Deliverer
 from dg.core.webhooks.service import Webhooks
@@ -118,20 +118,6 @@ class Drivers:
     resolve: Resolve | None = None
 
 
-class SettingsProtection:
-    """Protection as the settings say it. Raises Invalid naming the setting that demands what cannot be."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._environments = settings.environments
-        self._demands = of_all(self._environments)
-
-    def protected(self, environment: Environment) -> bool:
-        return self._environments.named(environment.value).protected
-
-    def demands(self, environment: Environment) -> Demands:
-        return self._demands[environment]
-
-
 @asynccontextmanager
 async def open_core(
     settings: Settings,
@@ -176,6 +162,9 @@ async def open_core(
         state, logs = databases.state, databases.logs
         ids = Ids(clock)
         vault = Vault(envelope, clock)
+        protections = Protections(settings)
+        for environment, own in (await protections_of(state)).items():
+            protections.hold(environment, own)
         entrance = await open_access(
             state,
             bus=bus,
@@ -215,7 +204,7 @@ async def open_core(
             ids=ids,
             git=drivers.git or _mirrors(home, settings, clock, environ),
             secrets=drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault)),
-            protection=drivers.protection or SettingsProtection(settings),
+            protection=drivers.protection or protections,
             machine=runners,
             environ={name: value for name, value in environ.items() if name not in hidden},
             receipt_key=signing,
@@ -227,6 +216,12 @@ async def open_core(
         # Ends before the databases close: what follows runs writes until its last moment.
         work = await stack.enter_async_context(open_tasks())
         dispatcher = Dispatcher(parts, runners, work)
+
+        async def renew_guards() -> None:
+            await state.write(lambda tx: keeper.renew(tx, parts.protection, clock.micros()))
+            dispatcher.wake()
+
+        protections.renew = renew_guards
         deployments, pipelines = Deployments(parts, dispatcher), Pipelines(parts)
         notices = Notices(
             parts,
@@ -300,7 +295,7 @@ async def open_core(
             pipelines=pipelines,
             notices=notices,
             figures=Figures(parts),
-            environments=Environments(state, clock, access, vault),
+            environments=Environments(state, clock, access, vault, protections),
             keyring=Keyring(state, envelope, home.keys),
             access=access,
             tokens=entrance.tokens,

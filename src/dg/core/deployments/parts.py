@@ -105,8 +105,8 @@ class Protection(Protocol):
         """True when only commits of the pipeline's protected branch may go there."""
         ...
 
-    def demands(self, environment: Environment) -> Demands:
-        """What must be true before a deployment may start there, whatever its pipeline says."""
+    def demands(self, environment: Environment) -> Sequence[Demands]:
+        """What must be true before a deployment may start there, whatever its pipeline says: all of it."""
         ...
 
 

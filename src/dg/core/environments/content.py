@@ -56,6 +56,8 @@ class Wanted:
     secrets: Mapping[str, str | None]
     kept: frozenset[str] = frozenset()
     """The secrets that were given as they are shown."""
+    protects: bool = False
+    """Whether its protection was given; else the one that stands stays."""
 
 
 def read(request: UpdateEnvironment) -> Wanted:
@@ -64,6 +66,7 @@ def read(request: UpdateEnvironment) -> Wanted:
     settings = {key: value for key, value in request.config.items() if key not in (*URLS, API_KEYS)}
     wrong = [
         *_wrong_domain(request.domain),
+        *_wrong_protection(request.protection or {}),
         *_wrong_settings(settings),
         *_wrong_api_keys(request.config),
         *_wrong_secrets(request.secrets),
@@ -74,9 +77,20 @@ def read(request: UpdateEnvironment) -> Wanted:
     ]
     if wrong:
         raise refused(wrong)
-    content = Content(domain=request.domain, settings=settings, targets=request.targets, links=request.links)
+    content = Content(
+        protection=request.protection or {},
+        domain=request.domain,
+        settings=settings,
+        targets=request.targets,
+        links=request.links,
+    )
     kept = frozenset(name_of(path) for path, value in given.items() if _shown(value))
-    return Wanted(content, {name_of(path): value for path, value in given.items() if not _shown(value)}, kept)
+    return Wanted(
+        content,
+        {name_of(path): value for path, value in given.items() if not _shown(value)},
+        kept,
+        request.protection is not None,
+    )
 
 
 def check_secret(name: str, value: str | None) -> None:
@@ -131,6 +145,7 @@ def _flat(content: Content) -> dict[str, Any]:
         **{path_of(name): state for name, state in content.secrets.items()},
         **{f"targets.{kind}": list(names) for kind, names in targets.items() if names},
         **{f"links.{name}": url for name, url in content.links.items()},
+        **{f"protection.{key}": value for key, value in content.protection.items()},
     }
 
 
@@ -192,6 +207,12 @@ def _wrong_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield field, problem
     if not _is_small(settings):
         yield "config", f"is larger than {_LARGEST // 1024} KiB"
+
+
+def _wrong_protection(protection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What any JSON must keep to; what it may demand is judged elsewhere."""
+    if (problem := _wrong_value(dict(protection))) or not _is_small(protection):
+        yield "protection", problem or f"is larger than {_LARGEST // 1024} KiB"
 
 
 def _is_small(settings: Mapping[str, Any]) -> bool:

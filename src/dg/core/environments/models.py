@@ -50,6 +50,7 @@ class Content(_Model):
     secrets: dict[str, SecretState] = Field(default_factory=dict)
     targets: Targets = Targets()
     links: dict[str, str] = Field(default_factory=dict)
+    protection: dict[str, Any] = Field(default_factory=dict)
 
 
 class Version(_Model):
@@ -100,6 +101,8 @@ class EnvironmentState(_Model):
     secrets: dict[str, SecretState]
     targets: Targets
     links: dict[str, str]
+    protection: dict[str, Any] = Field(default_factory=dict)
+    """What the environment demands beside the settings, as `[environments.NAME]` writes it there."""
     version: int
     changed_at: int | None = None
     changed_by: str | None = None
@@ -116,7 +119,10 @@ class EnvironmentState(_Model):
         return cls(
             name=name,
             config=content.settings | masks,
-            **{field: getattr(content, field) for field in ("domain", "secrets", "targets", "links")},
+            **{
+                field: getattr(content, field)
+                for field in ("domain", "secrets", "targets", "links", "protection")
+            },
             version=version.version if version else 0,
             changed_at=version.at if version else None,
             changed_by=version.by if version else None,
@@ -143,6 +149,8 @@ class UpdateEnvironment(_Model):
     secrets: dict[str, Any] = Field(default_factory=dict, repr=False)
     targets: Targets = Targets()
     links: dict[str, str] = Field(default_factory=dict)
+    protection: dict[str, Any] | None = None
+    """None leaves it as it is, so that nobody loosens it by not knowing of it."""
     reason: str | None = None
 
 

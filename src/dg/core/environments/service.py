@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
@@ -29,15 +30,24 @@ _NEWEST = 1 << 62
 Change = Callable[[Tx, Content], Content]
 
 
+class Rules(Protocol):
+    """What an environment demands of deployments, for those who start them (see `core/protection.py`)."""
+
+    def mistakes(self, environment: Environment, protection: Mapping[str, Any]) -> list[tuple[str, str]]: ...
+
+    async def change(self, environment: Environment, protection: Mapping[str, Any]) -> None: ...
+
+
 class Environments:
     """The actions on environments. `expected` is the version that a change was made from: any other by now
     is Stale, and nothing is changed."""
 
-    def __init__(self, db: Database, clock: Clock, access: Access, vault: Vault) -> None:
+    def __init__(self, db: Database, clock: Clock, access: Access, vault: Vault, rules: Rules) -> None:
         self._db = db
         self._clock = clock
         self._access = access
         self._vault = vault
+        self._rules = rules
 
     async def list(self, principal: Principal) -> tuple[EnvironmentState, ...]:
         """Those within the caller's reach, in the order of a release."""
@@ -176,6 +186,8 @@ class Environments:
     def _wanted(self, principal: Principal, name: Environment, request: UpdateEnvironment) -> contents.Wanted:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         wanted = contents.read(request)
+        if wrong := self._rules.mistakes(name, wanted.content.protection):
+            raise contents.refused(wrong)
         if wanted.secrets:
             self._access.require(principal, Action.SECRET_UPDATE, name)
         return wanted
@@ -188,7 +200,8 @@ class Environments:
                 where = contents.path_of(missing[0])
                 raise contents.refused([(where, "is not set, so there is nothing to keep: give its value")])
             secrets = self._secrets(tx, principal, name, before, wanted.secrets, keep=keep)
-            return wanted.content.model_copy(update={"secrets": secrets})
+            stays = {} if wanted.protects else {"protection": before.protection}
+            return wanted.content.model_copy(update={"secrets": secrets, **stays})
 
         return change
 
@@ -231,7 +244,7 @@ class Environments:
         *,
         restored: int | None = None,
     ) -> EnvironmentState:
-        def work(tx: Tx) -> EnvironmentState:
+        def work(tx: Tx) -> tuple[EnvironmentState, bool]:
             before, standing = _current(tx, name, expected)
             after = change(tx, before)
             changed = tuple(item.key for item in contents.difference(before, after))
@@ -246,9 +259,18 @@ class Environments:
                 )
                 store.add(tx, name, after, version)
                 tx.append(_updated(name, version), principal)
-            return EnvironmentState.of(name, *store.newest(tx, name))
+            state = EnvironmentState.of(name, *store.newest(tx, name))
+            return state, after.protection != before.protection
 
-        return await self._db.write(work)
+        state, moved = await self._db.write(work)
+        if moved:
+            await self._rules.change(name, state.protection)
+        return state
+
+
+async def protections_of(db: Database) -> dict[Environment, dict[str, Any]]:
+    """What each environment demands by itself."""
+    return await db.read(lambda tx: {name: store.newest(tx, name)[0].protection for name in Environment})
 
 
 def _at(tx: Tx, name: Environment, version: int | None) -> tuple[Content, Version | None]:

@@ -137,9 +137,9 @@ def guard_of(protection: Protection, deployment: Deployment, text: str) -> Guard
     """
     own = protection.demands(deployment.environment)
     try:
-        return Guard.of(own, pipeline.parse(text).demands(deployment.environment))
+        return Guard.of(*own, pipeline.parse(text).demands(deployment.environment))
     except Invalid:
-        return Guard.of(own)
+        return Guard.of(*own)
 
 
 def void_stale(tx: Tx, lane: Facts) -> None:

@@ -160,7 +160,10 @@ async def test_a_missing_secret_is_said_when_it_is_asked_for(quiet: World) -> No
     await quiet.register(step("rollout", "deploy", "true", 'secrets = ["token"]'))
     secrets = quiet.home.secrets
     problem = await refusal(Refused, quiet.create())
-    missing = f"write it under [production] in {secrets}, a file of mode 0600"
+    missing = (
+        "set it with `dg secret set production token`, "
+        f"or write it under [production] in {secrets}, a file of mode 0600"
+    )
     assert problem.message == f"`web` has no secret `token` in production; {missing}"
     secrets.touch(mode=0o600)
     secrets.write_text('[staging]\ntoken = "sesame-open"\n')

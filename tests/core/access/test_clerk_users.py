@@ -293,7 +293,12 @@ async def test_nobody_has_events_sent_on_in_anothers_name(room: Room, instance: 
 async def test_nobody_decides_on_production_in_anothers_name(room: Room, instance: Instance) -> None:
     herself = await room.access.authenticate(instance.token())
     disguised = await room.access.authenticate(instance.token(act=EVE))
-    for action in (Action.DEPLOYMENT_APPROVE, Action.DEPLOYMENT_OVERRIDE):
+    for action in (
+        Action.DEPLOYMENT_APPROVE,
+        Action.DEPLOYMENT_OVERRIDE,
+        Action.ENVIRONMENT_UPDATE,
+        Action.SECRET_UPDATE,
+    ):
         assert herself.may(action, "production", "shop")
         assert not disguised.may(action, "production", "shop")
         assert not disguised.may(action)

@@ -142,8 +142,16 @@ PERSONAL = frozenset(
 ) | {Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE}
 """What nobody does in another's name: it decides who may come in or is told, and lasts when the other
 has left."""
-PERSONAL_IN_PRODUCTION = frozenset({Action.DEPLOYMENT_APPROVE, Action.DEPLOYMENT_OVERRIDE})
-"""What nobody does there in another's name: the decisions that stand with a person's name."""
+PERSONAL_IN_PRODUCTION = frozenset(
+    {
+        Action.DEPLOYMENT_APPROVE,
+        Action.DEPLOYMENT_OVERRIDE,
+        Action.ENVIRONMENT_UPDATE,
+        Action.SECRET_UPDATE,
+    }
+)
+"""What nobody does there in another's name: the decisions that stand with a person's name, and what is
+demanded of deployments or given to them afterwards."""
 
 
 def is_personal(action: Action, environment: str | None) -> bool:

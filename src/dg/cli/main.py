@@ -37,6 +37,7 @@ COMMANDS = {
         "rollback": "dg.cli.deployments:rollback",
         "retry": "dg.cli.recovery:retry",
         "abandon": "dg.cli.recovery:abandon",
+        "do": "dg.cli.do:do",
     },
     "What may be deployed, and how": {
         "why": "dg.cli.lanes:why",

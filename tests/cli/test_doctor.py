@@ -14,6 +14,7 @@ from dg.cli import doctor, surroundings
 from dg.cli.errors import ExitCode
 from dg.cli.finding import Finding
 from dg.cli.main import run
+from dg.core.keys import fresh
 from dg.core.testing import make_home
 from dg.runner.processes import capabilities
 from dg.settings import Settings
@@ -261,3 +262,17 @@ def test_a_webhook_whose_secret_cannot_be_used_is_found(tmp_path: Path) -> None:
     (tmp_path / "github.secret").chmod(0o600)
     short = list(doctor.incoming(settings, {}))[1]
     assert "at least 16 characters" in short.message
+
+
+def test_the_key_that_seals_secrets_is_tried(tmp_path: Path) -> None:
+    def found(**server: bool) -> Finding:
+        settings = {"home": tmp_path, "keys": {"file": "the.key"}, "server": server}
+        return doctor.key(Settings.model_validate(settings), {})
+
+    assert found() == Finding("key", "ok", f"{tmp_path}/the.key will be made at the first start")
+    assert (found(production=True).level, found(production=True).remedy) == ("fail", "see docs/keys.md")
+    assert not (tmp_path / "the.key").exists()
+    (tmp_path / "the.key").write_text(fresh())
+    assert "others may read it" in found().message
+    (tmp_path / "the.key").chmod(0o600)
+    assert found(production=True).level == "ok"

@@ -3,40 +3,37 @@
 from __future__ import annotations
 
 import base64
-from pathlib import Path
 
 import pytest
 
 from dg.core.errors import Refused
-from dg.core.keys import Envelope, open_envelope
+from dg.core.keys import Envelope, fresh, parse
 
 SECRET = "whsec_ünlocked"
 
 
-def keyfile(folder: Path) -> Path:
-    return folder / "envelope.key"
+@pytest.fixture
+def envelope() -> Envelope:
+    return Envelope(parse(fresh().encode(), "here"))
 
 
-def test_what_is_sealed_opens_again(tmp_path: Path) -> None:
-    sealed = open_envelope(tmp_path).seal(SECRET, "webhook/1")
-    assert open_envelope(tmp_path).open(sealed, "webhook/1") == SECRET
+def test_what_is_sealed_opens_again(envelope: Envelope) -> None:
+    sealed = envelope.seal(SECRET, "webhook/1")
+    assert envelope.open(sealed, "webhook/1") == SECRET
     assert SECRET not in sealed
 
 
-def test_it_is_sealed_differently_each_time(tmp_path: Path) -> None:
-    envelope = open_envelope(tmp_path)
+def test_it_is_sealed_differently_each_time(envelope: Envelope) -> None:
     assert envelope.seal(SECRET, "a") != envelope.seal(SECRET, "a")
 
 
-def test_it_opens_in_no_other_place(tmp_path: Path) -> None:
-    envelope = open_envelope(tmp_path)
+def test_it_opens_in_no_other_place(envelope: Envelope) -> None:
     with pytest.raises(Refused, match="moved from its place"):
         envelope.open(envelope.seal(SECRET, "webhook/1"), "webhook/2")
 
 
 @pytest.mark.parametrize("at", [0, 12, -1])
-def test_a_changed_byte_does_not_open(tmp_path: Path, at: int) -> None:
-    envelope = open_envelope(tmp_path)
+def test_a_changed_byte_does_not_open(envelope: Envelope, at: int) -> None:
     head, _, data = envelope.seal(SECRET, "a").rpartition(".")
     raw = bytearray(base64.urlsafe_b64decode(data))
     raw[at] ^= 1
@@ -45,41 +42,52 @@ def test_a_changed_byte_does_not_open(tmp_path: Path, at: int) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "v1", "v1.", "v2.{name}.{data}", "v1.{name}.", "v1.{name}.?", "{data}"])
-def test_what_was_never_sealed_is_refused(tmp_path: Path, text: str) -> None:
-    envelope = open_envelope(tmp_path)
+def test_what_was_never_sealed_is_refused(envelope: Envelope, text: str) -> None:
     _, name, data = envelope.seal(SECRET, "a").split(".")
     with pytest.raises(Refused):
         envelope.open(text.format(name=name, data=data), "a")
 
 
-def test_another_homes_key_does_not_open_it(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "b").mkdir()
-    sealed = open_envelope(tmp_path / "a").seal(SECRET, "a")
+def test_another_homes_key_does_not_open_it(envelope: Envelope) -> None:
+    sealed = Envelope(parse(fresh().encode(), "there")).seal(SECRET, "a")
     with pytest.raises(Refused, match=r"envelope\.key"):
-        open_envelope(tmp_path / "b").open(sealed, "a")
+        envelope.open(sealed, "a")
 
 
-def test_a_new_first_key_seals_and_the_old_one_still_opens(tmp_path: Path) -> None:
-    before = open_envelope(tmp_path).seal(SECRET, "a")
-    path = keyfile(tmp_path)
-    path.write_text("11" * 32 + "\n" + path.read_text())
-    envelope = open_envelope(tmp_path)
-    assert envelope.open(before, "a") == SECRET
-    assert Envelope([b"\x11" * 32]).open(envelope.seal(SECRET, "a"), "a") == SECRET
+def test_a_new_first_key_seals_and_the_old_one_still_opens() -> None:
+    old, new = fresh(), fresh()
+    before = Envelope(parse(old.encode(), "here")).seal(SECRET, "a")
+    both = Envelope(parse((new + old).encode(), "here"))
+    assert both.open(before, "a") == SECRET
+    assert Envelope(parse(new.encode(), "here")).open(both.seal(SECRET, "a"), "a") == SECRET
 
 
-def test_the_key_is_its_owners_alone(tmp_path: Path) -> None:
-    open_envelope(tmp_path)
-    assert keyfile(tmp_path).stat().st_mode & 0o777 == 0o600
-    keyfile(tmp_path).chmod(0o640)
-    with pytest.raises(Refused, match="chmod 600"):
-        open_envelope(tmp_path)
+def test_hexadecimal_and_base64_are_the_same_key() -> None:
+    key = bytes.fromhex(fresh())
+    assert parse(key.hex().encode(), "") == parse(base64.b64encode(key), "") == [key]
 
 
-@pytest.mark.parametrize("text", ["", "no hex at all", "abcd", "11" * 31])
-def test_a_file_without_a_whole_key_is_refused(tmp_path: Path, text: str) -> None:
-    open_envelope(tmp_path)
-    keyfile(tmp_path).write_text(text)
-    with pytest.raises(Refused, match="does not hold keys"):
-        open_envelope(tmp_path)
+@pytest.mark.parametrize("text", ["", "zz" * 32, "abcd", "a7" * 31, "a7" * 33, "{good}\nabcd", "\xff"])
+def test_what_is_no_whole_key_is_refused_and_not_repeated(text: str) -> None:
+    given = text.format(good=fresh().strip())
+    with pytest.raises(Refused, match=r"the-vault does not hold keys of 32 bytes") as error:
+        parse(given.encode("latin-1"), "the-vault")
+    assert not [word for word in given.split() if word in error.value.message]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        bytes(32),
+        b"\xde\xad\xbe\xef" * 8,
+        bytes(range(32)),
+        bytes(range(62, -2, -2)),
+        b"please change this key, will you",
+        bytes.fromhex("0123456789abcdef" * 4),
+    ],
+    ids=["zeros", "deadbeef", "counting", "counting down", "text", "digits"],
+)
+def test_a_sample_is_refused(key: bytes) -> None:
+    for text in (key.hex().encode(), base64.b64encode(key)):
+        with pytest.raises(Refused, match="holds a sample, not a random key"):
+            parse(text, "the-vault")

@@ -9,12 +9,11 @@ from tests.core.access.room import signing_key
 
 from dg.core.access.models import SYSTEM
 from dg.core.app import open_core
+from dg.core.custody import Custody
 from dg.core.environments import store
-from dg.core.environments.vault import KeptSecrets
+from dg.core.environments.vault import KeptSecrets, Wholeness
 from dg.core.errors import Refused
 from dg.core.home import Home, write_private
-from dg.core.keys import add_key
-from dg.core.sealed import Wholeness
 from dg.core.types import Environment
 from dg.core.webhooks.models import CreateWebhook
 from dg.settings import Settings
@@ -49,9 +48,9 @@ async def secret(settings: Settings) -> dict[str, str]:
 async def test_after_a_rotation_the_older_key_opens_nothing_that_is_needed(settings: Settings) -> None:
     (old,) = lines(settings)
     async with open_core(settings, environ={}, passive=True) as core:
-        assert await core.keyring.check() == Wholeness(sealed=4, older=0, broken=())
+        assert await core.keyring.check() == Wholeness(sealed=5, older=0, broken=())
         assert await core.keyring.rotate(SYSTEM) == 4
-        assert await core.keyring.check() == Wholeness(sealed=4, older=0, broken=())
+        assert await core.keyring.check() == Wholeness(sealed=5, older=0, broken=())
     fresh, kept = lines(settings)
     assert (kept, len(fresh)) == (old, len(old))
     write_private(Home(settings.home).keys / "envelope.key", fresh)
@@ -61,7 +60,7 @@ async def test_after_a_rotation_the_older_key_opens_nothing_that_is_needed(setti
 
 
 async def test_a_rotation_that_was_interrupted_is_taken_up(settings: Settings) -> None:
-    add_key(Home(settings.home).keys)
+    await Custody(settings.keys, settings.home, {}).add()
     assert await secret(settings) == {"session_key": "the session key"}
     async with open_core(settings, environ={}, passive=True) as core:
         assert (await core.keyring.check()).older == 4
@@ -76,7 +75,10 @@ async def test_what_does_not_open_is_named_and_nothing_is_sealed_anew(settings: 
         db = core.environments._db
         keys = await db.read(store.data_keys)
         await db.write(lambda tx: store.reseal_data_key(tx, "staging", keys["fingerprints"]))
-        assert (await core.keyring.check()).broken == ("data key/staging",)
+        assert (await core.keyring.check()).broken == (
+            "data key/staging",
+            "version 1 of the secret `session_key` of staging",
+        )
         with pytest.raises(Refused, match="moved from its place"):
             await core.keyring.rotate(SYSTEM)
         assert await db.read(store.data_keys) == keys | {"staging": keys["fingerprints"]}

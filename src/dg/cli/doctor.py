@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import re
@@ -25,7 +26,7 @@ from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 from dg.cli.words import moment
 from dg.core.clock import SECOND, SystemClock
-from dg.core.errors import Invalid
+from dg.core.errors import Invalid, Refused, Unavailable
 from dg.runner import cgroups
 from dg.runner.abilities import ask
 from dg.runner.accounts import Account
@@ -110,6 +111,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield from surroundings.clock(settings.home, SystemClock().micros())
     yield from surroundings.service(settings)
     yield from confinement(settings.runner)
+    yield key(settings, invocation.environ)
     yield from sources(settings, invocation.environ)
     yield from incoming(settings, invocation.environ)
 
@@ -254,6 +256,20 @@ def user(name: str, *, possible: bool) -> Finding:
     if not possible:
         return Finding("user", "warn", f"no step can run as {name}", "run the server as root")
     return Finding("user", "ok", f"a step may run as {name}")
+
+
+def key(settings: Settings, environ: Mapping[str, str]) -> Finding:
+    """Whether the key that seals secrets can be used, from wherever it comes."""
+    from dg.core.custody import Custody
+
+    found = Custody(settings.keys, settings.home, environ, required=settings.server.production)
+    if found.file is not None and not found.file.exists() and not settings.server.production:
+        return Finding("key", "ok", f"{found.file} will be made at the first start")
+    try:
+        asyncio.run(found.open())
+    except (Refused, Unavailable) as error:
+        return Finding("key", "fail", error.message, "see docs/keys.md")
+    return Finding("key", "ok", f"{found.name} gives one; `dg keys check` tries it on what is sealed")
 
 
 def sources(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:

@@ -55,7 +55,7 @@ def serve(invocation: Invocation, host: str | None, port: int | None, insecure_b
         {"server.host": host, "server.port": port, "server.allow_plain": insecure_bind or None}
     ).settings
     os.umask(EVERYBODY_ELSE)
-    hide()
+    hide(required=settings.server.production)
     log_to_stderr(settings.logging)
     with (
         tracing.collecting(settings.tracing, __version__),
@@ -65,12 +65,21 @@ def serve(invocation: Invocation, host: str | None, port: int | None, insecure_b
     return ExitCode.OK
 
 
-def hide() -> None:
-    """Keep this process's memory, which holds keys and secrets, from core files and from its user's steps."""
+def hide(*, required: bool) -> None:
+    """Keep this process's memory, which holds keys and secrets, from core files and from its user's steps.
+
+    Raises Refused when it is `required` and the system cannot.
+    """
+    from dg.core.errors import Refused
     from dg.runner import processes
 
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    processes.prctl(processes.SET_DUMPABLE, 0)
+    if not processes.prctl(processes.SET_DUMPABLE, 0) and required:
+        raise Refused(
+            "this system does not close a process's memory to its own user (PR_SET_DUMPABLE), so that steps "
+            "could read the key out of it: run dg on Linux, or leave `server.production` off",
+            reason="memory_open",
+        )
 
 
 async def run(settings: Settings, output: Output) -> None:

@@ -20,6 +20,7 @@ from dg.core.anchors import Anchors
 from dg.core.audit import Audit, OriginsWitness
 from dg.core.bus import Bus
 from dg.core.clock import SECOND, Clock, Ids, SystemClock
+from dg.core.custody import Custody
 from dg.core.database.address import address_of
 from dg.core.database.opening import open_databases
 from dg.core.database.transactions import Waits
@@ -55,7 +56,6 @@ from dg.core.feed import Feed, open_feed
 from dg.core.home import Home, write_private
 from dg.core.http import Outbound, Resolve
 from dg.core.jobs import Every, Job, open_scheduler
-from dg.core.keys import open_envelope
 from dg.core.ledger import Ledger
 from dg.core.outbox import Following, Outbox
 from dg.core.outbox import store as outbox_store
@@ -143,7 +143,9 @@ async def open_core(
     async with AsyncExitStack() as stack:
         stack.enter_context(home.lock())
         signing = receipt_key(home.keys)
-        envelope = open_envelope(home.keys)
+        custody = Custody(settings.keys, home.path, environ, required=settings.server.production)
+        envelope = await custody.open()
+        environ = custody.rest()
         tasks = await stack.enter_async_context(open_tasks())
         bus = Bus()
         databases = await stack.enter_async_context(
@@ -162,6 +164,9 @@ async def open_core(
         state, logs = databases.state, databases.logs
         ids = Ids(clock)
         vault = Vault(envelope, clock)
+        keyring = Keyring(state, envelope, custody, vault)
+        if settings.server.production and not passive:
+            await keyring.require_whole()
         protections = Protections(settings)
         for environment, own in (await protections_of(state)).items():
             protections.hold(environment, own)
@@ -296,7 +301,7 @@ async def open_core(
             notices=notices,
             figures=Figures(parts),
             environments=Environments(state, clock, access, vault, protections),
-            keyring=Keyring(state, envelope, home.keys),
+            keyring=keyring,
             access=access,
             tokens=entrance.tokens,
             keys=entrance.keys,

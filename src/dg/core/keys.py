@@ -1,4 +1,4 @@
-"""The files of keys in the home's `keys`, and what seals small secrets for the database under one of them.
+"""What seals small secrets for the database, how its keys are written, and the files of keys in the home.
 
 AES-256-GCM. What a secret belongs to is bound into it, so that it opens in no other place.
 """
@@ -11,6 +11,7 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography.exceptions import InvalidTag
@@ -21,16 +22,22 @@ from dg.core.home import write_private
 
 _VERSION = "v1"
 _KEY_BYTES = 32
+_FEWEST_BYTES = 12
+"""Different bytes of a random key; that one has fewer happens less than once in 10^18."""
 _NONCE_BYTES = 12
 
 
 class Envelope:
-    """Seals with the first of `keys` and opens with any of them. Made by `open_envelope`."""
+    """Seals with the first of `keys` and opens with any of them. A home's is made by `core/custody.py`."""
 
     def __init__(self, keys: Sequence[bytes], entropy: Callable[[int], bytes] = os.urandom) -> None:
         self._keys = {_name(key): AESGCM(key) for key in keys}
         self._newest = _name(keys[0])
         self._entropy = entropy
+
+    def become(self, other: Envelope) -> None:
+        """Hold the keys of `other`, for all who hold this one."""
+        self._keys, self._newest = other._keys, other._newest
 
     def is_newest(self, sealed: str) -> bool:
         """Whether it was sealed with the key that seals now."""
@@ -49,8 +56,8 @@ class Envelope:
         key = self._keys.get(name)
         if version != _VERSION or key is None:
             raise Refused(
-                "a secret was sealed with a key that this home does not have: put back the "
-                "`keys/envelope.key` that belongs to the database, or make the secret anew",
+                "a secret was sealed with a key that this home does not have: put back the one that belongs "
+                "to the database (`keys/envelope.key`, or where `[keys]` says), or make the secret anew",
                 reason="sealed",
             )
         try:
@@ -60,35 +67,31 @@ class Envelope:
             raise Refused("a sealed secret was changed, or moved from its place", reason="sealed") from None
 
 
-def open_envelope(keys: Path) -> Envelope:
-    """The envelope of a home; its key is made at the first start.
+def parse(text: bytes, where: str) -> list[bytes]:
+    """The keys that `text` has, one on each line: 32 random bytes in hexadecimal or base64.
 
-    `envelope.key` has a key in hexadecimal on each line: the first seals, all open. Raises Refused for one
-    that others may read, or that is none.
+    Raises Refused, which names `where` and repeats nothing of `text`.
     """
-    path = keys / "envelope.key"
-    lines = kept(path, _fresh).split()
-    try:
-        found = [bytes.fromhex(line.decode("ascii")) for line in lines]
-    except ValueError:
-        found = []
-    if not found or any(len(key) != _KEY_BYTES for key in found):
+    found = [_read_key(line) for line in text.split()]
+    keys = [key for key in found if key is not None]
+    if not keys or len(keys) < len(found):
         raise Refused(
-            f"{path} does not hold keys of {_KEY_BYTES} bytes in hexadecimal, one on each line",
+            f"{where} does not hold keys of {_KEY_BYTES} bytes in hexadecimal or base64, one on each line: "
+            "make one with `dg keys init`, or with `dg keys new` for another place",
             reason="key_unreadable",
         )
-    return Envelope(found)
+    if not all(map(_is_random, keys)):
+        raise Refused(
+            f"{where} holds a sample, not a random key, so that anybody can guess it: "
+            "make one with `dg keys init`, or with `dg keys new` for another place",
+            reason="key_sample",
+        )
+    return keys
 
 
-def add_key(keys: Path) -> Envelope:
-    """The envelope of a home after it got a new key that seals; those before it open only.
-
-    Raises Refused as `open_envelope` does.
-    """
-    open_envelope(keys)
-    path = keys / "envelope.key"
-    write_private(path, f"{_fresh()}{kept(path, _fresh).decode('ascii')}")
-    return open_envelope(keys)
+def fresh() -> str:
+    """A new key, as a line of a file of keys."""
+    return f"{secrets.token_hex(_KEY_BYTES)}\n"
 
 
 def kept(path: Path, make: Callable[[], str]) -> bytes:
@@ -116,5 +119,19 @@ def _bound(context: str) -> bytes:
     return f"dg:{context}".encode()
 
 
-def _fresh() -> str:
-    return f"{secrets.token_hex(_KEY_BYTES)}\n"
+def _read_key(line: bytes) -> bytes | None:
+    try:
+        key = bytes.fromhex(line.decode("ascii"))
+    except ValueError:
+        try:
+            key = base64.b64decode(line, validate=True)
+        except binascii.Error:
+            return None
+    return key if len(key) == _KEY_BYTES else None
+
+
+def _is_random(key: bytes) -> bool:
+    """False for what people write as an example: few different bytes, a text, or bytes in steps."""
+    steps = {(after - before) % 256 for before, after in pairwise(key)}
+    is_text = all(32 <= byte < 127 for byte in key)
+    return len(set(key)) >= _FEWEST_BYTES and len(steps) > 1 and not is_text

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from dg.core.access.models import Principal
+from dg.core.custody import Custody
 from dg.core.database import Database, Tx
 from dg.core.environments import store as environments
-from dg.core.environments.vault import key_place
+from dg.core.environments.vault import Vault, Wholeness, key_place
 from dg.core.errors import Refused
 from dg.core.events import KeyringRotated
-from dg.core.keys import Envelope, add_key
+from dg.core.keys import Envelope
 from dg.core.webhooks import store as webhooks
 from dg.core.webhooks.sending import context
 from dg.core.webhooks.store import Sealed
@@ -21,39 +20,53 @@ from dg.core.webhooks.store import Sealed
 Reseal = Callable[[str], str]
 
 
-@dataclass(frozen=True)
-class Wholeness:
-    """How many sealed texts there are, how many of them an older key sealed, and which do not open."""
-
-    sealed: int
-    older: int
-    broken: tuple[str, ...]
-
-
 class Keyring:
     """The envelope of a home whose server is down."""
 
-    def __init__(self, db: Database, envelope: Envelope, keys: Path) -> None:
+    def __init__(self, db: Database, envelope: Envelope, custody: Custody, vault: Vault) -> None:
         self._db = db
         self._envelope = envelope
-        self._keys = keys
+        self._custody = custody
+        self._vault = vault
+
+    @property
+    def place(self) -> str:
+        """Where the keys are kept, for a sentence."""
+        return self._custody.name
 
     async def check(self) -> Wholeness:
         """Open everything, and keep nothing of it."""
 
         def work(tx: Tx) -> Wholeness:
             found = list(_all(tx))
+            broken = [place for text, place in found if not _opens(self._envelope, text, place)]
+            under = self._vault.check(tx)
             return Wholeness(
-                sealed=len(found),
+                sealed=len(found) + under.sealed,
                 older=sum(not self._envelope.is_newest(text) for text, _ in found),
-                broken=tuple(place for text, place in found if not _opens(self._envelope, text, place)),
+                broken=(*broken, *under.broken),
             )
 
         return await self._db.read(work)
 
+    async def require_whole(self) -> None:
+        """Raises Refused when the key does not open what it has to open first."""
+        found = await self._db.read(lambda tx: list(_all(tx)))
+        broken = [place for text, place in found if not _opens(self._envelope, text, place)]
+        if broken:
+            raise Refused(
+                f"the key of {self.place} is not the one that sealed this home's secrets ({len(broken)} of "
+                f"{len(found)} do not open): put that one back; `dg keys check` names what does not open",
+                reason="key_wrong",
+            )
+
     async def rotate(self, by: Principal) -> int:
-        """Let a new key seal everything; how much that is. `rewrap` does what an interruption left undone."""
-        self._envelope = add_key(self._keys)
+        """Let a new key seal everything; how much that is. `rewrap` does what an interruption left undone.
+
+        Where dg only reads the keys, the new one has to be there already: Refused when it is not.
+        """
+        if self._custody.file is not None or not (await self.check()).older:
+            self._envelope.become(await self._custody.add())
         return await self.rewrap(by)
 
     async def rewrap(self, by: Principal) -> int:

@@ -52,6 +52,9 @@ class Server(Section):
     """A PEM file with the certificate's key, without a passphrase and readable by its owner alone."""
     allow_plain: bool = False
     """Listens without TLS on an address that others reach: for a proxy in front that speaks TLS."""
+    production: bool = False
+    """Refuses to start with what only suits a trial: a key that seals secrets must have been made before
+    (`dg keys init`), must open what is sealed, and this process's memory must be closed to its steps."""
     graceful_stop: Duration = 5.0
     """How long a stopping server waits for open requests. Running deployments go on without it."""
     drain: Duration | None = None
@@ -466,6 +469,25 @@ class Secrets(Section):
     """A TOML file of secrets, mode 0600; without one, `secrets.toml` in the home."""
 
 
+class Keys(Section):
+    """The key that seals secrets in the database, from one of three places: see `docs/keys.md`."""
+
+    file: FilePath | None = None
+    """A file, mode 0600, with a key on each line: the first seals, all open. Where nothing is set it is
+    `keys/envelope.key` in the home."""
+    env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment that holds those lines; steps never see it."""
+    command: Words = ()
+    """A command that prints those lines at each start, such as that of a vault; nothing of it is logged."""
+    timeout: Duration = 10.0
+    """How long that command may take."""
+
+    @property
+    def elsewhere(self) -> bool:
+        """Whether somebody else keeps the key, and dg only reads it."""
+        return bool(self.env or self.command)
+
+
 class Logging(Section):
     """The server's own messages."""
 
@@ -509,6 +531,7 @@ class Settings(Section):
     ledger: Ledger = Ledger()
     health: Health = Health()
     secrets: Secrets = Secrets()
+    keys: Keys = Keys()
     logging: Logging = Logging()
     tracing: Tracing = Tracing()
 
@@ -533,6 +556,12 @@ class Settings(Section):
                 raise ValueError(f"{low} is more than {high}")
         if self.logs.head_bytes + self.logs.tail_bytes > self.retention.log_quota:
             raise ValueError("logs.head_bytes and logs.tail_bytes are together more than retention.log_quota")
+        return self
+
+    @model_validator(mode="after")
+    def _one_key(self) -> Self:
+        if sum(map(bool, (self.keys.file, self.keys.env, self.keys.command))) > 1:
+            raise ValueError("keys.file, keys.env and keys.command are three places for one key: name one")
         return self
 
     @model_validator(mode="after")

@@ -31,6 +31,9 @@ _SECRET_OF = sa.and_(_s.c.environment == bindparam("tier"), _s.c.name == bindpar
 _SEALED = Statement(sa.select(_s.c.sealed).where(_SECRET_OF, _s.c.version == bindparam("wanted")))
 _LAST_SECRET = Statement(sa.select(sa.func.max(_s.c.version).label("n")).where(_SECRET_OF))
 _INSERT_SECRET = Statement(_s.insert().values({column.name: bindparam(column.name) for column in _s.columns}))
+_SECRETS = Statement(
+    sa.select(_s.c.environment, _s.c.name, _s.c.version).order_by(_s.c.environment, _s.c.name, _s.c.version)
+)
 _KEY = Statement(sa.select(_k.c.sealed).where(_k.c.name == bindparam("key")))
 _KEYS = Statement(sa.select(_k.c.name, _k.c.sealed).order_by(_k.c.name))
 _RESEAL_KEY = Statement(
@@ -78,6 +81,11 @@ def last_version(tx: Tx, environment: Environment, name: str) -> int:
 
 def add_secret(tx: Tx, environment: Environment, name: str, version: int, text: str) -> None:
     tx.run(_INSERT_SECRET, environment=environment.value, name=name, version=version, sealed=text)
+
+
+def kept_secrets(tx: Tx) -> list[tuple[Environment, str, int]]:
+    """Every version of every secret: environment, name and version."""
+    return [(Environment(row["environment"]), row["name"], int(row["version"])) for row in tx.all(_SECRETS)]
 
 
 def data_key(tx: Tx, name: str) -> str | None:

@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
@@ -20,6 +21,15 @@ from dg.core.types import Environment
 _KEY_BYTES = 32
 _FINGERPRINTS = "fingerprints"
 _FINGERPRINT_DIGITS = 8
+
+
+@dataclass(frozen=True)
+class Wholeness:
+    """How many sealed texts there are, how many of them an older key sealed, and which do not open."""
+
+    sealed: int
+    older: int
+    broken: tuple[str, ...]
 
 
 class Vault:
@@ -53,6 +63,23 @@ class Vault:
         """What tells equal secrets of a home from different ones, and nothing without its key."""
         key = self._made_key(tx, _FINGERPRINTS)
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
+
+    def check(self, tx: Tx) -> Wholeness:
+        """Open every secret, and keep nothing of it. None of them is under an older data key."""
+        found = store.kept_secrets(tx)
+        broken = [
+            f"version {version} of the secret `{name}` of {environment}"
+            for environment, name, version in found
+            if not self._opens(tx, environment, name, version)
+        ]
+        return Wholeness(sealed=len(found), older=0, broken=tuple(broken))
+
+    def _opens(self, tx: Tx, environment: Environment, name: str, version: int) -> bool:
+        try:
+            self.open(tx, environment, name, version)
+        except Refused:
+            return False
+        return True
 
     def _key(self, tx: Tx, name: str) -> bytes | None:
         sealed = store.data_key(tx, name)

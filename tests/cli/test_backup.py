@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -33,13 +34,20 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_backup_is_made_and_restored_without_a_server(home: Path, tmp_path: Path, capsys: Captured) -> None:
-    file, other = str(tmp_path / "backup.tar.gz"), str(tmp_path / "other")
+    file, other, key = (
+        str(tmp_path / "backup.dgb"),
+        str(tmp_path / "other"),
+        str(home / "keys" / "backup.key"),
+    )
     assert run(["backup", file, "--home", str(home)]) == ExitCode.OK
     said = capsys.readouterr().out
     assert "up to entry 1, 2026-" in said
     assert "without keys/issuer.pem" in said
-    assert "Keys and secrets are not in it" in said
-    assert run(["restore", file, "--home", other]) == ExitCode.OK
+    assert "keys and secrets are not in it" in said
+    assert f"It opens with {key}: keep a copy" in said
+    assert run(["restore", file, "--home", other]) == ExitCode.REFUSED
+    assert "there is no key at hand: name the file" in capsys.readouterr().err
+    assert run(["restore", file, "--home", other, "--key-file", key]) == ExitCode.OK
     said = capsys.readouterr().out
     assert f"{other} is restored" in said
     assert f"put yours into {other}/keys before the first start" in said
@@ -48,12 +56,12 @@ def test_a_backup_is_made_and_restored_without_a_server(home: Path, tmp_path: Pa
 
 
 def test_a_backup_with_keys_says_how_dangerous_it_is(home: Path, tmp_path: Path, capsys: Captured) -> None:
-    file = str(tmp_path / "backup.tar.gz")
-    assert run(["backup", file, "--home", str(home), "--with-secrets"]) == ExitCode.OK
+    file, key = str(tmp_path / "backup.dgb"), str(home / "keys" / "backup.key")
+    assert run(["backup", "--with-secrets", file, "--home", str(home)]) == ExitCode.OK
     said = capsys.readouterr().out
-    assert "whoever reads it can do what this server can" in said
+    assert "whoever opens it can do what this server can" in said
     assert "keys/issuer.pem" in said
-    assert run(["restore", file, "--home", str(tmp_path / "other")]) == ExitCode.OK
+    assert run(["restore", file, "--home", str(tmp_path / "other"), "--key-file", key]) == ExitCode.OK
     assert "revoke them once more" in capsys.readouterr().out
 
 
@@ -62,10 +70,72 @@ def test_both_speak_json(home: Path, tmp_path: Path, capsys: Captured) -> None:
     assert run(["--json", "backup", str(file), "--home", str(home)]) == ExitCode.OK
     made = json.loads(capsys.readouterr().out)
     assert (made["file"], made["bytes"], made["head"]["seq"]) == (str(file), file.stat().st_size, 1)
-    assert run(["--json", "restore", str(file), "--home", str(other)]) == ExitCode.OK
+    key = ["--key-file", str(home / "keys" / "backup.key")]
+    assert run(["--json", "restore", str(file), "--home", str(other), *key]) == ExitCode.OK
     found = json.loads(capsys.readouterr().out)
     assert (found["home"], found["interrupted"], found["unstarted"]) == (str(other), [], [])
     assert found["head"] == made["head"]
+
+
+def test_a_backup_is_looked_into_verified_and_tried(home: Path, tmp_path: Path, capsys: Captured) -> None:
+    file = str(tmp_path / "backup.dgb")
+    assert run(["backup", "create", file, "--home", str(home)]) == ExitCode.OK
+    capsys.readouterr()
+    assert run(["backup", "show", file, "--home", str(home)]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "up to entry 1" in said
+    assert re.search(r"key +[0-9a-f]{8}$", said, re.MULTILINE)
+    assert re.search(r"ledger +1$", said, re.MULTILINE)
+    assert run(["backup", "verify", file, "--home", str(home)]) == ExitCode.OK
+    assert "2 files, all as they were written" in capsys.readouterr().out
+    assert run(["backup", "test", file, "--home", str(home)]) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "restores" in said
+    assert "whole up to entry 1" in said
+    assert list((home / "scratch").iterdir()) == []
+    for command in ("show", "verify", "test"):
+        assert run(["--json", "backup", command, file, "--home", str(home)]) == ExitCode.OK
+        assert json.loads(capsys.readouterr().out)["head"]["seq"] == 1
+
+
+@pytest.mark.parametrize("command", ["show", "verify", "test"])
+def test_a_changed_backup_is_refused_by_every_command(
+    home: Path, tmp_path: Path, capsys: Captured, command: str
+) -> None:
+    file = tmp_path / "backup.dgb"
+    assert run(["backup", "create", str(file), "--home", str(home)]) == ExitCode.OK
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    assert run(["backup", command, str(file), "--home", str(home)]) == ExitCode.USAGE
+    assert "was cut off or changed after it was written; take another one" in capsys.readouterr().err
+
+
+def test_a_server_may_encrypt_for_a_key_that_it_does_not_have(
+    home: Path, tmp_path: Path, capsys: Captured
+) -> None:
+    file, key = str(tmp_path / "backup.dgb"), tmp_path / "offline.key"
+    assert run(["backup", "key", "--out", str(key), "--home", str(home)]) == ExitCode.OK
+    public = capsys.readouterr().out.splitlines()[0]
+    assert key.stat().st_mode & 0o777 == 0o600
+    (home / "server.toml").write_text(f'[backup]\nrecipients = ["{public}"]\n')
+    assert run(["backup", "create", file, "--home", str(home)]) == ExitCode.OK
+    assert "It is encrypted for" in capsys.readouterr().out
+    assert run(["backup", "key", "--home", str(home)]) == ExitCode.OK
+    assert capsys.readouterr().out.startswith(public)
+    assert not (home / "keys" / "backup.key").exists()
+    assert run(["backup", "verify", file, "--home", str(home)]) == ExitCode.REFUSED
+    capsys.readouterr()
+    assert run(["backup", "verify", file, "--home", str(home), "--key-file", str(key)]) == ExitCode.OK
+    assert run(["backup", "key", "--out", str(key), "--home", str(home)]) == ExitCode.REFUSED
+    assert "exists already" in capsys.readouterr().err
+
+
+def test_a_newcomer_sees_the_commands(capsys: Captured) -> None:
+    for arguments in (["backup"], ["backup", "--help"]):
+        run(arguments)
+        said = "".join(capsys.readouterr())
+        assert all(word in said for word in ("create", "show", "verify", "test", "restore", "key"))
 
 
 def test_what_is_refused_is_refused_with_a_sentence(home: Path, tmp_path: Path, capsys: Captured) -> None:

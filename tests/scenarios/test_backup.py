@@ -66,7 +66,7 @@ async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     house.close()
     other = House(tmp_path_factory.mktemp("other"))
     try:
-        seconds = await _is_restored(other, backup, before)
+        seconds = await _is_restored(other, backup, house.home.keys / "backup.key", before)
     finally:
         other.close()
     fault = "a backup under load, restored elsewhere"
@@ -74,10 +74,10 @@ async def test_a_backup_under_load_holds_what_was_acknowledged_before_it(
     report(f"backup in {taken:.2f} s ({backup.stat().st_size >> 10} KiB) while {during} were acknowledged")
 
 
-async def _is_restored(house: House, backup: Path, acknowledged: list[Deployment]) -> float:
+async def _is_restored(house: House, backup: Path, key: Path, acknowledged: list[Deployment]) -> float:
     """Seconds until a server answered from it."""
     began = time.monotonic()
-    dg("restore", str(backup), "--home", str(house.home.path))
+    dg("restore", str(backup), "--home", str(house.home.path), "--key-file", str(key))
     restored = time.monotonic() - began
     ready = house.start()
     report(f"time to recover: {restored + ready:.2f} s ({restored:.2f} s restore, {ready:.2f} s start)")

@@ -1,39 +1,77 @@
-"""`dg backup` and `dg restore`: a whole home as one file, and a home of it."""
+"""`dg backup` and `dg restore`: a whole home as one encrypted file, and a home of it."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 import click
 
-from dg.cli.options import Command, Invocation, pass_invocation
+from dg.cli.options import Command, Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 
 if TYPE_CHECKING:
-    from dg.core.backup.models import Manifest, Restored, Taken
+    from dg.core.backup.models import Manifest, Proof, Restored, Seen, Taken
     from dg.core.deployments.models import Deployment
     from dg.settings import Settings
 
 MEBIBYTE = 1 << 20
 
 
+class Backups(Group):
+    """Its commands; a FILE in their place means `create FILE`."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        named = any(not word.startswith("-") for word in args)
+        if named and not any(word in self.commands or word in {"-h", "--help"} for word in args):
+            args = ["create", *args]
+        return super().parse_args(ctx, args)
+
+
+def key_file_option(command: click.Command) -> click.Command:
+    """`--key-file`: what opens a backup."""
+    option = click.Option(
+        ["--key-file"],
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The private keys that open it; without one, backup.key_file or the home's own.",
+    )
+    command.params.append(option)
+    return command
+
+
 @click.command(
-    cls=Command,
+    cls=Backups,
     epilog="""\b
 Examples:
-  dg backup /mnt/backups/dg-$(date +%F).tar.gz
-  dg backup --with-secrets /mnt/safe/dg.tar.gz""",
+  dg backup create /mnt/backups/dg-$(date +%F).dgb
+  dg backup test /mnt/backups/dg-2026-11-26.dgb
+  dg restore /mnt/backups/dg-2026-11-26.dgb --home /var/lib/dg --key-file backup.key""",
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option(
-    "--with-secrets", is_flag=True, help="Put the keys and the secrets file in too; keep such a FILE as safe."
+def backup() -> None:
+    """Make encrypted backups, look into them, and try whether they restore. `dg backup FILE` makes one."""
+
+
+FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+
+
+@backup.command(
+    epilog="""\b
+Examples:
+  dg backup create /mnt/backups/dg-$(date +%F).dgb
+  dg backup create --with-secrets /mnt/safe/dg.dgb"""
 )
+@FILE
+@click.option("--with-secrets", is_flag=True, help="Put the keys and the secrets file of the home in too.")
 @pass_invocation
-def backup(invocation: Invocation, file: Path, with_secrets: bool) -> None:
-    """Write this home to FILE; its server and its deployments go on."""
+def create(invocation: Invocation, file: Path, with_secrets: bool) -> None:
+    """Write this home to FILE; its server and its deployments go on.
+
+    It is encrypted for backup.recipients, or for the home's own key, and read back before FILE appears.
+    """
     from dg.core import backup as backups
     from dg.core.clock import SystemClock
 
@@ -41,33 +79,157 @@ def backup(invocation: Invocation, file: Path, with_secrets: bool) -> None:
     began = clock.monotonic()
     settings = _home_settings(invocation)
     taken = asyncio.run(
-        backups.take(settings, file.absolute(), clock=clock, environ=invocation.environ, secrets=with_secrets)
+        backups.take(
+            settings,
+            file.absolute(),
+            clock=clock,
+            environ=invocation.environ,
+            secrets=with_secrets,
+        )
     )
-    _show_taken(taken, clock.monotonic() - began, invocation.output)
+    _show_taken(taken, clock.monotonic() - began, settings, invocation.output)
 
 
+@key_file_option
+@backup.command(epilog="\b\nExample:\n  dg backup show /mnt/backups/dg-2026-11-26.dgb --key-file backup.key")
+@FILE
+@pass_invocation
+def show(invocation: Invocation, file: Path, key_file: Path | None) -> None:
+    """Say what the backup FILE holds. All of it is checked; nothing is written."""
+    seen, output = _verified(invocation, file, key_file), invocation.output
+    if output.json:
+        output.record(_record(seen))
+        return
+    output.line(output.glyph("ok"), f"{seen.path}", (f"{seen.size / MEBIBYTE:.1f} MiB", Meaning.DIM))
+    rows = [*_contents(seen.manifest), ("key", ", ".join(seen.keys) or "none: it is not encrypted")]
+    output.table([[(f"  {name}", Meaning.DIM), value] for name, value in rows])
+    counts = {name: count for name, count in seen.manifest.counts.items() if count}
+    output.table([[(f"  {name}", Meaning.DIM), str(n)] for name, n in counts.items()], right=frozenset({1}))
+
+
+@key_file_option
+@backup.command(epilog="\b\nExample:\n  dg backup verify /mnt/backups/dg-2026-11-26.dgb")
+@FILE
+@pass_invocation
+def verify(invocation: Invocation, file: Path, key_file: Path | None) -> None:
+    """Check that no byte of the backup FILE was changed, and that its files are what its manifest says."""
+    seen, output = _verified(invocation, file, key_file), invocation.output
+    if output.json:
+        output.record(_record(seen))
+    else:
+        output.line(
+            output.glyph("ok"), f"{seen.path}: {len(seen.manifest.files)} files, all as they were written"
+        )
+
+
+@key_file_option
+@backup.command(epilog="\b\nExample:\n  dg backup test /mnt/backups/dg-2026-11-26.dgb")
+@FILE
+@pass_invocation
+def test(invocation: Invocation, file: Path, key_file: Path | None) -> None:
+    """Restore the backup FILE into a scratch home, check what came back, and remove it again.
+
+    It decrypts, its rows are counted, its ledger's chain is whole, its repositories can be read.
+    """
+    from dg.core import backup as backups
+    from dg.core.backup import keys
+    from dg.core.clock import SystemClock
+
+    settings = _home_settings(invocation)
+    with _scratch_place(settings) as parent:
+        proof = asyncio.run(
+            backups.prove(
+                file,
+                parent,
+                clock=SystemClock(),
+                environ=invocation.environ,
+                identities=keys.identities(settings, key_file),
+            )
+        )
+    _show_proof(file, proof, invocation.output)
+
+
+@backup.command(
+    epilog="""\b
+Examples:
+  dg backup key                            # the home's own, made when it is missing
+  dg backup key --out /media/usb/dg.key    # one that this machine does not keep: see docs/backup.md"""
+)
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a new private key to this file."
+)
+@pass_invocation
+def key(invocation: Invocation, out: Path | None) -> None:
+    """Print the public key that backups are encrypted for, and where the private one stands."""
+    from dg.core.backup import keys
+
+    settings, output = _home_settings(invocation), invocation.output
+    file, public = keys.make_file(out) if out else keys.own(settings)
+    if output.json:
+        output.record({"file": str(file) if file else None, "recipients": public})
+        return
+    for each in public:
+        output.line(each)
+    if out:
+        output.line(f"{out} holds the private key: keep it off this machine, and name the public one in")
+        output.line("backup.recipients of server.toml.")
+    elif file:
+        output.line(f"{file} holds the private key: keep a copy elsewhere, without it nobody reads a backup.")
+    else:
+        output.line("These are backup.recipients; who made them has the private keys.")
+
+
+@key_file_option
 @click.command(
     cls=Command,
     epilog="""\b
 Example:
-  dg restore /mnt/backups/dg-2026-11-26.tar.gz --home /var/lib/dg""",
+  dg restore /mnt/backups/dg-2026-11-26.dgb --home /var/lib/dg --key-file /media/usb/backup.key""",
 )
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
 @pass_invocation
-def restore(invocation: Invocation, file: Path) -> None:
+def restore(invocation: Invocation, file: Path, key_file: Path | None) -> None:
     """Make a home from the backup FILE. The home must be empty; all of FILE is checked before.
 
     What was unfinished when the backup was made ends as interrupted, and nothing starts by itself.
     """
     from dg.core import backup as backups
+    from dg.core.backup import keys
     from dg.core.clock import SystemClock
     from dg.core.home import Home
 
     clock = SystemClock()
     began = clock.monotonic()
-    home = Home(_home_settings(invocation).home)
-    restored = asyncio.run(backups.restore(file, home, clock=clock, environ=invocation.environ))
+    settings = _home_settings(invocation)
+    identities = keys.identities(settings, key_file)
+    restored = asyncio.run(
+        backups.restore(
+            file, Home(settings.home), clock=clock, environ=invocation.environ, identities=identities
+        )
+    )
     _show_restored(restored, clock.monotonic() - began, invocation.output)
+
+
+backup.add_command(restore)
+
+
+def _verified(invocation: Invocation, file: Path, key_file: Path | None) -> Seen:
+    from dg.core import backup as backups
+    from dg.core.backup import keys
+
+    return backups.verify(file, keys.identities(_home_settings(invocation), key_file))
+
+
+@contextmanager
+def _scratch_place(settings: Settings) -> Iterator[Path]:
+    """Where a scratch home may stand: in the home, or in a folder of one's own where there is none."""
+    from dg.core.backup.scratch import FOLDER
+
+    if settings.home.exists():
+        yield settings.home / FOLDER
+        return
+    with TemporaryDirectory(prefix="dg-backup-") as folder:
+        yield Path(folder)
 
 
 def _home_settings(invocation: Invocation) -> Settings:
@@ -77,10 +239,16 @@ def _home_settings(invocation: Invocation) -> Settings:
     return invocation.settings().settings
 
 
-def _show_taken(taken: Taken, seconds: float, output: Output) -> None:
+def _show_taken(taken: Taken, seconds: float, settings: Settings, output: Output) -> None:
     if output.json:
         output.record(
-            {"file": str(taken.path), "bytes": taken.size, "seconds": seconds, **_said(taken.manifest)}
+            {
+                "file": str(taken.path),
+                "bytes": taken.size,
+                "seconds": seconds,
+                **_said(taken.manifest),
+                "keys": list(taken.keys),
+            }
         )
         return
     size = f"{taken.size / MEBIBYTE:.1f} MiB in {seconds:.1f} s"
@@ -89,9 +257,40 @@ def _show_taken(taken: Taken, seconds: float, output: Output) -> None:
     for name in taken.missing:
         output.line(("  without", Meaning.DIM), name)
     if taken.secret:
-        output.line(("It holds keys or secrets: whoever reads it can do what this server can.", Meaning.WARN))
+        output.line(("It holds keys or secrets: whoever opens it can do what this server can.", Meaning.WARN))
     else:
-        output.line("Keys and secrets are not in it; keep them elsewhere, or take one --with-secrets.")
+        output.line(
+            "The server's keys and secrets are not in it; keep them elsewhere, or take one --with-secrets."
+        )
+    if settings.backup.recipients:
+        output.line(f"It is encrypted for {', '.join(taken.keys)}.")
+    else:
+        output.line(
+            f"It opens with {settings.home / 'keys' / 'backup.key'}: keep a copy of that file elsewhere,",
+            "without it nobody reads this backup.",
+        )
+
+
+def _show_proof(file: Path, proof: Proof, output: Output) -> None:
+    manifest = proof.manifest
+    if output.json:
+        output.record(
+            {
+                "file": str(file),
+                "seconds": proof.seconds,
+                **_said(manifest),
+                "rows": sum(manifest.counts.values()),
+                "repositories": proof.repositories,
+            }
+        )
+        return
+    output.line(output.glyph("ok"), f"{file} restores", (f"in {proof.seconds:.1f} s", Meaning.DIM))
+    rows = [
+        *_contents(manifest),
+        ("rows", f"{sum(manifest.counts.values())} in {len(manifest.counts)} tables, as they were counted"),
+        ("chain", f"whole up to entry {manifest.head.seq}"),
+    ]
+    output.table([[(f"  {name}", Meaning.DIM), value] for name, value in rows])
 
 
 def _show_restored(restored: Restored, seconds: float, output: Output) -> None:
@@ -109,6 +308,11 @@ def _show_restored(restored: Restored, seconds: float, output: Output) -> None:
         output.line(output.glyph("failed"), f"{_named(deployment)} waited: ask for it again")
     output.line("What happened later is not known here: look what runs in each lane before you deploy.")
     output.line("Who saw a longer ledger says so: `dg audit accept` there, and begin a new anchor file.")
+    if manifest.store == "postgresql":
+        output.line(
+            "It was kept in PostgreSQL and is in SQLite files now: before the first start `dg migrate-to`",
+            "an empty database, or take database.url out of the settings.",
+        )
     if restored.keys:
         output.line("Tokens that were revoked later are good again: revoke them once more.")
     else:
@@ -135,6 +339,18 @@ def _contents(manifest: Manifest) -> Iterator[tuple[str, str]]:
     others = [name for name in files if name.endswith(".toml") or name.startswith("keys/")]
     if others:
         yield "and", ", ".join(sorted(others))
+
+
+def _record(seen: Seen) -> dict[str, object]:
+    manifest = seen.manifest
+    return {
+        "file": str(seen.path),
+        "bytes": seen.size,
+        **_said(manifest),
+        "keys": list(seen.keys),
+        "files": len(manifest.files),
+        "counts": dict(manifest.counts),
+    }
 
 
 def _said(manifest: Manifest) -> dict[str, object]:

@@ -462,6 +462,16 @@ class Ledger(Section):
     """Time between two such lines."""
 
 
+class Backup(Section):
+    """Backups: see `docs/backup.md`."""
+
+    recipients: Words = ()
+    """Public keys that backups are encrypted for, as `dg backup key` prints them; without any, the home's own
+    key `keys/backup.key`, which opens them too."""
+    key_file: FilePath | None = None
+    """A file of mode 0600 with the private keys that open backups; without one, the home's own."""
+
+
 class Secrets(Section):
     """Where steps' secrets come from."""
 
@@ -529,6 +539,7 @@ class Settings(Section):
     incoming: Incoming = Incoming()
     retention: Retention = Retention()
     ledger: Ledger = Ledger()
+    backup: Backup = Backup()
     health: Health = Health()
     secrets: Secrets = Secrets()
     keys: Keys = Keys()

@@ -8,31 +8,38 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import alembic.command
+import psycopg
 import pytest
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from pydantic import SecretStr
+from tests.core.backup.test_sealed import write_plain
 from tests.core.deployments.world import ADMIN, OPERATOR, World, make_settings, open_world, step
 from tests.core.disk import SmallDisk
+from tests.postgresql import TEMPLATE, Cluster
 
 from dg.core import backup, schema
 from dg.core.access.models import SYSTEM
-from dg.core.backup import archive, databases
+from dg.core.backup import archive, databases, keys
+from dg.core.backup.encryption import Identity
 from dg.core.backup.models import Restored, Taken
 from dg.core.clock import SystemClock
 from dg.core.database import SqliteFile, open_database, prepare
 from dg.core.deployments.models import Reason, Status
-from dg.core.errors import Invalid, NotFound, Refused, Unavailable
+from dg.core.errors import Invalid, NotFound, Problem, Refused, Unavailable
 from dg.core.events import HomeRestored, ServerStarted
 from dg.core.home import Home
 from dg.core.ledger import Ledger
 from dg.core.migrations.upgrade import migrate
+from dg.core.moving import move
 from dg.core.tasks import open_tasks
 from dg.settings import Settings
+from dg.settings.tree import Backup, Database
 
 CLOCK = SystemClock()
 ENVIRON = {"PATH": os.environ["PATH"]}
@@ -51,12 +58,34 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
         await world.stop()
 
 
+KEY = Identity(bytes(range(32)))
+
+
+def settings_of(
+    home: Path, recipients: Sequence[str] = (str(KEY.recipient),), url: str | None = None
+) -> Settings:
+    """Of a home whose backups are for KEY."""
+    return make_settings(home).model_copy(
+        update={
+            "backup": Backup(recipients=tuple(recipients)),
+            "database": Database(url=SecretStr(url) if url else None),
+        }
+    )
+
+
 async def taken(home: Path, target: Path, *, secrets: bool = False) -> Taken:
-    return await backup.take(make_settings(home), target, clock=CLOCK, environ=ENVIRON, secrets=secrets)
+    return await backup.take(settings_of(home), target, clock=CLOCK, environ=ENVIRON, secrets=secrets)
 
 
 async def restored(source: Path, home: Path) -> Restored:
-    return await backup.restore(source, Home(home), clock=CLOCK, environ=ENVIRON)
+    return await backup.restore(source, Home(home), clock=CLOCK, environ=ENVIRON, identities=[KEY])
+
+
+def content_of(path: Path) -> dict[str, bytes]:
+    """Every file of a backup."""
+    with path.open("rb") as file:
+        found = archive.examine(file, [KEY])
+        return {each.name: b"".join(each.pieces()) for each in archive.members(found)}
 
 
 def names(folder: Path) -> set[str]:
@@ -175,9 +204,7 @@ async def test_the_token_of_the_machine_and_the_address_of_the_server_stay_out(
     world: World, tmp_path: Path
 ) -> None:
     made = await taken(world.home.path, tmp_path / "backup", secrets=True)
-    with made.path.open("rb") as file:
-        names = [each.name for each in archive.members(file, archive.check_seal(file))]
-    assert {name.partition("/")[0] for name in names} == {
+    assert {name.partition("/")[0] for name in content_of(made.path)} == {
         "dg.db",
         "logs.db",
         "git",
@@ -229,15 +256,6 @@ async def test_a_home_is_backed_up_by_its_own_user(
     monkeypatch.setattr(os, "geteuid", lambda: 4711)
     with pytest.raises(Refused, match=r"belongs to another user .* run dg as that user"):
         await taken(world.home.path, tmp_path / "backup")
-
-
-async def test_a_database_elsewhere_is_named(world: World, tmp_path: Path) -> None:
-    settings = Settings.model_validate(
-        {"home": world.home.path, "database": {"url": "postgresql://dg:hush-hush@db/dg"}}
-    )
-    with pytest.raises(Refused, match="pg_dump") as refused:
-        await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON)
-    assert "hush" not in refused.value.message
 
 
 async def test_a_damaged_home_makes_no_backup(world: World, tmp_path: Path) -> None:
@@ -305,15 +323,12 @@ async def test_a_backup_cut_off_leaves_no_home_behind(world: World, tmp_path: Pa
     assert list(home.iterdir()) == []
 
 
-def resealed(source: Path, target: Path, **changes: bytes | None) -> Path:
+def forged(source: Path, target: Path, **changes: bytes | None) -> Path:
     """A backup with other files in it, as somebody would make it who means harm; None leaves one out.
 
     A name's dots are written as `__`.
     """
-    with source.open("rb") as file:
-        content = {
-            each.name: b"".join(each.pieces()) for each in archive.members(file, archive.check_seal(file))
-        }
+    content = content_of(source)
     manifest = json.loads(content.pop("manifest.json"))
     for name, data in changes.items():
         path = name.replace("__", ".")
@@ -322,10 +337,14 @@ def resealed(source: Path, target: Path, **changes: bytes | None) -> Path:
         if data is not None:
             content[path] = data
             manifest["files"][path] = {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    # Whoever changes the rows counts them too.
+    manifest["counts"] = {}
     content["manifest.json"] = json.dumps(manifest).encode()
-    with archive.writing(target) as writer:
+    target.unlink(missing_ok=True)
+    with archive.writing(target, [KEY.recipient]) as writer:
         for path, data in content.items():
             writer.add(path, io.BytesIO(data), len(data))
+        writer.finish(lambda _: None)
     return target
 
 
@@ -354,9 +373,9 @@ async def test_a_state_that_is_not_whole_is_refused(
     made = await taken(world.home.path, tmp_path / "backup")
     copied = tmp_path / "copy.db"
     databases.copy(world.home.state, copied)
-    forged = resealed(made.path, tmp_path / "forged", dg__db=rewritten(copied, statement))
+    false = forged(made.path, tmp_path / "forged", dg__db=rewritten(copied, statement))
     with pytest.raises(Invalid, match=sentence):
-        await restored(forged, tmp_path / "restored")
+        await restored(false, tmp_path / "restored")
     assert not (tmp_path / "restored").exists()
 
 
@@ -366,10 +385,191 @@ async def test_a_file_that_is_not_what_the_manifest_says_is_refused(world: World
         ({"dg__db": b"no database"}, r"dg\.db is damaged"),
         ({"logs__db": None}, r"it has no logs\.db"),
     ):
-        forged = resealed(made.path, tmp_path / "forged", **changes)
+        false = forged(made.path, tmp_path / "forged", **changes)
         with pytest.raises(Invalid, match=sentence):
-            await restored(forged, tmp_path / "restored")
+            await restored(false, tmp_path / "restored")
         assert not (tmp_path / "restored").exists()
+
+
+async def test_rows_that_are_not_what_was_counted_are_refused(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = databases.counts
+    monkeypatch.setattr(databases, "counts", lambda path: {**counted(path), "receipts": 99})
+    made = await taken(world.home.path, tmp_path / "backup")
+    monkeypatch.undo()
+    with pytest.raises(Invalid, match="its manifest counts 99 rows of receipts, and there are 1"):
+        await restored(made.path, tmp_path / "restored")
+    assert not (tmp_path / "restored").exists()
+
+
+async def test_a_backup_that_is_not_encrypted_as_older_ones_still_restores(
+    world: World, tmp_path: Path
+) -> None:
+    content = content_of((await taken(world.home.path, tmp_path / "backup")).path)
+    manifest = json.loads(content.pop("manifest.json"))
+    older = {name: manifest[name] for name in ("version", "made_at", "schema", "head", "files")}
+    content["manifest.json"] = json.dumps({**older, "format": "dg.backup/1"}).encode()
+    found = await restored(write_plain(tmp_path / "older.tar.gz", content), tmp_path / "restored")
+    assert databases.check_ledger(Home(found.path).state).seq > manifest["head"]["seq"]
+
+
+async def test_bits_flipped_and_ends_cut_at_a_hundred_places_leave_nothing_half_restored(
+    world: World, tmp_path: Path
+) -> None:
+    made = await taken(world.home.path, tmp_path / "backup")
+    whole, home = made.path.read_bytes(), tmp_path / "restored"
+    for point in range(100):
+        place = len(whole) * point // 100
+        flipped = bytearray(whole)
+        flipped[place] ^= 0x10
+        for content in (flipped, whole[:place]):
+            made.path.write_bytes(content)
+            with pytest.raises(Problem) as refused:
+                await restored(made.path, home)
+            assert refused.value.reason in {"bad_backup", "wrong_key"}
+            assert not home.exists()
+
+
+# --- for whom ------------------------------------------------------------------------------------
+
+
+async def test_without_recipients_a_home_has_a_key_of_its_own(world: World, tmp_path: Path) -> None:
+    settings = make_settings(world.home.path)
+    made = await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON)
+    file = world.home.keys / "backup.key"
+    assert file.stat().st_mode & 0o777 == 0o600
+    (own,) = keys.identities(settings)
+    assert made.keys == (own.recipient.name,)
+    assert backup.verify(made.path, keys.identities(settings, file)).manifest == made.manifest
+
+
+async def test_a_server_whose_recipients_are_named_keeps_no_key_that_opens_its_backups(
+    world: World, tmp_path: Path
+) -> None:
+    made = await taken(world.home.path, tmp_path / "backup")
+    assert not (world.home.keys / "backup.key").exists()
+    assert keys.identities(settings_of(world.home.path)) == ()
+    with pytest.raises(Refused, match="there is no key at hand"):
+        backup.verify(made.path, ())
+
+
+@pytest.mark.parametrize("word", ["dgbp_short", "dgbs_" + "A" * 43, "age1xyz", "dgbp_" + "!" * 43])
+async def test_what_is_no_public_key_is_refused(world: World, tmp_path: Path, word: str) -> None:
+    settings = settings_of(world.home.path, [word])
+    with pytest.raises(Invalid, match=r"backup\.recipients: this is not a public key of backups") as refused:
+        await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON)
+    assert word not in refused.value.message
+
+
+async def test_the_canary_of_a_secret_is_not_found_in_a_backup(world: World, tmp_path: Path) -> None:
+    canary = "canary-2b9c7e1f"
+    world.home.secrets.write_text(f'[production]\nkey = "{canary}"\n')
+    world.home.secrets.chmod(0o600)
+    made = await taken(world.home.path, tmp_path / "backup", secrets=True)
+    assert canary.encode() in b"".join(content_of(made.path).values())
+    raw = made.path.read_bytes()
+    assert canary.encode() not in raw
+    assert not list((world.home.path / "scratch").iterdir())
+
+
+async def test_no_copy_that_is_not_encrypted_ever_lies_beside_the_backup(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target, seen = tmp_path / "target" / "backup", set()
+    target.parent.mkdir()
+    copied = databases.check_ledger
+
+    def look(path: Path) -> object:
+        seen.update(names(target.parent))
+        assert path.is_relative_to(world.home.path / "scratch")
+        return copied(path)
+
+    monkeypatch.setattr(databases, "check_ledger", look)
+    await taken(world.home.path, target)
+    assert [name.startswith(".dg-unfinished-") for name in seen] == [True]
+
+
+# --- tried ---------------------------------------------------------------------------------------
+
+
+async def test_a_backup_is_proved_in_a_scratch_home_of_which_nothing_stays(
+    world: World, tmp_path: Path
+) -> None:
+    made = await taken(world.home.path, tmp_path / "backup")
+    scratch = tmp_path / "scratch"
+    proof = await backup.prove(made.path, scratch, clock=CLOCK, environ=ENVIRON, identities=[KEY])
+    assert proof.manifest == made.manifest
+    assert proof.head.seq == made.manifest.head.seq + 1
+    assert proof.repositories == 1
+    assert list(scratch.iterdir()) == []
+    made.path.write_bytes(made.path.read_bytes()[:-1])
+    with pytest.raises(Invalid, match="this backup cannot be used"):
+        await backup.prove(made.path, scratch, clock=CLOCK, environ=ENVIRON, identities=[KEY])
+    assert list(scratch.iterdir()) == []
+
+
+async def test_scratch_that_a_kill_left_goes_with_the_next_one(world: World, tmp_path: Path) -> None:
+    made = await taken(world.home.path, tmp_path / "backup")
+    left = tmp_path / "scratch" / "left"
+    (left / "home").mkdir(parents=True)
+    (left / "home" / "dg.db").write_text("plain")
+    await backup.prove(made.path, tmp_path / "scratch", clock=CLOCK, environ=ENVIRON, identities=[KEY])
+    assert not left.exists()
+
+
+# --- PostgreSQL ----------------------------------------------------------------------------------
+
+
+async def test_a_home_with_postgresql_is_backed_up_beside_its_server_and_comes_back(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    url, empty = cluster.create(TEMPLATE), cluster.create()
+    async with open_world(tmp_path, url=url) as world:
+        await world.register()
+        first = await world.deploy("v1")
+        settings = settings_of(world.home.path, url=url)
+        made = await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON, secrets=True)
+        await world.deploy("v2")
+        lines = await world.lines(first)
+    assert made.manifest.store == "postgresql"
+    assert made.manifest.counts["deployments"] == 1
+    proof = await backup.prove(
+        made.path, tmp_path / "scratch", clock=CLOCK, environ=ENVIRON, identities=[KEY]
+    )
+    assert proof.head.seq == made.manifest.head.seq + 1
+    found = await restored(made.path, tmp_path / "other" / "home")
+    move(make_settings(found.path), empty)
+    async with open_world(tmp_path / "other", url=empty) as again:
+        assert (await again.core.feed.verify(ADMIN)).ok
+        assert await again.get(first) == first
+        assert await again.lines(first) == lines
+        assert (await again.deploy("v1")).status is Status.SUCCESS
+    for each in (url, empty):
+        cluster.drop(each)
+
+
+async def test_a_database_that_another_dg_works_with_is_not_backed_up(
+    tmp_path: Path, cluster: Cluster
+) -> None:
+    url = cluster.create(TEMPLATE)
+    Home(tmp_path / "home").make()
+    with psycopg.connect(url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '0001'")
+    settings = settings_of(tmp_path / "home", url=url)
+    with pytest.raises(Refused, match="has schema 0001, and this dg works with"):
+        await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON)
+    assert names(tmp_path) == {"home"}
+    cluster.drop(url)
+
+
+async def test_a_database_that_does_not_answer_is_refused_without_its_password(tmp_path: Path) -> None:
+    Home(tmp_path / "home").make()
+    url = "postgresql://dg:hush-hush@127.0.0.1:1/dg"
+    settings = settings_of(tmp_path / "home", url=url)
+    with pytest.raises(Refused, match="cannot be used") as refused:
+        await backup.take(settings, tmp_path / "backup", clock=CLOCK, environ=ENVIRON)
+    assert "hush" not in refused.value.message
 
 
 async def test_a_backup_of_an_older_dg_is_migrated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

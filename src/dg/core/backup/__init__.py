@@ -1,6 +1,7 @@
-"""Backups of a whole home: `take` makes one beside a server that runs, `restore` makes a home of it."""
+"""Backups: `take` makes one beside a server that runs, `restore` makes a home of it, `prove` tries that."""
 
-from dg.core.backup.restore import restore
+from dg.core.backup.reading import verify
+from dg.core.backup.restore import prove, restore
 from dg.core.backup.take import take
 
-__all__ = ["restore", "take"]
+__all__ = ["prove", "restore", "take", "verify"]

@@ -1,44 +1,48 @@
-"""The form of a backup: a sealed tar of known names, which is read without trusting a byte of it.
+"""The form of a backup: an encrypted tar of known names, which is read without trusting a byte of it.
 
-    seal      an empty gzip member; its comment holds the lengths of what follows and the SHA-256 of both
     content   a gzip member with the tar: the files, then `manifest.json`
+    length    8 bytes: how long the tar is
 
-`tar xzf` reads it. The seal covers every byte, the unused bits of the compressed stream too: what was cut off
-or changed by accident is found before anything is unpacked. It is no signature; what somebody made on purpose
-meets the same checks as anything from outside: a name that is not expected, a link, a device, a file that is
-there twice or larger than announced.
+Both are encrypted (`encryption.py`), so that what was cut off or changed is found before anything is
+unpacked. What somebody encrypted on purpose meets the same checks as anything from outside: a name that is
+not expected, a link, a device, a file that is there twice or larger than announced.
 """
 
 from __future__ import annotations
 
+import fcntl
 import gzip
 import hashlib
 import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from dg.core.backup import encryption, sealed
+from dg.core.backup.encryption import Encrypted, Encrypting, Identity, Recipient
 from dg.core.errors import Invalid
 from dg.core.types import NAME_PATTERN
 
 MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 64 << 20
 """Bytes of the manifest at most; a run with its log takes about 2 kB of it."""
+ENVIRONMENT = "environment.json"
+"""The file that the backup of one environment holds."""
 
 _PIECE = 1 << 20
 _LEVEL = 1
 """Of the compression: a backup that takes long is made seldom."""
-_SEAL = re.compile(rb"dg backup 1: ([0-9]{20}) bytes packed, ([0-9]{20}) unpacked, sha256 ([0-9a-f]{64})")
-_EMPTY_MEMBER = (b"\x1f\x8b\x08\x10" + b"\0" * 5 + b"\xff", b"\0\x03\0" + b"\0" * 8)
-"""What stands before and behind the comment of a gzip member without content (RFC 1952)."""
+_LENGTH = 8
+_UNFINISHED = ".dg-unfinished-"
 
 _RUN_FILE = r"(ticket|cancel|end)\.json|events\.jsonl|runner\.err|log/[0-9]{12}-[0-9]{3}"
 _NAME = re.compile(
-    r"dg\.db|logs\.db|server\.toml|secrets\.toml|keys/[A-Za-z0-9][A-Za-z0-9._-]{0,60}"
+    r"dg\.db|logs\.db|environment\.json|server\.toml|secrets\.toml|keys/[A-Za-z0-9][A-Za-z0-9._-]{0,60}"
     rf"|git/{NAME_PATTERN.strip('^$')}\.bundle|runs/[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}}/({_RUN_FILE})"
 )
 
@@ -48,34 +52,18 @@ def is_known(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
 
 
-def _seal(packed: int, unpacked: int, sha256: str) -> bytes:
-    head, tail = _EMPTY_MEMBER
-    return head + _lengths(packed, unpacked) + f", sha256 {sha256}".encode() + tail
-
-
-def _lengths(packed: int, unpacked: int) -> bytes:
-    return f"dg backup 1: {packed:020} bytes packed, {unpacked:020} unpacked".encode()
-
-
-_SEAL_BYTES = len(_seal(0, 0, "0" * 64))
-
-
-def _sealing(file: BinaryIO, unpacked: int) -> bytes:
-    """The seal that fits what follows in `file`; its hash covers the lengths too."""
-    begin = file.tell()
-    packed = file.seek(0, os.SEEK_END) - begin
-    file.seek(begin)
-    sha256 = hashlib.sha256(_lengths(packed, unpacked))
-    while piece := file.read(_PIECE):
-        sha256.update(piece)
-    return _seal(packed, unpacked, sha256.hexdigest())
-
-
 class Writer:
-    """Takes files one after another; made by `writing`."""
+    """Takes files one after another; made by `writing`. `finish` makes a backup of them."""
 
-    def __init__(self, tar: tarfile.TarFile) -> None:
-        self._tar = tar
+    def __init__(self, file: BinaryIO, fresh: Path, target: Path, recipients: Sequence[Recipient]) -> None:
+        self._file = file
+        self._fresh = fresh
+        self._target = target
+        self._encrypting = Encrypting(file, recipients)
+        self._packed = gzip.GzipFile("", "wb", _LEVEL, self._encrypting, mtime=0)
+        self._tar = tarfile.TarFile.open(
+            mode="w|", fileobj=self._packed, format=tarfile.GNU_FORMAT, bufsize=_PIECE
+        )
 
     def add(self, name: str, file: BinaryIO, size: int) -> str:
         """Put the next `size` bytes of `file` in as `name`; returns their SHA-256. Raises OSError."""
@@ -84,6 +72,30 @@ class Writer:
         hashing = _Hashing(file)
         self._tar.addfile(info, hashing)
         return hashing.sha256
+
+    def finish(self, verify: Callable[[Archive], object]) -> None:
+        """Let it appear under its name once it is on the disk and `verify` finds it good."""
+        self._tar.close()
+        unpacked = self._packed.tell()
+        self._packed.close()
+        self._encrypting.write(unpacked.to_bytes(_LENGTH, "big"))
+        self._encrypting.finish()
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        # What is verified comes from the disk, as far as the system lets.
+        os.posix_fadvise(self._file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        try:
+            verify(_decrypted(Encrypted(self._file, self._encrypting.key)))
+        except ValueError as error:
+            raise OSError(f"what was read back {error}") from None
+        self._fresh.replace(self._target)
+        sync_folder(self._target.parent)
+
+    def close(self) -> None:
+        """Let go of what was not finished: nothing more is written."""
+        self._encrypting.abandon()
+        self._tar.close()
+        self._packed.close()
 
 
 class _Hashing:
@@ -104,35 +116,30 @@ class _Hashing:
 
 
 @contextmanager
-def writing(target: Path) -> Iterator[Writer]:
-    """Write a backup; it takes the name `target`, sealed and on the disk, when the block ends well."""
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
+def writing(target: Path, recipients: Sequence[Recipient]) -> Iterator[Writer]:
+    """Write a backup; it takes the name `target` when it is finished, or leaves nothing. Raises OSError."""
+    sweep(target.parent)
+    fresh = target.with_name(f"{_UNFINISHED}{os.getpid()}-{target.name}")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:
-            file.write(_seal(0, 0, "0" * 64))
-            with (
-                gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed,
-                tarfile.open(mode="w|", fileobj=packed, format=tarfile.GNU_FORMAT, bufsize=_PIECE) as tar,
-            ):
-                yield Writer(tar)
-                tar.close()
-                unpacked = packed.tell()
-            _write_seal(file, unpacked)
-        fresh.replace(target)
-        sync_folder(target.parent)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            writer = Writer(file, fresh, target, recipients)
+            try:
+                yield writer
+            finally:
+                writer.close()
     finally:
         with suppress(FileNotFoundError):
             fresh.unlink()
 
 
-def _write_seal(file: BinaryIO, unpacked: int) -> None:
-    file.seek(_SEAL_BYTES)
-    seal = _sealing(file, unpacked)
-    file.seek(0)
-    file.write(seal)
-    file.flush()
-    os.fsync(file.fileno())
+def sweep(folder: Path) -> None:
+    """Remove what backups left there that were killed while they were written."""
+    for path in folder.glob(f"{_UNFINISHED}*"):
+        with suppress(OSError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
 
 
 def sync_folder(path: Path) -> None:
@@ -144,18 +151,49 @@ def sync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
-def check_seal(file: BinaryIO) -> int:
-    """Hold every byte of the backup against its seal; returns the bytes of the tar inside. Raises Invalid."""
-    seal = file.read(_SEAL_BYTES)
-    found = _SEAL.search(seal)
-    if found is None or seal != _seal(int(found[1]), int(found[2]), found[3].decode()):
-        raise bad("it does not begin as a backup of dg does")
-    length = os.fstat(file.fileno()).st_size - _SEAL_BYTES
-    if length != int(found[1]):
-        raise bad(f"it has {length} bytes behind its seal, where {int(found[1])} were written")
-    if seal != _sealing(file, int(found[2])):
-        raise bad("it was changed after it was written: its SHA-256 is another")
-    return int(found[2])
+@dataclass(frozen=True)
+class Archive:
+    """A backup whose every byte is as it was written. Made by `examine`."""
+
+    open: Callable[[], BinaryIO]
+    """The packed tar, from its beginning."""
+    unpacked: int
+    """Bytes of the tar."""
+    keys: tuple[str, ...] = ()
+    """The names of the keys that it is encrypted for; none for one of an older dg."""
+
+
+def examine(file: BinaryIO, identities: Sequence[Identity]) -> Archive:
+    """Check every byte of a backup. Raises Invalid, Refused where none of `identities` opens it."""
+    file.seek(0)
+    try:
+        if file.read(2) == b"\x1f\x8b":
+            return _plain(file)
+        header = encryption.read_header(file)
+        return _decrypted(Encrypted(file, encryption.key_of(header, identities)), header.names)
+    except ValueError as error:
+        raise bad(f"it {error}") from None
+
+
+def _plain(file: BinaryIO) -> Archive:
+    unpacked = sealed.check_seal(file)
+
+    def begin() -> BinaryIO:
+        file.seek(sealed.SEAL_BYTES)
+        return file
+
+    return Archive(begin, unpacked)
+
+
+def _decrypted(encrypted: Encrypted, keys: tuple[str, ...] = ()) -> Archive:
+    """Raises ValueError where a byte is another."""
+    content, size, tail = encrypted.open(), 0, b""
+    while piece := content.read(_PIECE):
+        size += len(piece)
+        tail = (tail + piece)[-_LENGTH:]
+    if size < _LENGTH or size != encrypted.size:
+        raise ValueError("was cut off")
+    return Archive(encrypted.open, int.from_bytes(tail, "big"), keys)
 
 
 class Member:
@@ -178,17 +216,21 @@ class Member:
             self.sha256.update(piece)
             yield piece
 
+    def skip(self) -> None:
+        """Read what is left of it, for its hash."""
+        for _ in self.pieces():
+            pass
 
-def members(file: BinaryIO, unpacked: int) -> Iterator[Member]:
-    """The files of the backup in their order, the manifest last; not more than `unpacked` bytes are unpacked.
+
+def members(archive: Archive) -> Iterator[Member]:
+    """The files of the backup in their order, the manifest last; no more is unpacked than it says.
 
     The tar's headers are read here one by one: `tarfile` would read what a header announces, however long,
     and knows links, devices and sparse files, of which a backup has none. Raises Invalid.
     """
-    file.seek(_SEAL_BYTES)
     seen: set[str] = set()
     try:
-        with gzip.GzipFile(fileobj=file) as content:
+        with gzip.GzipFile(fileobj=archive.open()) as content:
             while (block := content.read(tarfile.BLOCKSIZE)) != bytes(tarfile.BLOCKSIZE):
                 info = tarfile.TarInfo.frombuf(block, "ascii", "strict")
                 if info.type != tarfile.REGTYPE or not (info.name == MANIFEST or is_known(info.name)):
@@ -197,14 +239,13 @@ def members(file: BinaryIO, unpacked: int) -> Iterator[Member]:
                     raise bad(f"it holds {info.name} twice")
                 seen.add(info.name)
                 padded = -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
-                if info.size < 0 or content.tell() + padded > unpacked:
+                if info.size < 0 or content.tell() + padded > archive.unpacked:
                     raise bad(f"{info.name} is larger than the whole backup")
                 member = Member(info.name, info.size, content)  # type: ignore[arg-type]
                 yield member
-                for _ in member.pieces():
-                    pass
+                member.skip()
                 content.read(padded - info.size)
-    except (gzip.BadGzipFile, zlib.error, EOFError, tarfile.HeaderError, UnicodeDecodeError) as error:
+    except (gzip.BadGzipFile, zlib.error, EOFError, tarfile.HeaderError, ValueError) as error:
         raise bad(f"it cannot be unpacked: {error}") from None
 
 

@@ -11,9 +11,14 @@ from urllib.parse import quote
 from dg.core import ledger, schema
 from dg.core.audit import OriginsWitness
 from dg.core.backup.models import Point
-from dg.core.database import Tx
+from dg.core.database import Tx, prepare
+from dg.core.database.address import Address
+from dg.core.database.opening import HEADS
 from dg.core.deployments.receipts import ReceiptsWitness
 from dg.core.errors import Invalid
+from dg.core.migrations.upgrade import migrate
+
+_TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite%' ORDER BY name"
 
 
 def copy(source: Path, target: Path) -> None:
@@ -24,6 +29,23 @@ def copy(source: Path, target: Path) -> None:
     with reading(source) as live, closing(sqlite3.connect(target)) as copied:
         live.backup(copied)
         copied.execute("PRAGMA journal_mode = DELETE")
+
+
+def copy_postgresql(address: Address, state: Path, logs: Path) -> None:
+    """Copy a PostgreSQL database as it is at this moment into two SQLite files, as a home has them.
+
+    Raises Refused where it cannot be used, sqlite3.Error.
+    """
+    # It brings the driver along.
+    from dg.core.database.copying import copy_out
+
+    for path, kind in ((state, "state"), (logs, "logs")):
+        prepare(path)
+        migrate(path, kind, HEADS[kind])
+    copy_out(address, state, logs, HEADS)
+    for path in (state, logs):
+        with closing(sqlite3.connect(path)) as copied:
+            copied.execute("PRAGMA journal_mode = DELETE")
 
 
 @contextmanager
@@ -46,6 +68,16 @@ def check(path: Path) -> None:
         found = connection.execute("PRAGMA integrity_check(1)").fetchone()
     if found != ("ok",):
         raise Invalid(f"{path.name} is damaged: {found[0]}", reason="damaged")
+
+
+def counts(path: Path) -> dict[str, int]:
+    """Rows by table. Raises Invalid when it is damaged."""
+    with _examining(path) as connection:
+        tables = [name for (name,) in connection.execute(_TABLES)]
+        return {
+            name: connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()[0]  # noqa: S608
+            for name in tables
+        }
 
 
 def check_ledger(path: Path) -> Point:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from dg.core.deployments.models import Deployment
 
-FORMAT: Literal["dg.backup/1"] = "dg.backup/1"
+FORMAT: Literal["dg.backup/2"] = "dg.backup/2"
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -37,27 +37,44 @@ class Point(_Model):
 class Manifest(_Model):
     """The last file of a backup. `schema_` holds the revision of each database, `made_at` microseconds."""
 
-    format: Literal["dg.backup/1"]
+    format: Literal["dg.backup/1", "dg.backup/2"]
     version: str
     made_at: int = Field(ge=0)
+    environment: str | None = None
+    """The one environment that it holds; None for a whole home."""
+    store: Literal["sqlite", "postgresql"] = "sqlite"
+    """What the state was kept in. In a backup it is two SQLite files either way."""
     schema_: Mapping[str, str] = Field(alias="schema")
     head: Point
+    counts: Mapping[str, int] = {}
+    """Rows by table; an older dg did not count them."""
     files: Mapping[str, File]
 
 
 @dataclass(frozen=True)
 class Taken:
-    """A backup that was made. `missing` names files of the home that it does not hold."""
+    """A backup that was made. `keys` open it, by name; `missing` are files that it does not hold."""
 
     path: Path
     size: int
     manifest: Manifest
-    missing: tuple[str, ...]
+    keys: tuple[str, ...]
+    missing: tuple[str, ...] = ()
 
     @property
     def secret(self) -> bool:
         """Whether it holds keys or secrets."""
         return any(is_secret(name) for name in self.manifest.files)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A backup whose every byte is as it was written. `keys` are those it is encrypted for, by name."""
+
+    path: Path
+    size: int
+    manifest: Manifest
+    keys: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +90,16 @@ class Restored:
     def keys(self) -> bool:
         """Whether the keys came back that sign tokens and receipts."""
         return any(name.startswith("keys/") for name in self.manifest.files)
+
+
+@dataclass(frozen=True)
+class Proof:
+    """A backup that was restored for a test. `head` is where the restored ledger ends; `seconds` it took."""
+
+    manifest: Manifest
+    head: Point
+    repositories: int
+    seconds: float
 
 
 def is_secret(name: str) -> bool:

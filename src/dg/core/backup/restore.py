@@ -1,23 +1,23 @@
-"""Makes a home from a backup: verifies all of it first, then puts it in place; called by `dg restore`."""
+"""Makes a home from a backup: verifies all of it first, then puts it in place; for a test, elsewhere."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import BinaryIO
-
-from pydantic import ValidationError
 
 from dg.core import schema
 from dg.core.access.models import SYSTEM
-from dg.core.backup import archive, databases
-from dg.core.backup.archive import bad
-from dg.core.backup.models import Manifest, Restored
+from dg.core.backup import databases
+from dg.core.backup.archive import Member, bad, examine, sync_folder
+from dg.core.backup.encryption import Identity
+from dg.core.backup.models import Manifest, Proof, Restored
+from dg.core.backup.reading import read
+from dg.core.backup.scratch import scratch
 from dg.core.clock import Clock, Ids
 from dg.core.database import SqliteFile, Tx, open_database, prepare
 from dg.core.deployments.git import Mirrors
@@ -29,32 +29,68 @@ from dg.core.ledger import Ledger
 from dg.core.migrations.upgrade import migrate
 from dg.core.tasks import open_tasks
 
-_REQUIRED = {"dg.db", "logs.db"}
 
-
-async def restore(source: Path, home: Home, *, clock: Clock, environ: Mapping[str, str]) -> Restored:
+async def restore(
+    source: Path,
+    home: Home,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    identities: Sequence[Identity] = (),
+) -> Restored:
     """Make `home`, which must be empty or not there, what it was when the backup `source` was made.
 
     What was unfinished then is ended as interrupted. Nothing is left behind when it cannot be done.
 
     Raises:
-        Refused: the home is not empty, is held by a server, or the backup is of a newer dg.
+        Refused: the home is not empty, is held by a server, the backup is of a newer dg or of one
+            environment, or none of `identities` opens it.
         Invalid: the backup is cut off, was changed or does not hold what it says.
         Unavailable: the disk is full, or git does not answer.
     """
     with _place(home) as staging:
         try:
             with source.open("rb") as file:
-                unpacked = await asyncio.to_thread(archive.check_seal, file)
-                _check_space(staging, unpacked)
-                manifest = await asyncio.to_thread(_unpack, file, unpacked, staging)
+                archive = await asyncio.to_thread(examine, file, identities)
+                _check_space(staging, archive.unpacked)
+                manifest = await asyncio.to_thread(read, archive, lambda member: _write(staging, member))
         except OSError as error:
             raise Unavailable(f"the backup cannot be unpacked: {error}", reason="restore") from error
+        _check_kind(manifest)
         await asyncio.to_thread(_check_content, staging, manifest)
         await _make_mirrors(staging, clock, environ)
         ended = await _open(staging, manifest, clock)
         await asyncio.to_thread(_move, staging, home)
     return Restored(home.path, manifest, ended.interrupted, ended.unstarted)
+
+
+async def prove(
+    source: Path,
+    parent: Path,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    identities: Sequence[Identity] = (),
+) -> Proof:
+    """Restore the backup into a scratch home below `parent`, look at it, and remove it again.
+
+    Raises as `restore` does.
+    """
+    began = clock.monotonic()
+    with scratch(parent) as folder:
+        home = Home(folder / "home")
+        restored = await restore(source, home, clock=clock, environ=environ, identities=identities)
+        head = await asyncio.to_thread(databases.check_ledger, home.state)
+        mirrors = len(list(home.mirrors.glob("*.git")))
+    return Proof(restored.manifest, head, mirrors, clock.monotonic() - began)
+
+
+def _check_kind(manifest: Manifest) -> None:
+    if manifest.environment is not None:
+        raise Refused(
+            f"this backup holds {manifest.environment} alone, and no home can be made of it",
+            reason="one_environment",
+        )
 
 
 @contextmanager
@@ -99,40 +135,8 @@ def _check_space(staging: Home, unpacked: int) -> None:
         )
 
 
-def _unpack(file: BinaryIO, unpacked: int, staging: Home) -> Manifest:
-    """Write the files of a backup below `staging`. Raises Invalid unless they are what its manifest says."""
-    found: dict[str, tuple[int, str]] = {}
-    text = b""
-    for member in archive.members(file, unpacked):
-        if member.name == archive.MANIFEST:
-            text = _read_manifest(member)
-            continue
-        _write(staging.path / member.name, member)
-        found[member.name] = (member.size, member.sha256.hexdigest())
-    manifest = _parse(text)
-    announced = {name: (entry.size, entry.sha256) for name, entry in manifest.files.items()}
-    for name in sorted(announced.keys() | found.keys()):
-        if announced.get(name) != found.get(name):
-            raise bad(f"{name} is not what the manifest says")
-    if missing := _REQUIRED - found.keys():
-        raise bad(f"it has no {min(missing)}")
-    return manifest
-
-
-def _read_manifest(member: archive.Member) -> bytes:
-    if member.size > archive.LARGEST_MANIFEST:
-        raise bad("its manifest is larger than any is")
-    return b"".join(member.pieces())
-
-
-def _parse(text: bytes) -> Manifest:
-    try:
-        return Manifest.model_validate_json(text)
-    except ValidationError:
-        raise bad("its manifest is missing, or not one that this dg knows") from None
-
-
-def _write(path: Path, member: archive.Member) -> None:
+def _write(staging: Home, member: Member) -> None:
+    path = staging.path / member.name
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     with os.fdopen(descriptor, "wb") as file:
@@ -145,6 +149,7 @@ def _check_content(staging: Home, manifest: Manifest) -> None:
     try:
         for path in (staging.state, staging.logs):
             databases.check(path)
+        _check_counts(staging, manifest)
         _migrate(staging, manifest)
         head = databases.check_ledger(staging.state)
     except Refused:
@@ -153,6 +158,13 @@ def _check_content(staging: Home, manifest: Manifest) -> None:
         raise bad(problem.message) from None
     if head != manifest.head:
         raise bad(f"its ledger ends at {head.seq} and its manifest says {manifest.head.seq}")
+
+
+def _check_counts(staging: Home, manifest: Manifest) -> None:
+    found = databases.counts(staging.state) | databases.counts(staging.logs)
+    for table, count in manifest.counts.items():
+        if found.get(table) != count:
+            raise bad(f"its manifest counts {count} rows of {table}, and there are {found.get(table, 0)}")
 
 
 def _migrate(staging: Home, manifest: Manifest) -> None:
@@ -201,4 +213,4 @@ def _move(staging: Home, home: Home) -> None:
     for path in sorted(staging.path.iterdir(), key=lambda path: path == staging.state):
         path.rename(home.path / path.name)
     staging.path.rmdir()
-    archive.sync_folder(home.path)
+    sync_folder(home.path)

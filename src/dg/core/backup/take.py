@@ -8,17 +8,20 @@ import os
 import shutil
 import sqlite3
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
 from dg import __version__
-from dg.core.backup import archive, databases
+from dg.core.backup import archive, databases, keys
+from dg.core.backup.encryption import Recipient
 from dg.core.backup.models import FORMAT, File, Manifest, Point, Taken, is_secret
+from dg.core.backup.reading import read
+from dg.core.backup.scratch import FOLDER, scratch
 from dg.core.clock import Clock
+from dg.core.database.address import Address, address_of
 from dg.core.deployments.git import Mirrors
 from dg.core.errors import NotFound, Refused, Unavailable
 from dg.core.home import Home
@@ -27,22 +30,31 @@ from dg.settings import Settings
 from dg.settings.loader import FILE
 from dg.settings.tree import leaves
 
-_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes"})
+BACKUPS = "backups"
+"""The folder of a home in which backups of single environments are kept, where no other one is named."""
+
+_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes", FOLDER, BACKUPS})
 """What a home holds for the server that runs in it, and what the next one makes anew."""
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
 _FOLDERS = frozenset({"keys", "runs", "git"})
 
 
 async def take(
-    settings: Settings, target: Path, *, clock: Clock, environ: Mapping[str, str], secrets: bool = False
+    settings: Settings,
+    target: Path,
+    *,
+    clock: Clock,
+    environ: Mapping[str, str],
+    secrets: bool = False,
 ) -> Taken:
     """Write a backup of the home of `settings` to `target`, whole or not at all; secrets on demand.
 
-    It holds what was acknowledged before the call: the state is copied first, and what only ever grows beside
-    it (logs, repositories, runs) after it.
+    It is encrypted for whom the settings name, and read back before it appears. It holds what was
+    acknowledged before the call: the state is copied first, and what only grows beside it (logs,
+    repositories, runs) after it.
 
     Raises:
-        Refused: `target` exists, or the state is not kept in the home.
+        Refused: `target` exists, or the database cannot be used.
         NotFound: there is no such home.
         Invalid: the home's own data is damaged, so that this would be no backup.
         Unavailable: the disk is full, or git does not answer.
@@ -50,14 +62,12 @@ async def take(
     home = Home(settings.home)
     await asyncio.to_thread(_check, settings, home, target)
     mirrors = Mirrors(home.mirrors, clock=clock, environ=environ)
+    recipients = keys.recipients(settings)
     try:
-        with (
-            archive.writing(target) as writer,
-            TemporaryDirectory(prefix=".dg-", dir=target.parent) as folder,
-        ):
-            work = _Work(home, writer, Path(folder))
+        with archive.writing(target, recipients) as writer, scratch(home.path / FOLDER) as folder:
+            work = _Work(home, writer, folder)
             made_at = clock.micros()
-            schema, head = await asyncio.to_thread(work.add_databases)
+            schema, head, counts = await asyncio.to_thread(work.add_databases, address_of(settings.database))
             for mirror in sorted(home.mirrors.glob("*.git")):
                 await work.add_mirror(mirrors, mirror.name.removesuffix(".git"))
             await asyncio.to_thread(work.add_files, settings, secrets)
@@ -65,24 +75,20 @@ async def take(
                 format=FORMAT,
                 version=__version__,
                 made_at=made_at,
+                store="sqlite" if settings.database.in_home else "postgresql",
                 schema=schema,
                 head=head,
+                counts=counts,
                 files=work.files,
             )
             await asyncio.to_thread(work.finish, manifest)
     except (OSError, sqlite3.Error) as error:
-        raise _cannot(target, error) from error
-    return await asyncio.to_thread(_taken, home, target, manifest)
+        raise cannot(target, error) from error
+    return await asyncio.to_thread(_taken, home, target, manifest, recipients)
 
 
 def _check(settings: Settings, home: Home, target: Path) -> None:
-    if not settings.database.in_home:
-        raise Refused(
-            "the state of this server is kept in PostgreSQL: back that database up with pg_dump, "
-            "and copy the home's keys and secrets",
-            reason="not_in_home",
-        )
-    if not home.state.exists():
+    if not (home.state.exists() if settings.database.in_home else home.path.exists()):
         raise NotFound(f"{home.path} holds no record of anything; choose another home with --home")
     if home.path.stat().st_uid != os.geteuid():
         # git refuses somebody else's repositories, root or not.
@@ -90,25 +96,30 @@ def _check(settings: Settings, home: Home, target: Path) -> None:
             f"{home.path} belongs to another user (uid {home.path.stat().st_uid}): run dg as that user",
             reason="home_exposed",
         )
-    if target.exists() or target.is_symlink():
-        raise Refused(f"{target} exists already; choose another name", reason="exists")
-    if not target.parent.is_dir():
-        raise Refused(f"there is no folder {target.parent}; make it first", reason="no_folder")
+    check_target(target)
     if target.resolve().is_relative_to(home.path.resolve()):
         raise Refused(f"{target} would be lost with the home; choose a place outside", reason="inside_home")
     _check_space(home, target)
 
 
+def check_target(target: Path) -> None:
+    """Raise Refused unless a file can be made there, and replaces none."""
+    if target.exists() or target.is_symlink():
+        raise Refused(f"{target} exists already; choose another name", reason="exists")
+    if not target.parent.is_dir():
+        raise Refused(f"there is no folder {target.parent}; make it first", reason="no_folder")
+
+
 def _check_space(home: Home, target: Path) -> None:
     sizes = [_size(path) for path in home.path.iterdir()]
-    needed = sum(sizes) + max(sizes)
-    free = shutil.disk_usage(target.parent).free
-    if free < needed:
-        raise Unavailable(
-            f"{target.parent} has {free >> 20} MiB free and a backup of {home.path} may take {needed >> 20}; "
-            "choose another disk",
-            reason="disk_full",
-        )
+    for folder, needed in ((target.parent, sum(sizes)), (home.path, max(sizes))):
+        free = shutil.disk_usage(folder).free
+        if free < needed:
+            raise Unavailable(
+                f"{folder} has {free >> 20} MiB free and a backup of {home.path} may take {needed >> 20} "
+                "there; make room, or choose another disk",
+                reason="disk_full",
+            )
 
 
 def _size(path: Path) -> int:
@@ -124,7 +135,8 @@ def _bytes(file: Path) -> int:
         return 0
 
 
-def _cannot(target: Path, error: OSError | sqlite3.Error) -> Unavailable:
+def cannot(target: Path, error: OSError | sqlite3.Error) -> Unavailable:
+    """What to raise when a backup could not be written."""
     if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
         return Unavailable(f"there is no room for {target}; choose another disk", reason="disk_full")
     return Unavailable(f"the backup cannot be made: {error}", reason="backup")
@@ -139,20 +151,23 @@ class _Work:
         self._folder = folder
         self.files: dict[str, File] = {}
 
-    def add_databases(self) -> tuple[dict[str, str], Point]:
-        """Their schemas, and up to where the ledger reaches. State before logs, which only ever know more."""
-        state, logs = (self._copy(path) for path in (self._home.state, self._home.logs))
+    def add_databases(self, address: Address | None) -> tuple[dict[str, str], Point, dict[str, int]]:
+        """Their schemas, up to where the ledger reaches, and rows by table."""
+        state, logs = self._folder / self._home.state.name, self._folder / self._home.logs.name
+        if address is None:
+            # State before logs, which only ever know more.
+            databases.copy(self._home.state, state)
+            databases.copy(self._home.logs, logs)
+        else:
+            databases.copy_postgresql(address, state, logs)
+        for copied in (state, logs):
+            databases.check(copied)
         schema = {"state": databases.revision(state), "logs": databases.revision(logs)}
+        counts = databases.counts(state) | databases.counts(logs)
         head = databases.check_ledger(state)
         for copied in (state, logs):
             self._add_and_remove(copied.name, copied)
-        return schema, head
-
-    def _copy(self, path: Path) -> Path:
-        copied = self._folder / path.name
-        databases.copy(path, copied)
-        databases.check(copied)
-        return copied
+        return schema, head, counts
 
     async def add_mirror(self, mirrors: Mirrors, service: str) -> None:
         """With the commits that dg keeps against a force-push."""
@@ -170,8 +185,7 @@ class _Work:
                         self._add(name, file)
 
     def finish(self, manifest: Manifest) -> None:
-        text = manifest.model_dump_json(by_alias=True, indent=1).encode()
-        self._writer.add(archive.MANIFEST, BytesIO(text), len(text))
+        finish(self._writer, manifest)
 
     def _add_and_remove(self, name: str, path: Path) -> None:
         with path.open("rb") as file:
@@ -182,6 +196,18 @@ class _Work:
         # A runner may write on: what stands there now is taken, and no more.
         size = os.fstat(file.fileno()).st_size
         self.files[name] = File(size=size, sha256=self._writer.add(name, file, size))
+
+
+def finish(writer: archive.Writer, manifest: Manifest) -> None:
+    """Put the manifest in; the backup appears when what is read back is what it says. Raises OSError."""
+    text = manifest.model_dump_json(by_alias=True, indent=1).encode()
+    writer.add(archive.MANIFEST, BytesIO(text), len(text))
+    writer.finish(lambda found: _compare(read(found), manifest))
+
+
+def _compare(found: Manifest, written: Manifest) -> None:
+    if found != written:
+        raise OSError("what was read back is not what was written")
 
 
 def _plain_files(home: Home) -> Iterator[Path]:
@@ -224,8 +250,9 @@ def _opens_something(name: str, settings: Settings) -> bool:
     return is_secret(name)
 
 
-def _taken(home: Home, target: Path, manifest: Manifest) -> Taken:
-    return Taken(target, target.stat().st_size, manifest, tuple(_missing(home, manifest)))
+def _taken(home: Home, target: Path, manifest: Manifest, recipients: Sequence[Recipient]) -> Taken:
+    names = tuple(recipient.name for recipient in recipients)
+    return Taken(target, target.stat().st_size, manifest, names, tuple(_missing(home, manifest)))
 
 
 def _missing(home: Home, manifest: Manifest) -> Iterator[str]:

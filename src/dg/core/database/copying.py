@@ -1,4 +1,4 @@
-"""Copies both SQLite files of a home into an empty PostgreSQL database, whole or not at all."""
+"""Copies both SQLite files of a home into an empty PostgreSQL database, and a database into such files."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import sqlalchemy as sa
 
 from dg.core import schema
 from dg.core.database.address import Address
-from dg.core.database.postgresql import PostgresqlTx, clean
+from dg.core.database.postgresql import SNAPSHOT, PostgresqlTx, clean
 from dg.core.database.session import Connection, connect, unreachable
 from dg.core.database.transactions import Tx
 from dg.core.errors import Invalid, Refused
-from dg.core.migrations.upgrade import lay_out
+from dg.core.migrations.upgrade import lay_out, revision_of
 
 _TABLES = "SELECT count(*) FROM pg_class WHERE relnamespace = current_schema()::regnamespace"
 _ROWS = 1000
@@ -92,6 +92,49 @@ def _copy(source: sqlite3.Connection, target: Connection, table: sa.Table) -> in
     _compare(target, table, count)
     _advance(target, table)
     return count
+
+
+def copy_out(address: Address, state: Path, logs: Path, heads: Mapping[str, str]) -> None:
+    """Fill two SQLite files, which have the newest schema and no rows, with all that a database holds.
+
+    It is as it was at one moment; whoever writes to it goes on meanwhile. Raises Refused for a database that
+    cannot be used or has another schema.
+    """
+    try:
+        with closing(connect(address)) as connection:
+            connection.execute(SNAPSHOT)
+            _check_revisions(connection, address, heads)
+            for file, tables in ((state, schema.state), (logs, schema.logs)):
+                _fetch_tables(connection, file, tables)
+    except psycopg.OperationalError as error:
+        raise unreachable(address, error) from None
+
+
+def _check_revisions(connection: Connection, address: Address, heads: Mapping[str, str]) -> None:
+    for kind, head in heads.items():
+        found = revision_of(connection, kind)
+        if found != head:
+            raise Refused(
+                f"the {address} has schema {found}, and this dg works with {head}: "
+                "use the dg that its server runs",
+                reason="other_schema",
+            )
+
+
+def _fetch_tables(source: Connection, file: Path, tables: sa.MetaData) -> None:
+    with closing(sqlite3.connect(file)) as target:
+        for table in tables.sorted_tables:
+            _fetch(source, target, table)
+        target.commit()
+
+
+def _fetch(source: Connection, target: sqlite3.Connection, table: sa.Table) -> None:
+    columns = ", ".join(f'"{column.name}"' for column in table.columns)
+    marks = ", ".join("?" * len(table.columns))
+    with source.cursor(f"all of {table.name}") as rows:
+        rows.itersize = _ROWS
+        rows.execute(f'SELECT {columns} FROM "{table.name}"'.encode())  # noqa: S608 - names of the schema
+        target.executemany(f'INSERT INTO "{table.name}" ({columns}) VALUES ({marks})', rows)  # noqa: S608
 
 
 def _compare(target: Connection, table: sa.Table, count: int) -> None:

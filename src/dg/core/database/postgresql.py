@@ -38,7 +38,7 @@ _DOUBT = 3.0
 """Seconds for which a caller waits to learn whether a commit took place whose answer was lost."""
 _PATIENCE = 1.0
 """Seconds that a closing session may take to say goodbye."""
-_SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+SNAPSHOT = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _ROWS = 8
 
 
@@ -361,7 +361,7 @@ class PostgresqlDatabase(Database):
 
 
 def _look(connection: Connection, fn: Callable[[Tx], T]) -> T:
-    connection.execute(_SNAPSHOT)
+    connection.execute(SNAPSHOT)
     try:
         return fn(PostgresqlTx(connection))
     finally:

@@ -65,9 +65,14 @@ def lay_out(connection: sa.Connection, kind: str, head: str) -> None:
 def revision_postgresql(connect: Callable[[], Any], kind: str) -> str | None:
     """The revision of one kind of tables; None where there are none."""
     with closing(connect()) as connection:
-        if connection.execute("SELECT to_regclass(%s)", [_VERSIONS[kind]]).fetchone() == (None,):
-            return None
-        row = connection.execute(f"SELECT version_num FROM {_VERSIONS[kind]}").fetchone()  # noqa: S608
+        return revision_of(connection, kind)
+
+
+def revision_of(connection: Any, kind: str) -> str | None:
+    """The revision of one kind of tables, as a connection to PostgreSQL sees it; None without them."""
+    if connection.execute("SELECT to_regclass(%s)", [_VERSIONS[kind]]).fetchone() == (None,):
+        return None
+    row = connection.execute(f"SELECT version_num FROM {_VERSIONS[kind]}").fetchone()  # noqa: S608
     return str(row[0]) if row else None
 
 

@@ -6,14 +6,19 @@ from typing import Any
 
 import httpx
 import pytest
+import sqlalchemy as sa
 from tests.api.conftest import Api
 from tests.api.test_deployments import reason
 
+from dg.api import idempotency
 from dg.client.app import Client
+from dg.core import schema
+from dg.core.database import Statement
 from dg.core.environments.models import UpdateEnvironment
 from dg.core.errors import Stale
 from dg.core.types import Environment
 
+KEPT = Statement(sa.select(schema.idempotency.c.fingerprint))
 CANARY = "canary-7f3e91-do-not-show"
 STAGING = "/v1/environments/staging"
 CONFIG: dict[str, Any] = {
@@ -169,3 +174,28 @@ async def test_the_client_speaks_of_environments(api: Api) -> None:
         assert len(diff.items) == 9
         assert (await client.environments.list())[1].version == 3
         assert await client.environments.get(staging, 2) == gone
+
+
+async def test_a_change_whose_answer_was_lost_is_repeated_and_gets_the_first_answer(api: Api) -> None:
+    async with api.caller("admin", name="ana") as ana, api.caller("admin", name="ben") as ben:
+        for path, body, since in (
+            ("", CONFIG, "0"),
+            ("/secrets/late", {"value": f"{CANARY}-late"}, "2"),
+            ("/restore", {"version": 1}, "4"),
+        ):
+            headers = {"if-match": f'"{since}"', "idempotency-key": f"of{path}"}
+            first = await ana.put(STAGING + path, json=body, headers=headers)
+            assert (first.status_code, first.json()["version"]) == (200, int(since) + 1), first.text
+            await ben.put(f"{STAGING}/secrets/other", json={"value": f"other-{since}"})
+            again = await ana.put(STAGING + path, json=body, headers=headers)
+            assert (again.status_code, again.json()) == (200, first.json())
+            assert again.headers["etag"] == first.headers["etag"]
+            assert (await ana.get(STAGING)).json()["version"] == int(since) + 2
+            other = await ana.put(STAGING + path, json=body | {"reason": "another"}, headers=headers)
+            assert reason(other)[0] == 422
+        kept = await api.core.environments._db.read(lambda tx: [row["fingerprint"] for row in tx.all(KEPT)])
+        plain = {"value": f"{CANARY}-late"}
+        told = idempotency.once("k", "PUT", f"{STAGING}/secrets/late", plain)
+        assert len(kept) == 3
+        assert told is not None
+        assert told.fingerprint not in kept

@@ -194,10 +194,34 @@ def test_a_secret_comes_from_a_file(api: ScriptedApi, capsys: Captured, tmp_path
     capsys.readouterr()
 
 
-def test_a_secret_has_no_place_on_the_command_line(api: ScriptedApi, capsys: Captured) -> None:
-    assert run(["secret", "set", "staging", "session_key", CANARY]) == ExitCode.USAGE
+@pytest.mark.parametrize(
+    "typed",
+    [
+        ("session_key", CANARY),
+        ("session_key", CANARY, "--reason", "rotated"),
+        (f"session_key={CANARY}",),
+        (CANARY,),
+        ("session_key", f"--value={CANARY}"),
+        ("session_key", f"-{CANARY}"),
+    ],
+)
+@pytest.mark.parametrize("command", ["set", "unset"])
+def test_a_secret_that_was_typed_is_neither_sent_nor_repeated(
+    api: ScriptedApi, capsys: Captured, command: str, typed: tuple[str, ...]
+) -> None:
+    assert run(["secret", command, "staging", *typed]) == ExitCode.USAGE
+    said = capsys.readouterr()
+    assert CANARY not in f"{said.out}{said.err}"
     assert api.asked == []
-    capsys.readouterr()
+
+
+def test_who_typed_a_secret_is_told_where_it_belongs_and_where_it_stands_now(
+    api: ScriptedApi, capsys: Captured
+) -> None:
+    assert run(["secret", "set", "staging", "session_key", CANARY]) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert "dg secret set ENVIRONMENT NAME < FILE" in said
+    assert "history of the shell" in said
 
 
 def test_what_is_not_text_is_misuse_and_not_repeated(

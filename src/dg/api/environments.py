@@ -32,7 +32,7 @@ async def update_environment(call: Call) -> Response:
     asked = (call.principal, _name(call), request, _expected(call))
     if call.arguments["dry_run"]:
         return answer(await call.core.environments.preview(*asked))
-    return _changed(await call.core.environments.update(*asked))
+    return _changed(await call.core.environments.update(*asked, call.once))
 
 
 async def list_environment_versions(call: Call) -> Response:
@@ -57,7 +57,12 @@ async def diff_environment(call: Call) -> Response:
 async def restore_environment(call: Call) -> Response:
     return _changed(
         await call.core.environments.restore(
-            call.principal, _name(call), call.body["version"], call.body.get("reason"), _expected(call)
+            call.principal,
+            _name(call),
+            call.body["version"],
+            call.body.get("reason"),
+            _expected(call),
+            call.once,
         )
     )
 
@@ -74,6 +79,7 @@ async def set_secret(call: Call) -> Response:
             value,
             call.body.get("reason"),
             _expected(call),
+            call.once,
         )
     )
 

@@ -361,6 +361,30 @@ def restore(invocation: Invocation, environment: Environment, version: int, reas
         output.line(output.glyph("ok"), environment.value, f"is at version {after.version}, like {version}")
 
 
+def _check_name(context: click.Context, option: click.Parameter, name: str) -> str:
+    """A name that no secret can have may be a secret itself, so it is not repeated."""
+    from dg.core.environments.content import is_secret_name
+
+    if not is_secret_name(name):
+        raise click.UsageError(
+            "NAME has at most 63 lower case letters, digits and underscores; a value comes on standard input"
+        )
+    return name
+
+
+def _refuse_typed(context: click.Context, option: click.Parameter, typed: tuple[str, ...]) -> None:
+    """What stands behind the name is likely a secret, so it is not repeated."""
+    if typed:
+        raise click.UsageError(
+            "a value belongs on standard input, as in `dg secret set ENVIRONMENT NAME < FILE`: what was "
+            "typed here stands in the history of the shell, and other users of this machine could see it"
+        )
+
+
+SECRET = click.argument("name", metavar="NAME", callback=_check_name)
+TYPED = click.argument("typed", metavar="", nargs=-1, callback=_refuse_typed, expose_value=False)
+
+
 @click.command(cls=Group)
 def secret() -> None:
     """Set, list and unset secrets of environments; nobody reads them back."""
@@ -393,12 +417,17 @@ Examples:
   dg secret set staging database_url --from-file url.txt --reason rotated""",
 )
 @NAME
-@click.argument("name", metavar="NAME")
+@SECRET
+@TYPED
 @click.option("--from-file", "file", type=click.File("rb"), help="Read the value from this file.")
 @REASON
 @pass_invocation
 def set_secret(
-    invocation: Invocation, environment: Environment, name: str, file: Any, reason: str | None
+    invocation: Invocation,
+    environment: Environment,
+    name: str,
+    file: Any,
+    reason: str | None,
 ) -> None:
     """Set the secret NAME of ENVIRONMENT to what comes on standard input, or from a file.
 
@@ -410,7 +439,8 @@ def set_secret(
 
 @secret.command("unset")
 @NAME
-@click.argument("name", metavar="NAME")
+@SECRET
+@TYPED
 @REASON
 @pass_invocation
 def unset_secret(invocation: Invocation, environment: Environment, name: str, reason: str | None) -> None:

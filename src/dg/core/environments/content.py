@@ -100,6 +100,11 @@ def check_secret(name: str, value: str | None) -> None:
         raise refused(wrong)
 
 
+def is_secret_name(name: str) -> bool:
+    """Whether a step could name it."""
+    return _SECRET.fullmatch(name) is not None and name != API_KEY
+
+
 def check_reason(reason: str | None) -> None:
     """Raises Invalid for what is not one short line."""
     if wrong := list(_wrong_text("reason", reason or "")):
@@ -262,7 +267,7 @@ def _wrong_secrets(secrets: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _wrong_name(field: str, name: str) -> Iterator[tuple[str, str]]:
-    if not _SECRET.fullmatch(name) or name == API_KEY:
+    if not is_secret_name(name):
         yield (
             plain(field, limit=90),
             "the name of a secret has at most 63 lower case letters, digits and underscores",

@@ -23,6 +23,7 @@ from dg.core.environments.models import (
 from dg.core.environments.vault import Vault
 from dg.core.errors import Invalid, NotFound, Stale
 from dg.core.events import EnvironmentUpdated
+from dg.core.idempotency import Once, once
 from dg.core.types import Environment
 
 _NEWEST = 1 << 62
@@ -71,12 +72,17 @@ class Environments:
         return EnvironmentState.of(name, found, at)
 
     async def update(
-        self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
+        self,
+        principal: Principal,
+        name: Environment,
+        request: UpdateEnvironment,
+        expected: int | None = None,
+        key: Once | None = None,
     ) -> EnvironmentState:
-        """Make it so, as a new version unless it is so already. Raises Invalid, Stale."""
+        """Make it so, as a new version unless it is so already. Raises Invalid, Stale, Mismatch."""
         wanted = self._wanted(principal, name, request)
         change = self._replacing(principal, name, wanted)
-        return await self._change(principal, name, change, request.reason, expected)
+        return await self._change(principal, name, change, request.reason, expected, key)
 
     async def preview(
         self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
@@ -140,16 +146,15 @@ class Environments:
         version: int,
         reason: str | None = None,
         expected: int | None = None,
+        key: Once | None = None,
     ) -> EnvironmentState:
-        """Take back what an older version held, as a new version. Raises NotFound, Stale.
+        """Take back what an older version held, as a new version. Raises NotFound, Stale, Mismatch.
 
         Who may not set secrets may do so where they are the same.
         """
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         contents.check_reason(reason)
-        now, then = await self._db.read(
-            lambda tx: (_current(tx, name, expected)[0], _at(tx, name, version)[0])
-        )
+        now, then = await self._db.read(lambda tx: (store.newest(tx, name)[0], _at(tx, name, version)[0]))
         if now.secrets != then.secrets:
             self._access.require(principal, Action.SECRET_UPDATE, name)
 
@@ -159,29 +164,33 @@ class Environments:
                 raise Stale(f"the secrets of {name} were changed just now: look again", reason="stale")
             return then
 
-        return await self._change(principal, name, change, reason, expected, restored=version)
+        return await self._change(principal, name, change, reason, expected, key, restored=version)
 
     async def set_secret(
         self,
         principal: Principal,
         name: Environment,
-        key: str,
+        secret: str,
         value: str | None,
         reason: str | None = None,
         expected: int | None = None,
+        key: Once | None = None,
     ) -> EnvironmentState:
-        """Set one secret, or unset it with None. Raises Invalid, Stale; NotFound to unset what is not set."""
+        """Set one secret, or unset it with None.
+
+        Raises Invalid, Stale, Mismatch; NotFound to unset what is not set.
+        """
         self._access.require(principal, Action.SECRET_UPDATE, name)
-        contents.check_secret(key, value)
+        contents.check_secret(secret, value)
         contents.check_reason(reason)
 
         def change(tx: Tx, before: Content) -> Content:
-            if value is None and key not in before.secrets:
-                raise NotFound(f"{name} has no secret `{key}`")
-            secrets = self._secrets(tx, principal, name, before, {key: value})
+            if value is None and secret not in before.secrets:
+                raise NotFound(f"{name} has no secret `{secret}`")
+            secrets = self._secrets(tx, principal, name, before, {secret: value})
             return before.model_copy(update={"secrets": secrets})
 
-        return await self._change(principal, name, change, reason, expected)
+        return await self._change(principal, name, change, reason, expected, key)
 
     def _wanted(self, principal: Principal, name: Environment, request: UpdateEnvironment) -> contents.Wanted:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
@@ -241,13 +250,18 @@ class Environments:
         change: Change,
         reason: str | None,
         expected: int | None,
+        key: Once | None,
         *,
         restored: int | None = None,
     ) -> EnvironmentState:
-        def work(tx: Tx) -> tuple[EnvironmentState, bool]:
+        moved = False
+
+        def effect(tx: Tx) -> EnvironmentState:
+            nonlocal moved
             before, standing = _current(tx, name, expected)
             after = change(tx, before)
             changed = tuple(item.key for item in contents.difference(before, after))
+            moved = after.protection != before.protection
             if changed:
                 version = Version(
                     version=(standing.version if standing else 0) + 1,
@@ -259,13 +273,19 @@ class Environments:
                 )
                 store.add(tx, name, after, version)
                 tx.append(_updated(name, version), principal)
-            state = EnvironmentState.of(name, *store.newest(tx, name))
-            return state, after.protection != before.protection
+            return EnvironmentState.of(name, *store.newest(tx, name))
 
-        state, moved = await self._db.write(work)
+        def work(tx: Tx) -> EnvironmentState:
+            return once(tx, principal, self._sealed(tx, key), EnvironmentState, self._clock, effect)
+
+        state = await self._db.write(work)
         if moved:
             await self._rules.change(name, state.protection)
         return state
+
+    def _sealed(self, tx: Tx, key: Once | None) -> Once | None:
+        """The key with a fingerprint of the request that tells nothing of the secrets in it."""
+        return key and Once(key.key, self._vault.digest(tx, key.fingerprint))
 
 
 async def protections_of(db: Database) -> dict[Environment, dict[str, Any]]:

@@ -61,8 +61,11 @@ class Vault:
 
     def fingerprint(self, tx: Tx, text: str) -> str:
         """What tells equal secrets of a home from different ones, and nothing without its key."""
-        key = self._made_key(tx, _FINGERPRINTS)
-        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()[:_FINGERPRINT_DIGITS]
+        return self.digest(tx, text)[:_FINGERPRINT_DIGITS]
+
+    def digest(self, tx: Tx, text: str) -> str:
+        """The same, so long that different texts never have the same: 64 hexadecimal digits."""
+        return hmac.new(self._made_key(tx, _FINGERPRINTS), text.encode(), hashlib.sha256).hexdigest()
 
     def check(self, tx: Tx) -> Wholeness:
         """Open every secret, and keep nothing of it. None of them is under an older data key."""

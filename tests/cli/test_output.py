@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg.cli.output import STATUS, Meaning, Output, age, duration, fitted, width
+from dg.cli.output import STATUS, Meaning, Output, fitted, width
+from dg.client.words import age, duration
 
 
 class Terminal(io.StringIO):

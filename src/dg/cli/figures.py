@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import click
 
 from dg.cli.options import Command, Invocation, pass_invocation
-from dg.cli.output import Meaning, Output, Text, duration
+from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT
+from dg.client.words import duration
 
 if TYPE_CHECKING:
     from dg.core.deployments.figures import DoraFigures, Incident, LeadTime, Recovery

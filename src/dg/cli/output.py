@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import TextIO
 
+from dg.client import words
 from dg.core.text import plain
 
 RESET = "\x1b[0m"
@@ -33,25 +34,15 @@ class Meaning(Enum):
 Text = str | tuple[str, Meaning]
 """A piece of output, and what it means if it means anything."""
 
+_MEANINGS = {
+    "ok": Meaning.OK,
+    "warn": Meaning.WARN,
+    "err": Meaning.ERR,
+    "busy": Meaning.BUSY,
+    "dim": Meaning.DIM,
+}
 STATUS = {
-    "pending": ("·", ".", Meaning.DIM),
-    "building": ("↻", "~", Meaning.BUSY),
-    "deploying": ("↻", "~", Meaning.BUSY),
-    "success": ("✓", "o", Meaning.OK),
-    "failed": ("✗", "x", Meaning.ERR),
-    "rolled_back": ("↩", "<", Meaning.WARN),
-    "running": ("↻", "~", Meaning.BUSY),
-    "skipped": ("·", ".", Meaning.DIM),
-    "open": ("●", "o", Meaning.OK),
-    "passed": ("●", "o", Meaning.WARN),
-    "closed": ("○", "-", Meaning.WARN),
-    "needs_approval": ("◇", "?", Meaning.WARN),
-    "busy": ("↻", "~", Meaning.BUSY),
-    "locked": ("▲", "!", Meaning.WARN),
-    "frozen": ("▲", "!", Meaning.WARN),
-    "ok": ("✓", "o", Meaning.OK),
-    "warn": ("▲", "!", Meaning.WARN),
-    "fail": ("✗", "x", Meaning.ERR),
+    word: (glyph, stand_in, _MEANINGS[meaning]) for word, (glyph, stand_in, meaning) in words.STATUS.items()
 }
 """Glyph, its ASCII stand-in, and meaning: a status never speaks by colour alone."""
 
@@ -185,26 +176,3 @@ def fitted(text: str, size: int) -> str:
             break
         kept += character
     return kept + "…"
-
-
-def duration(seconds: float) -> str:
-    """How long something took, for people: `0.4 s`, `12 s`, `1m05`, `1h55`, `2d03h`."""
-    if seconds < 9.95:
-        return f"{max(seconds, 0):.1f} s"
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60}m{whole % 60:02}"
-    if whole < 86400:
-        return f"{whole // 3600}h{whole % 3600 // 60:02}"
-    return f"{whole // 86400}d{whole % 86400 // 3600:02}h"
-
-
-def age(seconds: float) -> str:
-    """How long ago, in one unit: `now`, `12s`, `3m`, `5h`, `2d`."""
-    whole = int(seconds)
-    if whole < 1:
-        return "now"
-    size, unit = next(item for item in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if whole >= item[0])
-    return f"{whole // size}{unit}"

@@ -9,8 +9,9 @@ import click
 
 from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Invocation, pass_invocation
-from dg.cli.output import Meaning, Output, Text, duration
+from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, Moment
+from dg.client.words import duration
 
 if TYPE_CHECKING:
     from dg.core.deployments.models import FileChanges

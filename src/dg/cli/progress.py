@@ -6,8 +6,9 @@ import shutil
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dg.cli.output import Meaning, Output, Text, duration, fitted, width
+from dg.cli.output import Meaning, Output, Text, fitted, width
 from dg.cli.words import SECOND, version
+from dg.client.words import duration
 
 if TYPE_CHECKING:
     from dg.core.deployments.models import Progress, Step

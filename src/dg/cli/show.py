@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from dg.cli.output import Meaning, Output, Text, duration
+from dg.cli.output import Meaning, Output, Text
 from dg.cli.words import commits, moment, outcome, took, version, who
+from dg.client.words import duration
 
 if TYPE_CHECKING:
     from dg.core.deployments.models import Approval, Changes, Deployment, Gate, Step

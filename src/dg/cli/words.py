@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from dg.cli.output import Meaning, Output, Text, age, duration
+from dg.cli.output import Meaning, Output, Text
+from dg.client.words import age, duration
 
 if TYPE_CHECKING:
     from dg.core.access.models import ApiKey, Token

@@ -1,0 +1,54 @@
+"""A box whose rows a function draws; only rows that look different are sent to the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from textual.geometry import Region
+from textual.strip import Strip
+from textual.widget import Widget
+
+from dg.tui.ink import Inks, Pieces
+
+Draw = Callable[[int, int], Sequence[Pieces]]
+"""Width and height in cells to rows of pieces, the first one on top; what is missing stays empty."""
+
+
+class Panel(Widget):
+    """Shows what `draw` gives. Call `redraw` when that may have changed."""
+
+    DEFAULT_CSS = "Panel { height: 1fr; background: $surface; color: $foreground; }"
+
+    def __init__(
+        self,
+        draw: Draw | None = None,
+        *,
+        id: str | None = None,  # noqa: A002  the name that Textual gives it
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self._draw: Draw = draw or self.draw
+        self._drawn: Sequence[Pieces] = ()
+        self._size_drawn: object = None
+        self._inks = Inks(self)
+
+    def draw(self, width: int, height: int) -> Sequence[Pieces]:
+        """For subclasses, in place of the function."""
+        raise NotImplementedError
+
+    def redraw(self) -> None:
+        """Draw again, and paint the rows that changed."""
+        before, size = self._drawn, self.size
+        if size != self._size_drawn:
+            self.refresh()
+            return
+        self._drawn = self._draw(*size)
+        for row in range(size.height):
+            if before[row : row + 1] != self._drawn[row : row + 1]:
+                self.refresh(Region(0, row, size.width, 1))
+
+    def render_line(self, y: int) -> Strip:
+        if self.size != self._size_drawn:
+            self._size_drawn = self.size
+            self._drawn = self._draw(*self.size)
+        return self._inks.strip(self._drawn[y] if y < len(self._drawn) else (), self.size.width)

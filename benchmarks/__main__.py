@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.figures import creates, fanout, flood, idle, parts, run, start, status
+from benchmarks.figures import creates, fanout, flood, idle, parts, run, start, status, widgets
 
 FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "status": status.measure,
@@ -20,6 +20,7 @@ FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "flood": flood.measure,
     "idle": idle.measure,
     "start": start.measure,
+    "widgets": widgets.measure,
 }
 
 

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dg.cli.options import Group, Invocation, pass_invocation
-from dg.cli.output import Meaning, Output, Text, age
+from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT
+from dg.client.words import age
 
 if TYPE_CHECKING:
     from dg.client.sync import Blocking

@@ -76,6 +76,7 @@ COMMANDS = {
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
         "mock": "dg.cli.mock:mock",
+        "slack-sim": "dg.cli.slack_sim:slack_sim",
         "doctor": "dg.cli.doctor:doctor",
     },
     "The shell": {

@@ -155,7 +155,7 @@ async def send(
     client: httpx.AsyncClient, occasions: Occasions, operation: Declared, **values: str
 ) -> httpx.Response:
     path = operation.path
-    for name, value in {"commit": "a" * 40, "environment": "staging", **values}.items():
+    for name, value in {"commit": "a" * 40, "environment": "staging", "name": "staging", **values}.items():
         path = path.replace(f"{{{name}}}", value)
     body = occasions.body(operation)
     return await client.request(operation.method, PREFIX + path, json=body)

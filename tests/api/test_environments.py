@@ -13,7 +13,12 @@ from tests.api.test_deployments import reason
 from dg.api import idempotency
 from dg.client.app import Client
 from dg.core import schema
-from dg.core.database import Statement
+from dg.core.access.models import SYSTEM
+from dg.core.database import Statement, Tx
+from dg.core.deployments import store as deployment_store
+from dg.core.deployments.models import CreateDeployment
+from dg.core.drift import store as drift_store
+from dg.core.drift.models import Deployed, DriftStatus, Finding
 from dg.core.environments.models import UpdateEnvironment
 from dg.core.errors import Stale
 from dg.core.types import Environment
@@ -199,3 +204,104 @@ async def test_a_change_whose_answer_was_lost_is_repeated_and_gets_the_first_ans
         assert len(kept) == 3
         assert told is not None
         assert told.fingerprint not in kept
+
+
+RUNS: dict[str, Any] = {
+    "web": {"url": "https://staging.example.com/version", "pointer": "/commit", "interval": 30, "timeout": 5},
+    "api": {"command": ["cat", "/srv/api/REVISION"], "interval": 60, "timeout": 10},
+}
+SAYING = {"command": ["echo", "v2.13.0"]}
+
+
+async def test_what_says_what_runs_is_part_of_an_environment(api: Api) -> None:
+    async with api.caller("admin") as admin:
+        made = await admin.put(STAGING, json=CONFIG | {"runs": RUNS})
+        assert made.json()["runs"] == RUNS
+        assert (await admin.put(STAGING, json=CONFIG)).json()["runs"] == RUNS
+        found = (await admin.get(STAGING)).json()
+        back = {name: found[name] for name in ("domain", "config", "secrets", "targets", "links", "runs")}
+        assert (await admin.put(STAGING, json=back)).json()["version"] == 1
+        gone = await admin.put(STAGING, json=CONFIG | {"runs": {}})
+        assert gone.json()["runs"] == {}
+        diff = (await admin.get(f"{STAGING}/diff")).json()["items"]
+        assert [each["key"] for each in diff] == ["runs.api", "runs.web"]
+        restored = await admin.put(f"{STAGING}/restore", json={"version": 1})
+        assert restored.json()["runs"] == RUNS
+
+
+async def test_drift_is_listed_accepted_and_taken_back(api: Api) -> None:
+    async with api.caller("admin") as admin, api.caller("viewer") as viewer:
+        await admin.put(STAGING, json=CONFIG | {"runs": {"web": SAYING}})
+        (unseen,) = (await viewer.get(f"{STAGING}/drift")).json()["items"]
+        assert unseen["status"] == "unknown"
+        accept = {"reason": "hotfix", "for": "2d"}
+        where = f"{STAGING}/drift/web"
+        assert reason(await viewer.put(where, json=accept)) == (403, "forbidden")
+        assert reason(await admin.put(where, json=accept)) == (409, "no_drift")
+        assert reason(await admin.put(f"{STAGING}/drift/api", json=accept))[0] == 404
+        await keep_drift(api)
+        made = (await admin.put(where, json=accept)).json()
+        assert (made["status"], made["acceptance"]["reason"]) == ("accepted", "hotfix")
+        (seen,) = (await viewer.get(f"{STAGING}/drift")).json()["items"]
+        assert seen | {"checked_at": ""} == made | {"checked_at": ""}
+        back = (await admin.put(where, json={"reason": "done", "withdraw": True})).json()
+        assert (back["status"], back["found"]) == ("drifted", "v2.13.0")
+        assert "acceptance" not in back
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"reason": "x"},
+        {"for": "2d"},
+        {"withdraw": True},
+        {"reason": "x", "withdraw": False},
+        {"reason": "x", "for": "100d"},
+        {"reason": "x", "until": "2020-01-01T00:00:00Z"},
+        {"reason": "x", "for": "2d", "until": "2030-01-01T00:00:00Z"},
+        {"reason": "x", "for": "2d", "withdraw": True},
+    ],
+)
+async def test_a_difference_is_accepted_with_a_reason_and_an_end(api: Api, body: dict[str, Any]) -> None:
+    async with api.caller("admin") as admin:
+        await admin.put(STAGING, json=CONFIG | {"runs": {"web": SAYING}})
+        await keep_drift(api)
+        assert (await admin.put(f"{STAGING}/drift/web", json=body)).status_code == 400
+
+
+async def test_the_client_speaks_of_drift(api: Api) -> None:
+    transport = httpx.ASGITransport(app=api.app, client=("203.0.113.9", 40000))
+    token = await api.token("admin", name="ana")
+    async with Client("http://127.0.0.1", token, transport=transport) as client:
+        staging = Environment.STAGING
+        wish = UpdateEnvironment.model_validate(CONFIG | {"runs": {"web": SAYING}})
+        made = await client.environments.update(staging, wish)
+        assert made.runs["web"].command == ("echo", "v2.13.0")
+        await keep_drift(api)
+        (found,) = await client.environments.drift(staging)
+        assert found.status is DriftStatus.DRIFTED
+        accepted = await client.environments.accept_drift(staging, "web", reason="hotfix", lasting="2d")
+        assert accepted.acceptance is not None
+        assert accepted.acceptance.by_name == "ana"
+        assert (
+            await client.environments.withdraw_drift(staging, "web", reason="done")
+        ).status is DriftStatus.DRIFTED
+
+
+async def keep_drift(api: Api) -> None:
+    """What a check of `web` found out twice, and goes on finding, beside what dg deployed there."""
+    await api.core.pipelines.register(SYSTEM, api.pipeline("web"))
+    later = api.core.clock.micros() + 3600 * 1_000_000
+    wish = CreateDeployment(service="web", environment=Environment.STAGING, ref="main", not_before=later)
+    made = await api.core.deployments.create(SYSTEM, wish)
+    deployed = Deployed(
+        deployment=made.id, number=made.number, version=made.version, commit_sha=made.commit_sha
+    )
+
+    def work(tx: Tx) -> None:
+        deployment_store.set_lane(tx, "web", "staging", current=made.id)
+        finding = Finding(checked_at=2, drifted=True, found="v2.13.0", deployed=deployed, since=1)
+        drift_store.keep(tx, Environment.STAGING, "web", finding)
+
+    await api.core.environments._db.write(work)

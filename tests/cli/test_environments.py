@@ -42,6 +42,7 @@ def environment(**changed: Any) -> dict[str, Any]:
         "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
         "links": {"docs": "https://d.example/"},
         "protection": {"approvals": {"count": 2}},
+        "runs": {"web": {"url": "https://w.example/v", "pointer": "/commit", "interval": 60, "timeout": 10}},
         "version": 7,
         "changed_at": "2026-11-26T07:00:00Z",
         "changed_by": "local",
@@ -245,3 +246,77 @@ def test_secrets_are_listed_by_the_names_that_steps_know(api: ScriptedApi, capsy
     assert run(["secret", "list", "staging", "--json"]) == ExitCode.OK
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [each["name"] for each in listed] == ["api_key_mail", "database_url", "session_key"]
+
+
+def drift(status: str = "drifted", **changed: Any) -> dict[str, Any]:
+    return {
+        "service": "web",
+        "environment": "staging",
+        "status": status,
+        "sentence": "web in staging runs v2, but dg deployed v1 (aaaaaaa, #3)",
+        "found": "v2",
+        **changed,
+    }
+
+
+def test_drift_is_listed_and_ends_with_what_scripts_look_at(api: ScriptedApi, capsys: Captured) -> None:
+    for name in ("development", "production"):
+        api.on(f"GET /environments/{name}/drift", {"items": []})
+    api.on("GET /environments/staging/drift", {"items": [drift()]})
+    assert run(["env", "drift"]) == ExitCode.REFUSED
+    assert "✗ drifted  web in staging runs v2" in capsys.readouterr().out
+    assert run(["env", "drift", "prod"]) == ExitCode.OK
+    assert "dg env runs" in capsys.readouterr().out
+    api.on("GET /environments/staging/drift", {"items": [drift("accepted"), drift("unknown")]})
+    assert run(["env", "drift", "staging", "--json"]) == ExitCode.OK
+    assert [json.loads(line)["status"] for line in capsys.readouterr().out.splitlines()] == [
+        "accepted",
+        "unknown",
+    ]
+
+
+def test_a_difference_is_accepted_and_taken_back(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("PUT /environments/staging/drift/web", drift("accepted"))
+    accept = ["env", "drift", "staging", "--accept", "web", "--reason", "hotfix", "--for", "2d"]
+    assert run(accept) == ExitCode.OK
+    assert api.asked[-1].body == {"reason": "hotfix", "for": "2d"}
+    api.on("PUT /environments/staging/drift/web", drift())
+    assert run(["env", "drift", "staging", "--withdraw", "web", "--reason", "done"]) == ExitCode.OK
+    assert api.asked[-1].body == {"reason": "done", "withdraw": True}
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--accept", "web", "--reason", "x", "--for", "2d"],
+        ["staging", "--accept", "web", "--reason", "x"],
+        ["staging", "--accept", "web", "--for", "2d"],
+        ["staging", "--reason", "x", "--for", "2d"],
+        ["staging", "--withdraw", "web"],
+        ["staging", "--withdraw", "web", "--reason", "x", "--for", "2d"],
+        ["staging", "--accept", "web", "--withdraw", "web", "--reason", "x", "--for", "2d"],
+    ],
+)
+def test_an_acceptance_that_is_not_whole_is_not_sent(
+    api: ScriptedApi, words: list[str], capsys: Captured
+) -> None:
+    assert run(["env", "drift", *words]) == ExitCode.USAGE
+    assert capsys.readouterr().err
+
+
+def test_what_says_what_runs_is_set_and_unset(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging", environment())
+    api.on("PUT /environments/staging", environment(version=8))
+    assert (
+        run(["env", "runs", "staging", "api", "--every", "2m", "--", "cat", "/srv/REVISION"]) == ExitCode.OK
+    )
+    web = environment()["runs"]["web"]
+    assert api.asked[-1].body["runs"] == {
+        "web": web,
+        "api": {"command": ["cat", "/srv/REVISION"], "interval": 120, "timeout": 10},
+    }
+    assert "secrets" not in api.asked[-1].body or api.asked[-1].body["secrets"] == {}
+    assert run(["env", "runs", "staging", "web", "--unset"]) == ExitCode.OK
+    assert api.asked[-1].body["runs"] == {}
+    for words in (["web"], ["web", "--unset", "--at", "https://w.example/"], ["api", "--unset"]):
+        assert run(["env", "runs", "staging", *words]) == ExitCode.USAGE

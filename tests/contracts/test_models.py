@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, Union
 import pytest
 from pydantic import BaseModel
 
-from dg.api import contract, soundness, wire
+from dg.api import call, contract, soundness, wire
 from dg.api.app import HANDLERS
 from dg.core.access.models import Principal
 from dg.core.app import Core
@@ -76,7 +76,10 @@ def used(function: Callable[..., Any], seen: set[str] | None = None) -> Used:
                 found.answers.append(_returned(part, method))
             case ast.Call(ast.Name(name)) if name not in seen:
                 neighbour = function.__globals__.get(name)
-                if inspect.isfunction(neighbour) and neighbour.__module__ == function.__module__:
+                if inspect.isfunction(neighbour) and neighbour.__module__ in {
+                    function.__module__,
+                    call.__name__,
+                }:
                     seen.add(name)
                     more = used(neighbour, seen)
                     found.arguments |= more.arguments

@@ -46,6 +46,8 @@ export const OPERATIONS = {
   diffEnvironment: { method: "GET", path: "/environments/{name}/diff", keyed: false },
   restoreEnvironment: { method: "PUT", path: "/environments/{name}/restore", keyed: true },
   setSecret: { method: "PUT", path: "/environments/{name}/secrets/{key}", keyed: true },
+  listDrift: { method: "GET", path: "/environments/{name}/drift", keyed: false },
+  acceptDrift: { method: "PUT", path: "/environments/{name}/drift/{service}", keyed: true },
   listKeys: { method: "GET", path: "/security/access/keys", keyed: false },
   createKey: { method: "POST", path: "/security/access/keys", keyed: true },
   rotateKey: { method: "POST", path: "/security/access/keys/{id}/rotate", keyed: true },

@@ -1153,6 +1153,66 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/{name}/drift": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Compare what runs with what was deployed
+         * @description Each service that `runs` of the environment has a check for. `same`: it runs what dg deployed. `drifted`: two checks in a row saw another version with no deployment under way. `accepted`: that is known, for a while. `unknown`: the last check found out nothing, or dg does not know what should run; that is never drift.
+         */
+        get: operations["listDrift"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/drift/{service}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The service. */
+                service: components["parameters"]["Service"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Accept a known difference
+         * @description What runs there now may differ from what dg deployed until the given moment; any other difference is drift all the same. `withdraw` takes that back. 409 when nothing differs.
+         */
+        put: operations["acceptDrift"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/security/access/keys": {
         parameters: {
             query?: never;
@@ -3217,6 +3277,10 @@ export interface components {
             protection?: {
                 [key: string]: unknown;
             };
+            /** @description What says which version of a service really runs, by service. */
+            runs?: {
+                [key: string]: components["schemas"]["RunningCheck"];
+            };
             /**
              * Format: int64
              * @description Counts changes; 0 until there is one.
@@ -3253,12 +3317,118 @@ export interface components {
             protection?: {
                 [key: string]: unknown;
             };
+            /** @description What says which version of a service really runs, by service. Left out, it stays. */
+            runs?: {
+                [key: string]: components["schemas"]["RunningCheck"];
+            };
             /**
              * @description Why; it stands in the history.
              * @example more load
              */
             reason?: string;
         };
+        /** @description Either `url` or `command`. The version is all that the body or the output has, or the value at `pointer` in JSON, or what `pattern` finds (its group, where it has one). */
+        RunningCheck: {
+            /**
+             * @description An address that is asked through the server's guarded way out.
+             * @example https://staging.example.com/version
+             */
+            url?: string;
+            /**
+             * @description A program and its arguments, run by the server with what steps see of its environment.
+             * @example [
+             *       "ssh",
+             *       "web-1",
+             *       "cat",
+             *       "/srv/shop/REVISION"
+             *     ]
+             */
+            command?: string[];
+            /**
+             * @description Where the version is in JSON (RFC 6901).
+             * @example /build/commit
+             */
+            pointer?: string;
+            /**
+             * @description A regular expression with at most one group.
+             * @example version: (\S+)
+             */
+            pattern?: string;
+            /**
+             * @description Seconds between two checks.
+             * @default 60
+             * @example 60
+             */
+            interval?: number;
+            /**
+             * @description Seconds that one check may take.
+             * @default 10
+             * @example 10
+             */
+            timeout?: number;
+        };
+        Deployed: {
+            /**
+             * @description The deployment's id.
+             * @example 019acd5e-7c00-7000-8000-0000000000a1
+             */
+            deployment: string;
+            /** @example 31 */
+            number: number;
+            /** @example v2.14.0 */
+            version: string;
+            /** @example 5f0a2cd86dbd4f8d8d26ba2a66ff51e8a4f1f1a2 */
+            commit_sha: string;
+        };
+        DriftAcceptance: {
+            /** @example hotfix of the payment page, comes with the next release */
+            reason: string;
+            /** @example local */
+            by: string;
+            /** @example ana */
+            by_name?: string;
+            /** Format: date-time */
+            at: string;
+            /** Format: date-time */
+            until: string;
+        };
+        /** @enum {string} */
+        DriftStatus: "same" | "drifted" | "accepted" | "unknown";
+        ServiceDrift: {
+            service: components["schemas"]["ServiceName"];
+            environment: components["schemas"]["EnvironmentName"];
+            status: components["schemas"]["DriftStatus"];
+            /**
+             * @description How it stands, in words.
+             * @example shop in staging runs 9c41e7b, but dg deployed v2.14.0 (5f0a2cd, #31)
+             */
+            sentence: string;
+            /**
+             * @description The version that the check said last.
+             * @example 9c41e7b
+             */
+            found?: string;
+            deployed?: components["schemas"]["Deployed"];
+            /**
+             * Format: date-time
+             * @description Since when it has been so, as far as dg saw.
+             */
+            since?: string;
+            /** Format: date-time */
+            checked_at?: string;
+            acceptance?: components["schemas"]["DriftAcceptance"];
+        };
+        DriftList: {
+            items: components["schemas"]["ServiceDrift"][];
+        };
+        AcceptDriftRequest: {
+            reason: components["schemas"]["Note"];
+            for?: components["schemas"]["Timespan"];
+            /** Format: date-time */
+            until?: string;
+            /** @example true */
+            withdraw?: boolean;
+        } & (unknown | unknown | unknown);
         RestoreEnvironmentRequest: {
             version: components["schemas"]["VersionNumber"];
             /** @description Why; it stands in the history. */
@@ -6287,6 +6457,97 @@ export interface operations {
             408: components["responses"]["TooSlow"];
             409: components["responses"]["Conflict"];
             412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listDrift: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The services that are checked */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DriftList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    acceptDrift: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The service. */
+                service: components["parameters"]["Service"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "hotfix of the payment page, comes with the next release",
+                 *       "for": "2d"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AcceptDriftRequest"];
+            };
+        };
+        responses: {
+            /** @description How the service stands now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ServiceDrift"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Mismatch"];

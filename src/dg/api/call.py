@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from dg.api import json, wire
+from dg.core.clock import SECOND
 
 if TYPE_CHECKING:
     from dg.api.limits import Limits
@@ -97,3 +98,12 @@ def items(values: object) -> Response:
 def created(value: object, path: str) -> Response:
     """A new thing and where it is read; `path` without the prefix."""
     return answer(value, 201, {"location": f"{PREFIX}{path}"})
+
+
+def ending(call: Call) -> Mapping[str, Any]:
+    """The body with `for` turned into the moment it means."""
+    body = dict(call.body)
+    if lasting := body.pop("for", None):
+        end = call.core.clock.micros() + round(wire.timespan("for", lasting) * SECOND)
+        body["until"] = wire.timestamp(end)
+    return body

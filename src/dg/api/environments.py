@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from dg.api import wire
-from dg.api.call import Call, Handler, answer, items
+from dg.api.call import Call, Handler, answer, ending, items
 from dg.api.conditional import names
+from dg.core.drift.models import AcceptDrift
 from dg.core.environments.models import EnvironmentState, UpdateEnvironment
 from dg.core.errors import Invalid
 from dg.core.types import Environment
@@ -84,6 +85,18 @@ async def set_secret(call: Call) -> Response:
     )
 
 
+async def list_drift(call: Call) -> Response:
+    return items(await call.core.drift.list(call.principal, _name(call)))
+
+
+async def accept_drift(call: Call) -> Response:
+    where = (call.principal, _name(call), call.arguments["service"])
+    if call.body.get("withdraw"):
+        return answer(await call.core.drift.withdraw(*where, call.body["reason"], call.once))
+    request = wire.read(AcceptDrift, ending(call))
+    return answer(await call.core.drift.accept(*where, request, call.once))
+
+
 def _name(call: Call) -> Environment:
     return Environment(call.arguments["name"])
 
@@ -112,4 +125,6 @@ HANDLERS: Mapping[str, Handler] = {
     "diffEnvironment": diff_environment,
     "restoreEnvironment": restore_environment,
     "setSecret": set_secret,
+    "listDrift": list_drift,
+    "acceptDrift": accept_drift,
 }

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from dg.cli.errors import ExitCode
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
-from dg.cli.params import ENVIRONMENT
+from dg.cli.params import ENVIRONMENT, Span
 from dg.client.words import age
 
 if TYPE_CHECKING:
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         EnvironmentDiff,
         EnvironmentState,
         Kind,
+        RunningCheck,
         SecretState,
         UpdateEnvironment,
         Version,
@@ -31,7 +34,7 @@ NAME = click.argument("environment", metavar="ENVIRONMENT", type=ENVIRONMENT)
 REASON = click.option("--reason", help="Why; it stands in the history.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would change.")
 
-_EDITED = ("domain", "config", "targets", "links", "protection")
+_EDITED = ("domain", "config", "targets", "links", "protection", "runs")
 
 
 @click.command(cls=Group)
@@ -100,7 +103,16 @@ def print_state(state: EnvironmentState, output: Output) -> None:
         for key, value in sorted(state.protection.items())
     ]
     rows += [[f"links.{name}", url] for name, url in sorted(state.links.items())]
+    rows += [[f"runs.{name}", _asked(check)] for name, check in sorted(state.runs.items())]
     output.table(rows, whole=True)
+
+
+def _asked(check: RunningCheck) -> str:
+    """Whom a check asks, where in what it says the version is, and how often."""
+    whom = check.url or shlex.join(check.command or ())
+    part = f" at {check.pointer}" if check.pointer is not None else ""
+    part += f" by {check.pattern}" if check.pattern is not None else ""
+    return f"{whom}{part}, every {check.interval} s"
 
 
 def settings(state: EnvironmentState) -> dict[str, Any]:
@@ -239,7 +251,8 @@ def edit(invocation: Invocation, environment: Environment, reason: str | None, y
 
     with server(invocation) as dg:
         before = dg.run(dg.client.environments.get(environment))
-        shown = {name: value for name, value in before.model_dump(mode="json").items() if name in _EDITED}
+        dumped = before.model_dump(mode="json", exclude_none=True)
+        shown = {name: value for name, value in dumped.items() if name in _EDITED}
         text = json.dumps(shown | {"config": settings(before)}, indent=2, ensure_ascii=False) + "\n"
         edited = click.edit(text, extension=".json")
         if edited is None:
@@ -384,6 +397,128 @@ def _refuse_typed(context: click.Context, option: click.Parameter, typed: tuple[
 
 SECRET = click.argument("name", metavar="NAME", callback=_check_name)
 TYPED = click.argument("typed", metavar="", nargs=-1, callback=_refuse_typed, expose_value=False)
+
+
+@env.command(
+    epilog="""\b
+Examples:
+  dg env runs staging web --at https://staging.example.com/version --pointer /commit
+  dg env runs staging web -- ssh web-1 cat /srv/web/REVISION
+  dg env runs staging web --unset""",
+)
+@NAME
+@click.argument("service")
+@click.argument("command", metavar="[COMMAND]...", nargs=-1)
+@click.option("--at", "url", metavar="URL", help="The address that says it.")
+@click.option("--pointer", help="Where in JSON, as in /build/commit.")
+@click.option("--pattern", help="A regular expression that finds it; its group, where it has one.")
+@click.option("--every", "interval", type=Span(), default="60s", show_default=True, help="How often to look.")
+@click.option("--timeout", type=Span(), default="10s", show_default=True, help="How long one look may take.")
+@click.option("--unset", is_flag=True, help="Check this service no longer.")
+@REASON
+@DRY_RUN
+@pass_invocation
+def runs(
+    invocation: Invocation,
+    environment: Environment,
+    service: str,
+    command: tuple[str, ...],
+    url: str | None,
+    pointer: str | None,
+    pattern: str | None,
+    interval: str,
+    timeout: str,
+    unset: bool,
+    reason: str | None,
+    dry_run: bool,
+) -> None:
+    """Set what says which version of SERVICE really runs in ENVIRONMENT: an address, or a COMMAND.
+
+    The version is all it says, or a part of it. `dg env drift` compares it with what dg deployed.
+    """
+    from dg.cli.remote import server
+
+    asked = {"url": url, "command": command or None, "pointer": pointer, "pattern": pattern}
+    if unset is any(value is not None for value in asked.values()):
+        raise click.UsageError("give either --at, a COMMAND or --unset")
+    check = None if unset else asked | {"interval": _seconds(interval), "timeout": _seconds(timeout)}
+
+    def change(state: EnvironmentState) -> UpdateEnvironment:
+        kept: dict[str, Any] = {name: each for name, each in state.runs.items() if name != service}
+        if unset and service not in state.runs:
+            raise click.UsageError(f"nothing checks which version of {service} runs in {environment}")
+        changed = kept if check is None else kept | {service: check}
+        return _wish(state, {"config": settings(state), "runs": changed}, reason)
+
+    with server(invocation) as dg:
+        before = dg.run(dg.client.environments.get(environment))
+        _apply(dg, invocation.output, before, change(before), dry_run=dry_run)
+
+
+def _seconds(span: str) -> int:
+    from dg.settings.units import parse_duration
+
+    return round(cast("float", parse_duration(span)))
+
+
+@env.command(
+    epilog="""\b
+Examples:
+  dg env drift
+  dg env drift production
+  dg env drift production --accept web --reason 'hotfix, comes with 2.4' --for 2d""",
+)
+@click.argument("environment", metavar="[ENVIRONMENT]", type=ENVIRONMENT, required=False)
+@click.option("--accept", metavar="SERVICE", help="Let what runs of this service be, for a while.")
+@click.option("--withdraw", metavar="SERVICE", help="Take that back.")
+@click.option("--for", "lasting", type=Span(), help="With --accept: how long, as in 12h or 2d.")
+@click.option("--reason", help="With --accept and --withdraw: why; everybody reads it.")
+@pass_invocation
+def drift(
+    invocation: Invocation,
+    environment: Environment | None,
+    accept: str | None,
+    withdraw: str | None,
+    lasting: str | None,
+    reason: str | None,
+) -> int:
+    """Compare what runs with what dg deployed, for services that have a check (`dg env runs`).
+
+    Exits with 3 when something differs that nobody accepted.
+    """
+    from dg.cli.remote import record, server
+    from dg.core.drift.models import DriftStatus
+    from dg.core.types import Environment
+
+    changes = accept is not None or withdraw is not None
+    if accept is not None and withdraw is not None:
+        raise click.UsageError("give one of --accept and --withdraw")
+    if changes and environment is None:
+        raise click.UsageError("name the ENVIRONMENT too")
+    if changes is not (reason is not None) or (accept is not None) is not (lasting is not None):
+        raise click.UsageError("--accept takes --reason and --for, --withdraw takes --reason")
+    with server(invocation) as dg:
+        environments = dg.client.environments
+        if environment is None or not changes:
+            names = [environment] if environment else list(Environment)
+            found = [each for name in names for each in dg.run(environments.drift(name))]
+        elif accept is not None:
+            asked = environments.accept_drift(environment, accept, reason=reason or "", lasting=lasting)
+            found = [dg.run(asked)]
+        else:
+            asked = environments.withdraw_drift(environment, withdraw or "", reason=reason or "")
+            found = [dg.run(asked)]
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+    elif not found:
+        output.line("nothing says what really runs; `dg env runs` sets what does")
+    else:
+        rows: list[list[Text]] = [[output.status(each.status.value), each.sentence] for each in found]
+        output.table(rows, whole=True)
+    differs = any(each.status is DriftStatus.DRIFTED for each in found)
+    return ExitCode.REFUSED if differs and not changes else ExitCode.OK
 
 
 @click.command(cls=Group)

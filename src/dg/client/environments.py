@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from dg.client.http import Http, path
-from dg.client.wire import decode
+from dg.client.wire import decode, end
+from dg.core.drift.models import DriftList, ServiceDrift
 from dg.core.environments.models import (
     EnvironmentDiff,
     EnvironmentList,
@@ -104,10 +105,42 @@ class Environments:
         )
         return decode(EnvironmentState, answer)
 
+    async def drift(self, name: Environment) -> tuple[ServiceDrift, ...]:
+        """How what runs there compares with what dg deployed, by service that is checked."""
+        return decode(DriftList, await self._http.get(path("environments", name, "drift"))).items
+
+    async def accept_drift(
+        self,
+        name: Environment,
+        service: str,
+        *,
+        reason: str,
+        until: int | None = None,
+        lasting: str | None = None,
+        key: str | None = None,
+    ) -> ServiceDrift:
+        """Let the difference be that there is now, until a moment (microseconds) or for such as `2d`.
+
+        Raises Refused when nothing differs, NotFound.
+        """
+        body = {"reason": reason, **end(until, lasting)}
+        where = path("environments", name, "drift", service)
+        return decode(ServiceDrift, await self._http.write("PUT", where, body, key=key))
+
+    async def withdraw_drift(
+        self, name: Environment, service: str, *, reason: str, key: str | None = None
+    ) -> ServiceDrift:
+        """Take that back; where nothing was accepted, nothing changes. Raises NotFound."""
+        body = {"reason": reason, "withdraw": True}
+        where = path("environments", name, "drift", service)
+        return decode(ServiceDrift, await self._http.write("PUT", where, body, key=key))
+
 
 def _body(request: UpdateEnvironment) -> dict[str, Any]:
     """As it was given: a secret that is None is unset, so None is not left out there."""
-    body = request.model_dump(mode="json")
+    body = request.model_dump(mode="json", exclude={"runs"})
+    if request.runs is not None:
+        body["runs"] = {name: check.model_dump(exclude_none=True) for name, check in request.runs.items()}
     return {name: value for name, value in body.items() if value is not None}
 
 

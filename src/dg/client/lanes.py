@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dg.client.http import Http, path
-from dg.client.wire import JSON, decode, encode, rfc3339
+from dg.client.wire import decode, encode, end
 from dg.core.deployments.models import Block, Deployment, Freeze, Lane, Page, RequestRollback, Waiting
 from dg.core.deployments.previews import RollbackPreview
 from dg.core.types import Environment
@@ -37,7 +37,7 @@ class Lanes:
         key: str | None = None,
     ) -> Lane:
         """Close one lane. Raises Refused when it is locked by hand already."""
-        body = {"reason": reason, **_end(until, lasting)}
+        body = {"reason": reason, **end(until, lasting)}
         return decode(
             Lane, await self._http.write("POST", path("lanes", service, environment, "lock"), body, key=key)
         )
@@ -108,7 +108,7 @@ class Lanes:
         where = {"service": service, "environment": environment.value if environment else None}
         body = {
             "reason": reason,
-            **_end(until, lasting),
+            **end(until, lasting),
             **{name: value for name, value in where.items() if value},
         }
         return decode(Freeze, await self._http.write("POST", path("freezes"), body, key=key))
@@ -118,9 +118,3 @@ class Lanes:
         where = path("freezes", freeze_id, "thaw") if freeze_id else path("freezes", "thaw")
         answer = await self._http.write("POST", where, key=key)
         return decode(Page[Freeze], answer).items
-
-
-def _end(until: int | None, lasting: str | None) -> dict[str, JSON]:
-    if until is not None:
-        return {"until": rfc3339(until)}
-    return {"for": lasting} if lasting is not None else {}

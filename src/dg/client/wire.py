@@ -97,3 +97,10 @@ def _moments(value: JSON, name: str = "") -> JSON:
             return {key: _moments(item, key) for key, item in value.items()}
         case _:
             return value
+
+
+def end(until: int | None, lasting: str | None) -> dict[str, JSON]:
+    """How a request says when something ends: at a moment (microseconds), or after `1h30m`."""
+    if until is not None:
+        return {"until": rfc3339(until)}
+    return {"for": lasting} if lasting is not None else {}

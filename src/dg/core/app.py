@@ -23,7 +23,8 @@ from dg.core.clock import SECOND, Clock, Ids, SystemClock
 from dg.core.custody import Custody
 from dg.core.database.address import address_of
 from dg.core.database.opening import open_databases
-from dg.core.database.transactions import Waits
+from dg.core.database.transactions import Tx, Waits
+from dg.core.deployments import store as deployment_store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
 from dg.core.deployments.gates import keeper
@@ -48,7 +49,13 @@ from dg.core.deployments.service import (
     Recovery,
 )
 from dg.core.deployments.sources import Sources, hidden_variables
-from dg.core.environments.service import Environments, protections_of
+from dg.core.drift.drivers import Checks
+from dg.core.drift.jobs import jobs as drift_jobs
+from dg.core.drift.models import Deployed
+from dg.core.drift.models import Lane as DriftLane
+from dg.core.drift.service import Drift
+from dg.core.drift.watch import Watch
+from dg.core.environments.service import Environments, protections_of, runs_of
 from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Unavailable
 from dg.core.events import ServerStarted
@@ -63,6 +70,7 @@ from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
+from dg.core.types import Environment
 from dg.core.webhooks.models import KIND as WEBHOOK
 from dg.core.webhooks.sending import Deliverer
 from dg.core.webhooks.service import Webhooks
@@ -89,6 +97,7 @@ class Core:
     notices: Notices
     figures: Figures
     environments: Environments
+    drift: Drift
     keyring: Keyring
     access: Access
     tokens: Tokens
@@ -272,12 +281,15 @@ async def open_core(
             before = clock.micros() - int(settings.retention.deliveries * SECOND)
             await state.write(lambda tx: outbox_store.prune(tx, before))
 
+        seen = {name: environ[name] for name in settings.runner.env_pass if name in environ}
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
             entrance.begin()
+            watch = Watch(state, clock, runs_of, _lane, Checks(outbound, seen), settings.drift.concurrency)
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
+                *drift_jobs(watch),
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
                 Job("outbox.remove_old", Every(settings.retention.interval), remove_old_messages),
@@ -302,6 +314,7 @@ async def open_core(
             figures=Figures(parts),
             environments=Environments(state, clock, access, vault, protections),
             keyring=keyring,
+            drift=Drift(state, clock, access, runs_of, _lane, settings.drift),
             access=access,
             tokens=entrance.tokens,
             keys=entrance.keys,
@@ -319,6 +332,17 @@ async def open_core(
             drain=dispatcher.drain,
             superseded=databases.superseded,
         )
+
+
+def _lane(tx: Tx, service: str, environment: Environment) -> DriftLane:
+    """What dg deployed there, for who compares it with what runs."""
+    row = deployment_store.lane(tx, service, environment.value)
+    current = deployment_store.find(tx, row["current"]) if row["current"] else None
+    deployed = current and Deployed(
+        deployment=current.id, number=current.number, version=current.version, commit_sha=current.commit_sha
+    )
+    busy = row["holder"] is not None or row["left_by"] is not None
+    return DriftLane(deployed=deployed, known=bool(row["known"]), busy=busy)
 
 
 def _cgroup(settings: Settings, *, prepare: bool) -> str | None:

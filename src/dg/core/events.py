@@ -310,6 +310,44 @@ class EnvironmentUpdated(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftFound(LaneFact):
+    """What runs there is not what `deployment` brought: `found`, and not `version` at `commit`.
+
+    `expired`: it was known, and may not be so any longer. Everybody should hear of it: `alert`.
+    """
+
+    deployment: str
+    version: str
+    commit: str
+    found: str
+    expired: bool | None = None
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftResolved(LaneFact):
+    """What runs there is what dg deployed: `found`; or nothing checks it any more."""
+
+    found: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftAccepted(LaneFact):
+    """Somebody lets it be that `found` runs there, until `until` (microseconds)."""
+
+    found: str
+    reason: str
+    until: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftWithdrawn(LaneFact):
+    """Somebody does not let the difference be any longer."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyringRotated(Fact):
     """The newest key of the home's envelope sealed what older ones had sealed: `sealed` texts."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0015"
+STATE_HEAD = "0016"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -536,6 +536,16 @@ data_keys = sa.Table(
     _int("created_at"),
 )
 """Keys by what they seal, sealed themselves with the home's (`core/keys.py`)."""
+
+drift_findings = sa.Table(
+    "drift_findings",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    _text("finding"),
+    _text("accepted_by", null=True),
+)
+"""What was last learned of what really runs (`core/drift/`)."""
 
 chunks = sa.Table(
     "chunks",

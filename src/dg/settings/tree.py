@@ -219,6 +219,15 @@ class Lanes(Section):
     """Longest time that one freeze may last."""
 
 
+class Drift(Section):
+    """Looking at what really runs."""
+
+    accept_max: Duration = 90 * 86400.0
+    """Longest time that a known difference may be let be."""
+    concurrency: int = Field(8, ge=1, le=64)
+    """How many checks are made at the same time."""
+
+
 class Deployments(Section):
     """How deployments are handled."""
 
@@ -531,6 +540,7 @@ class Settings(Section):
     lanes: Lanes = Lanes()
     deployments: Deployments = Deployments()
     environments: Environments = Environments()
+    drift: Drift = Drift()
     access: Access = Access()
     api: Api = Api()
     outbound: Outbound = Outbound()

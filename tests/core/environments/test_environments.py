@@ -61,11 +61,11 @@ class Estate:
 
 
 @asynccontextmanager
-async def open_estate(home: Path, url: str | None = None) -> AsyncIterator[Estate]:
+async def open_estate(home: Path, url: str | None = None, *, passive: bool = False) -> AsyncIterator[Estate]:
     Home(home).make()
     write_private(Home(home).keys / "issuer.pem", signing_key())
     settings = Settings.model_validate({"home": home, "database": {"url": url}})
-    async with open_core(settings, clock=ManualClock(), environ={}) as core:
+    async with open_core(settings, clock=ManualClock(), environ={}, passive=passive) as core:
         yield Estate(core, home)
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from starlette.responses import Response
 
 from dg.api import wire
-from dg.api.call import Call, Handler, answer, created, items
-from dg.core.clock import SECOND
+from dg.api.call import Call, Handler, answer, created, ending, items
 from dg.core.deployments.models import BlockVersion, LockLane, RequestRollback, SetFreeze
 from dg.core.types import Environment
 
@@ -29,7 +27,7 @@ async def get_lane(call: Call) -> Response:
 
 
 async def lock_lane(call: Call) -> Response:
-    request = wire.read(LockLane, _ending(call))
+    request = wire.read(LockLane, ending(call))
     return answer(await call.core.lanes.lock(call.principal, *_lane(call), request, call.once))
 
 
@@ -73,7 +71,7 @@ async def list_freezes(call: Call) -> Response:
 
 
 async def create_freeze(call: Call) -> Response:
-    request = wire.read(SetFreeze, _ending(call))
+    request = wire.read(SetFreeze, ending(call))
     return answer(await call.core.lanes.freeze(call.principal, request, call.once), 201)
 
 
@@ -87,15 +85,6 @@ async def thaw_freezes(call: Call) -> Response:
 
 def _lane(call: Call) -> tuple[str, Environment]:
     return call.arguments["service"], Environment(call.arguments["environment"])
-
-
-def _ending(call: Call) -> Mapping[str, Any]:
-    """The body with `for` turned into the moment it means."""
-    body = dict(call.body)
-    if lasting := body.pop("for", None):
-        end = call.core.clock.micros() + round(wire.timespan("for", lasting) * SECOND)
-        body["until"] = wire.timestamp(end)
-    return body
 
 
 HANDLERS: Mapping[str, Handler] = {

@@ -44,6 +44,7 @@ class Action(StrEnum):
     ENVIRONMENT_READ = "environment:read"
     ENVIRONMENT_UPDATE = "environment:update"
     SECRET_UPDATE = "secret:update"  # noqa: S105
+    DRIFT_ACCEPT = "drift:accept"
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
@@ -97,6 +98,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.ENVIRONMENT_READ: frozenset({_V, _O, _P, _A}),
     Action.ENVIRONMENT_UPDATE: frozenset({_A}),
     Action.SECRET_UPDATE: frozenset({_A}),
+    Action.DRIFT_ACCEPT: frozenset({_P, _A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
     Action.AUDIT_READ: frozenset({_A}),
     Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),

@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
 
 from dg.core.environments.models import (
     API_KEY,
@@ -21,6 +20,7 @@ from dg.core.environments.models import (
     SecretState,
     UpdateEnvironment,
 )
+from dg.core.environments.running import ADDRESS_HINT, is_address, wrong_checks
 from dg.core.errors import Invalid
 from dg.core.text import plain
 
@@ -58,6 +58,8 @@ class Wanted:
     """The secrets that were given as they are shown."""
     protects: bool = False
     """Whether its protection was given; else the one that stands stays."""
+    checks_runs: bool = False
+    """Whether it was given what says what runs; else that stays too."""
 
 
 def read(request: UpdateEnvironment) -> Wanted:
@@ -73,6 +75,7 @@ def read(request: UpdateEnvironment) -> Wanted:
         *(mistake for path, value in given.items() for mistake in _wrong_secret(path, value)),
         *_wrong_targets(request),
         *_wrong_links(request.links),
+        *wrong_checks(request.runs or {}),
         *_wrong_text("reason", request.reason or ""),
     ]
     if wrong:
@@ -83,6 +86,7 @@ def read(request: UpdateEnvironment) -> Wanted:
         settings=settings,
         targets=request.targets,
         links=request.links,
+        runs=request.runs or {},
     )
     kept = frozenset(name_of(path) for path, value in given.items() if _shown(value))
     return Wanted(
@@ -90,6 +94,7 @@ def read(request: UpdateEnvironment) -> Wanted:
         {name_of(path): value for path, value in given.items() if not _shown(value)},
         kept,
         request.protection is not None,
+        request.runs is not None,
     )
 
 
@@ -151,6 +156,7 @@ def _flat(content: Content) -> dict[str, Any]:
         **{f"targets.{kind}": list(names) for kind, names in targets.items() if names},
         **{f"links.{name}": url for name, url in content.links.items()},
         **{f"protection.{key}": value for key, value in content.protection.items()},
+        **{f"runs.{name}": check.model_dump(mode="json") for name, check in content.runs.items()},
     }
 
 
@@ -317,24 +323,8 @@ def _wrong_links(links: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         field = f"links.{plain(name, limit=60)}"
         if not _SETTING.fullmatch(name):
             yield field, "a key has letters, digits, `_`, `.` and `-`"
-        if not _is_link(url):
-            yield field, "must be an http or https address of at most 2000 characters, without a password"
-
-
-def _is_link(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return (
-            len(url) <= 2000
-            and plain(url) == url
-            and " " not in url
-            and parts.scheme in {"http", "https"}
-            and bool(parts.hostname)
-            and parts.username is None
-            and parts.password is None
-        )
-    except ValueError:
-        return False
+        if not is_address(url):
+            yield field, ADDRESS_HINT
 
 
 def _wrong_text(field: str, text: str) -> Iterator[tuple[str, str]]:

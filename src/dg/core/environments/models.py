@@ -42,6 +42,23 @@ class Targets(_Model):
     clusters: tuple[str, ...] = ()
 
 
+class RunningCheck(_Model):
+    """What says which version of a service really runs: the body of `url`, or what `command` prints.
+
+    The version is all of it, or the value at `pointer` in JSON, or what `pattern` finds (its group, where it
+    has one). `interval` and `timeout` are in seconds.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str | None = None
+    command: tuple[str, ...] | None = None
+    pointer: str | None = None
+    pattern: str | None = None
+    interval: int = 60
+    timeout: int = 10
+
+
 class Content(_Model):
     """What one version of an environment holds. JSON keeps it; the values of secrets stand elsewhere."""
 
@@ -51,6 +68,7 @@ class Content(_Model):
     targets: Targets = Targets()
     links: dict[str, str] = Field(default_factory=dict)
     protection: dict[str, Any] = Field(default_factory=dict)
+    runs: dict[str, RunningCheck] = Field(default_factory=dict)
 
 
 class Version(_Model):
@@ -103,6 +121,8 @@ class EnvironmentState(_Model):
     links: dict[str, str]
     protection: dict[str, Any] = Field(default_factory=dict)
     """What the environment demands beside the settings, as `[environments.NAME]` writes it there."""
+    runs: dict[str, RunningCheck] = Field(default_factory=dict)
+    """What says which version of a service really runs, by service."""
     version: int
     changed_at: int | None = None
     changed_by: str | None = None
@@ -121,7 +141,7 @@ class EnvironmentState(_Model):
             config=content.settings | masks,
             **{
                 field: getattr(content, field)
-                for field in ("domain", "secrets", "targets", "links", "protection")
+                for field in ("domain", "secrets", "targets", "links", "protection", "runs")
             },
             version=version.version if version else 0,
             changed_at=version.at if version else None,
@@ -151,6 +171,8 @@ class UpdateEnvironment(_Model):
     links: dict[str, str] = Field(default_factory=dict)
     protection: dict[str, Any] | None = None
     """None leaves it as it is, so that nobody loosens it by not knowing of it."""
+    runs: dict[str, RunningCheck] | None = None
+    """None leaves them as they are."""
     reason: str | None = None
 
 

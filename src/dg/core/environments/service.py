@@ -15,6 +15,7 @@ from dg.core.environments.models import (
     Content,
     EnvironmentDiff,
     EnvironmentState,
+    RunningCheck,
     SecretState,
     UpdateEnvironment,
     Version,
@@ -209,7 +210,8 @@ class Environments:
                 where = contents.path_of(missing[0])
                 raise contents.refused([(where, "is not set, so there is nothing to keep: give its value")])
             secrets = self._secrets(tx, principal, name, before, wanted.secrets, keep=keep)
-            stays = {} if wanted.protects else {"protection": before.protection}
+            stays: dict[str, Any] = {} if wanted.protects else {"protection": before.protection}
+            stays |= {} if wanted.checks_runs else {"runs": before.runs}
             return wanted.content.model_copy(update={"secrets": secrets, **stays})
 
         return change
@@ -286,6 +288,11 @@ class Environments:
     def _sealed(self, tx: Tx, key: Once | None) -> Once | None:
         """The key with a fingerprint of the request that tells nothing of the secrets in it."""
         return key and Once(key.key, self._vault.digest(tx, key.fingerprint))
+
+
+def runs_of(tx: Tx, name: Environment) -> Mapping[str, RunningCheck]:
+    """What says which version of each service really runs there."""
+    return store.newest(tx, name)[0].runs
 
 
 async def protections_of(db: Database) -> dict[Environment, dict[str, Any]]:

@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 def slack_sim(
     invocation: Invocation, port: int, world: Path | None, request_url: str | None, limits: float
 ) -> int:
-    """Be a Slack for a bot: Web API, Socket Mode and signed HTTP, with faults by script.
+    """Be a Slack for a bot: Web API, Socket Mode, signed HTTP and a page to look at.
 
-    Everything is in memory and on this machine only; whoever reaches it may act as anybody.
+    Everything is in memory and on this machine only; whoever opens the page may act as anybody.
 
     \b
     dg slack-sim

@@ -19,6 +19,7 @@ from dg.slacksim.deliveries import RETRY_AFTER, Deliveries, SignedHttp
 from dg.slacksim.errors import SlackError
 from dg.slacksim.faults import Faults
 from dg.slacksim.limits import Limits
+from dg.slacksim.look.routes import Page
 from dg.slacksim.methods.files import MOST_BYTES, Files
 from dg.slacksim.methods.table import table
 from dg.slacksim.people import People
@@ -89,6 +90,7 @@ def application(parts: Parts) -> web.Application:
     app.router.add_post("/response/{name}", _responses(parts.slack))
     app.router.add_post("/upload/{address}", _uploads(files))
     Control(parts.slack, parts.faults, parts.sockets, parts.people, parts.admin).mount(app.router)
+    Page(parts.slack, lambda: len(parts.sockets.open())).mount(app.router)
     return app
 
 
@@ -118,11 +120,7 @@ def _responses(slack: Workspace) -> Handler:
 
 def _uploads(files: Files) -> Handler:
     async def upload(request: web.Request) -> web.Response:
-        sent = await request.read()
-        if request.content_type == "multipart/form-data":
-            posted = await request.post()
-            parts = [each for each in posted.values() if isinstance(each, web.FileField)]
-            sent = parts[0].file.read() if parts else b""
+        sent = await reading.uploaded(request)
         files.receive(request.match_info["address"], sent)
         return web.Response(text=f"OK - {len(sent)}")
 

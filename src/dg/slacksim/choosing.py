@@ -144,3 +144,8 @@ def _unfit_number(element: Json, text: str) -> str:
     if "max_value" in element and number > float(element["max_value"]):
         return f"must be at most {element['max_value']}"
     return ""
+
+
+def entered_or_initial(element: Mapping[str, Any], state_: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    """What an element shows: what was entered, else what was there from the beginning."""
+    return state_ or initial(dict(element))

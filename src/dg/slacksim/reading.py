@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -50,11 +51,22 @@ def _form(body: bytes) -> dict[str, str]:
 
 
 async def _multipart(request: web.Request) -> dict[str, str]:
+    return {name: value for name, value in (await _posted(request)).items() if isinstance(value, str)}
+
+
+async def _posted(request: web.Request) -> Mapping[str, object]:
     try:
-        posted = await request.post()
+        return await request.post()
     except (ValueError, AssertionError):
         raise SlackError("invalid_form_data") from None
-    return {name: value for name, value in posted.items() if isinstance(value, str)}
+
+
+async def uploaded(request: web.Request) -> bytes:
+    """The file of an upload: the body, or the first file of a form. Raises SlackError."""
+    if request.content_type != "multipart/form-data":
+        return await request.read()
+    parts = [each for each in (await _posted(request)).values() if isinstance(each, web.FileField)]
+    return parts[0].file.read() if parts else b""
 
 
 def token(request: web.Request, values: dict[str, Any]) -> str:

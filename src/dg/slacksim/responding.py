@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from dg.slacksim.blockkit.checks import Report
+from dg.slacksim.blockkit.elements import OPTION_GROUPS, OPTIONS, offered
 from dg.slacksim.errors import SlackError, wrong
 from dg.slacksim.messages import Conversation, Json, Message
 from dg.slacksim.methods import chat, content
@@ -113,9 +115,6 @@ def _errors(view: View, errors: Any) -> dict[str, str]:
 
 def to_suggestion(body: Any) -> list[Json]:
     """The options that the app suggested for an external select. Raises SlackError."""
-    from dg.slacksim.blockkit.checks import Report
-    from dg.slacksim.blockkit.elements import OPTION_GROUPS, OPTIONS, offered
-
     if not isinstance(body, dict) or not ("options" in body) ^ ("option_groups" in body):
         raise SlackError("invalid_payload")
     report = Report()

@@ -8,8 +8,17 @@ import tomllib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Literal, Self, TypeVar
+from zoneinfo import ZoneInfo
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 SCOPES = (
     "app_mentions:read",
@@ -71,6 +80,15 @@ def identifier(letter: str, name: str) -> str:
     return letter + re.sub(r"[^A-Z0-9]", "", name.upper())
 
 
+def _zone(name: str) -> str:
+    """A time zone that exists."""
+    try:
+        ZoneInfo(name)
+    except (ValueError, OSError):
+        raise ValueError(f"{name} is no time zone") from None
+    return name
+
+
 class Team(Declared):
     """A workspace: the home of the app, or one that shares channels with it."""
 
@@ -93,7 +111,7 @@ class Person(Declared):
     admin: bool = False
     bot: bool = False
     deleted: bool = False
-    tz: Words = "Etc/UTC"
+    tz: Annotated[str, AfterValidator(_zone)] = "Etc/UTC"
 
     @model_validator(mode="after")
     def _named(self) -> Self:

@@ -1,0 +1,1 @@
+"""How it looks: messages, modals and homes as HTML, and the page that shows them."""

@@ -19,8 +19,8 @@ from dg.core.deployments import store as deployment_store
 from dg.core.deployments.models import CreateDeployment
 from dg.core.drift import store as drift_store
 from dg.core.drift.models import Deployed, DriftStatus, Finding
-from dg.core.environments.models import UpdateEnvironment
-from dg.core.errors import Stale
+from dg.core.environments.models import Ciphertext, UpdateEnvironment
+from dg.core.errors import Invalid, Stale
 from dg.core.types import Environment
 
 KEPT = Statement(sa.select(schema.idempotency.c.fingerprint))
@@ -49,6 +49,7 @@ CONFIG: dict[str, Any] = {
         ("PUT", "?dry_run=true", CONFIG),
         ("PUT", "/restore", {"version": 0}),
         ("PUT", "/secrets/session_key", {"value": CANARY}),
+        ("PUT", "/secrets/session_key", {"ciphertext": CANARY}),
     ],
 )
 async def test_strangers_and_operators_change_nothing(
@@ -130,6 +131,9 @@ async def test_two_environments_of_one_version_have_their_own_answers_when_compr
         ("", CONFIG | {"config": {"redis_url": CANARY}}),
         ("/secrets/session_key", {}),
         ("/secrets/session_key", {"value": CANARY, "unset": True}),
+        ("/secrets/session_key", {"value": CANARY, "ciphertext": CANARY}),
+        ("/secrets/session_key", {"unset": False}),
+        ("/secrets/session_key", {"sealed": {"key": "0" * 32, "version": 1, "box": CANARY}}),
         ("/secrets/session_key", {"value": "short"}),
         ("/restore", {"version": -1}),
     ],
@@ -179,6 +183,26 @@ async def test_the_client_speaks_of_environments(api: Api) -> None:
         assert len(diff.items) == 9
         assert (await client.environments.list())[1].version == 3
         assert await client.environments.get(staging, 2) == gone
+
+
+async def test_the_client_seals_secrets_and_hands_ciphertexts_on(api: Api) -> None:
+    transport = httpx.ASGITransport(app=api.app, client=("203.0.113.9", 40000))
+    token = await api.token("admin", name="ana")
+    staging = Environment.STAGING
+    async with Client("http://127.0.0.1", token, transport=transport) as client:
+        key = (await client.environments.sealing_key(staging, "session_key")).key
+        made = await client.environments.seal_secret(staging, "session_key", CANARY, sealing_key=key)
+        assert (made.secrets["session_key"].grade, made.version) == ("sealed", 1)
+        with pytest.raises(Invalid, match="nothing was sent"):
+            await client.environments.seal_secret(staging, "session_key", CANARY, sealing_key="0" * 32)
+        text = Ciphertext(ciphertext="YWdl")
+        after = await client.environments.set_secret(staging, "kube_token", text, expected=1)
+        assert after.secrets["kube_token"].grade == "runner_only"
+    async with api.caller("viewer") as viewer, api.caller() as stranger:
+        found = await viewer.get(f"{STAGING}/secrets/session_key/sealing-key")
+        assert (found.json()["key"], found.json()["version"]) == (key, 2)
+        assert (await stranger.get(f"{STAGING}/secrets/session_key/sealing-key")).status_code == 401
+        assert (await viewer.get(f"{STAGING}/secrets/api_key_/sealing-key")).status_code == 400
 
 
 async def test_a_change_whose_answer_was_lost_is_repeated_and_gets_the_first_answer(api: Api) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from tests.cli.conftest import ScriptedApi
 
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
+from dg.core import boxes
 
 CANARY = "canary-7f3e91-do-not-show"
 Captured = pytest.CaptureFixture[str]
@@ -23,6 +26,7 @@ def shown(version: int = 2) -> dict[str, Any]:
         "set": True,
         "version": version,
         "fingerprint": "9f2c41aa",
+        "grade": "at_rest",
         "changed_at": "2026-11-26T07:00:00Z",
         "changed_by": "local",
     }
@@ -183,6 +187,48 @@ def test_a_secret_comes_on_standard_input_and_is_not_printed(
     assert api.asked[0].body == {"value": CANARY, "reason": "rotated"}
     said = capsys.readouterr()
     assert CANARY not in said.out + said.err
+
+
+def test_a_secret_is_sealed_before_it_is_sent(api: ScriptedApi, capsys: Captured, monkeypatch: Patch) -> None:
+    private = os.urandom(32)
+    public = boxes.public_key(private)
+    key = {"key": boxes.fingerprint(public), "suite": boxes.SUITE, "version": 4}
+    api.on(
+        "GET /environments/staging/secrets/session_key/sealing-key",
+        {**key, "public_key": base64.b64encode(public).decode()},
+    )
+    api.on("PUT /environments/staging/secrets/session_key", environment())
+    said_on(CANARY.encode(), monkeypatch)
+    command = ["secret", "set", "staging", "session_key", "--sealed", "--sealing-key"]
+    assert run([*command, boxes.fingerprint(public)]) == ExitCode.OK
+    (sent,) = api.requests("PUT /environments/staging/secrets/session_key")
+    assert sent.body is not None
+    box = sent.body["sealed"]
+    assert (box["key"], box["version"]) == (key["key"], 4)
+    context = boxes.secret_context("staging", "session_key", 4)
+    assert boxes.open_box(private, box["box"], context) == CANARY
+    assert CANARY not in json.dumps(sent.body)
+    said_on(CANARY.encode(), monkeypatch)
+    assert run([*command, "0" * 32]) != ExitCode.OK
+    assert "nothing was sent" in capsys.readouterr().err
+    assert len(api.requests("PUT /environments/staging/secrets/session_key")) == 1
+
+
+def test_a_ciphertext_is_sent_as_it_is(api: ScriptedApi, capsys: Captured, monkeypatch: Patch) -> None:
+    said_on(b"YWdlLWVuY3J5cHRpb24=\n", monkeypatch)
+    api.on("PUT /environments/staging/secrets/session_key", environment())
+    assert run(["secret", "set", "staging", "session_key", "--runner-only"]) == ExitCode.OK
+    assert api.asked[0].body == {"ciphertext": "YWdlLWVuY3J5cHRpb24="}
+    capsys.readouterr()
+
+
+@pytest.mark.parametrize("given", [["--sealed", "--runner-only"], ["--sealing-key", "0" * 32]])
+def test_grades_that_exclude_each_other_are_misuse(
+    api: ScriptedApi, capsys: Captured, given: list[str]
+) -> None:
+    assert run(["secret", "set", "staging", "session_key", *given]) == ExitCode.USAGE
+    assert api.asked == []
+    capsys.readouterr()
 
 
 def test_a_secret_comes_from_a_file(api: ScriptedApi, capsys: Captured, tmp_path: Path) -> None:

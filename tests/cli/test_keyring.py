@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -29,8 +30,9 @@ def test_keys_are_rotated_and_checked_while_the_server_is_down(home: Path, capsy
     assert said == [
         {**key, "sealed": 0},
         {**key, "sealed": 0},
-        {**key, "sealed": 0, "older": 0, "broken": []},
+        {**key, "sealed": 0, "older": 0, "broken": [], "sealing_key": said[2]["sealing_key"]},
     ]
+    assert re.fullmatch("[0-9a-f]{32}", said[2]["sealing_key"])
     assert len((home / "keys" / "envelope.key").read_text().split()) == 2
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -11,10 +13,12 @@ import pytest
 from tests.scenarios.house import House, step
 
 from dg.core.deployments.models import CreateDeployment, Status
+from dg.core.environments.models import Ciphertext
 from dg.core.keys import fresh
 from dg.core.types import Environment
 
 KEY = fresh().strip()
+VALUE = "correct-horse-battery"
 SETTINGS = {"DG_SERVER__PRODUCTION": "true", "DG_KEYS__ENV": "THE_KEY"}
 LOOK = """
 import os
@@ -64,6 +68,25 @@ def test_a_server_in_production_says_why_it_does_not_start(production: House) ->
         assert "Traceback" not in production.errors
 
 
+async def ran(house: House, tmp_path: Path, rest: str) -> str:
+    """The log of a deployment with that one step, which has to go well."""
+    (tmp_path / "dg.toml").write_text(house.pipeline(step("look", "deploy", rest)))
+    assert house.dg("pipeline", "register", str(tmp_path / "dg.toml")).returncode == 0
+    async with house.client() as dg:
+        wish = CreateDeployment(service="web", environment=Environment.STAGING, ref="main", version="1")
+        deployment = await house.deploy(dg, wish)
+        statuses = [progress.deployment.status async for progress in dg.deployments.watch(deployment.id)]
+        log = "".join([part.decode() async for part in dg.deployments.raw_logs(deployment.id)])
+    assert statuses[-1] is Status.SUCCESS, log
+    return log
+
+
+def files_with(house: House, text: str) -> list[Path]:
+    """The files of a home in which a text stands."""
+    kept = [path for path in house.home.path.rglob("*") if path.is_file()]
+    return [path for path in kept if text.encode() in path.read_bytes()]
+
+
 async def test_steps_see_nothing_of_the_key(production: House, tmp_path: Path) -> None:
     production.settings = SETTINGS | {"THE_KEY": KEY}
     look = tmp_path / "look.py"
@@ -72,22 +95,32 @@ async def test_steps_see_nothing_of_the_key(production: House, tmp_path: Path) -
     assert python
     production.repository.commit("good")
     production.start()
-    (tmp_path / "dg.toml").write_text(
-        production.pipeline(step("look", "deploy", f'run = ["{python}", "{look}"]'))
-    )
-    assert production.dg("pipeline", "register", str(tmp_path / "dg.toml")).returncode == 0
-    async with production.client() as dg:
-        wish = CreateDeployment(service="web", environment=Environment.STAGING, ref="main", version="1")
-        deployment = await production.deploy(dg, wish)
-        statuses = [progress.deployment.status async for progress in dg.deployments.watch(deployment.id)]
-        log = "".join([part.decode() async for part in dg.deployments.raw_logs(deployment.id)])
-    assert statuses[-1] is Status.SUCCESS, log
+    log = await ran(production, tmp_path, f'run = ["{python}", "{look}"]')
     assert "looked None" in log
     assert KEY not in log
-    kept = [path for path in production.home.path.rglob("*") if path.is_file()]
-    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+    assert files_with(production, KEY) == []
     assert KEY not in production.errors
     assert_closed(production.pid)
+
+
+async def test_what_only_the_runner_opens_is_nowhere_but_in_its_step(
+    production: House, tmp_path: Path
+) -> None:
+    opens = {"DG_RUNNER__DECRYPT": "base64 -d", "DG_RUNNER__DECRYPT_ENV": "AGE_IDENTITY"}
+    production.settings = SETTINGS | opens | {"THE_KEY": KEY, "AGE_IDENTITY": "an-identity"}
+    production.repository.commit("good")
+    production.start()
+    async with production.client() as dg:
+        text = Ciphertext(ciphertext=base64.b64encode(VALUE.encode()).decode())
+        await dg.environments.set_secret(Environment.STAGING, "kube_token", text)
+    script = 'echo "$KUBE_TOKEN"; printf "%s" "$KUBE_TOKEN" | wc -c; echo "${AGE_IDENTITY-unset}"'
+    log = await ran(production, tmp_path, f'shell = {json.dumps(script)}\nsecrets = ["kube_token"]')
+    assert [line for line in log.split() if line in {"***", "unset", str(len(VALUE))}] == [
+        *("***", str(len(VALUE)), "unset")
+    ]
+    assert VALUE not in log
+    assert files_with(production, VALUE) == []
+    assert VALUE not in production.errors
 
 
 def assert_closed(pid: int) -> None:

@@ -48,6 +48,7 @@ export const OPERATIONS = {
   setSecret: { method: "PUT", path: "/environments/{name}/secrets/{key}", keyed: true },
   listDrift: { method: "GET", path: "/environments/{name}/drift", keyed: false },
   acceptDrift: { method: "PUT", path: "/environments/{name}/drift/{service}", keyed: true },
+  getSealingKey: { method: "GET", path: "/environments/{name}/secrets/{key}/sealing-key", keyed: false },
   listKeys: { method: "GET", path: "/security/access/keys", keyed: false },
   createKey: { method: "POST", path: "/security/access/keys", keyed: true },
   rotateKey: { method: "POST", path: "/security/access/keys/{id}/rotate", keyed: true },

@@ -1143,7 +1143,7 @@ export interface paths {
         get?: never;
         /**
          * Set or unset one secret
-         * @description Give either `value` or `unset`. `database_url`, `redis_url` and `api_key_NAME` are those of `config`. The value is sealed before it is kept, and given to the steps of deployments only.
+         * @description Give one of `value`, `sealed`, `ciphertext` and `unset`. `database_url`, `redis_url` and `api_key_NAME` are those of `config`. What is given is sealed before it is kept, and given to the steps of deployments only. `sealed` was sealed by the client for the key of getSealingKey; as another version than the next one it is refused with 412.
          */
         put: operations["setSecret"];
         post?: never;
@@ -1206,6 +1206,37 @@ export interface paths {
          * @description What runs there now may differ from what dg deployed until the given moment; any other difference is drift all the same. `withdraw` takes that back. 409 when nothing differs.
          */
         put: operations["acceptDrift"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/secrets/{key}/sealing-key": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The secret's name, as steps get it. */
+                key: components["schemas"]["SecretName"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get the key to seal a secret with
+         * @description A client that seals a secret for this key keeps its value from every proxy before the server. HPKE in base mode (RFC 9180) with `info` set to `dg secret/1 ENVIRONMENT/NAME/VERSION`, the encapsulated key before the ciphertext. Compare `key` with what `dg keys check` prints on the server's machine: a proxy that changes answers could put a key of its own here.
+         */
+        get: operations["getSealingKey"];
+        put?: never;
         post?: never;
         delete?: never;
         options?: never;
@@ -3229,17 +3260,52 @@ export interface components {
         VersionNumber: number;
         /** @example session_key */
         SecretName: string;
-        /** @description What is shown of a secret. Equal values have equal fingerprints, in all environments. */
+        /** @description What is shown of a secret. Equal values have equal fingerprints, in all environments; of the grade runner_only equal ciphertexts have. */
         SecretState: {
             /** @example true */
             set: boolean;
             version: components["schemas"]["VersionNumber"];
             /** @example 9f2c41aa */
             fingerprint: string;
+            grade: components["schemas"]["SecretGrade"];
             /** Format: date-time */
             changed_at: string;
             /** @example local */
             changed_by: string;
+        };
+        /**
+         * @description Who could read it: of at_rest, who reads what comes in to the server, and the server; of sealed, the server; of runner_only, whoever may run the command that opens it.
+         * @enum {string}
+         */
+        SecretGrade: "at_rest" | "sealed" | "runner_only";
+        /** @description What a client seals one secret with, as the version that it will be. */
+        SealingKey: {
+            /**
+             * @description The public key's fingerprint, the first 32 hexadecimal digits of its SHA-256.
+             * @example 0b9c3f11a1b5d2e87a6f4c0d9e2b7a31
+             */
+            key: string;
+            /** @example HPKE-X25519-SHA256-AES256GCM */
+            suite: string;
+            /**
+             * @description 32 bytes in base64.
+             * @example 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=
+             */
+            public_key: string;
+            version: components["schemas"]["VersionNumber"];
+        };
+        SealedBox: {
+            /**
+             * @description The fingerprint of the key that it was sealed for.
+             * @example 0b9c3f11a1b5d2e87a6f4c0d9e2b7a31
+             */
+            key: string;
+            version: components["schemas"]["VersionNumber"];
+            /**
+             * @description The encapsulated key and the ciphertext behind it, in base64.
+             * @example 3p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK083p7bfXt9wbTTW2HC7OQ1Nz+DQ8hbeGdNrfx+FG+IK08=
+             */
+            box: string;
         };
         /** @description Where the environment runs. */
         Targets: {
@@ -3436,6 +3502,9 @@ export interface components {
         };
         SetSecretRequest: {
             value?: string;
+            sealed?: components["schemas"]["SealedBox"];
+            /** @description What a tool of your own sealed; `runner.decrypt` opens it in the runner, and the server cannot. */
+            ciphertext?: string;
             /** @example false */
             unset?: boolean;
             /** @description Why; it stands in the history. */
@@ -6551,6 +6620,44 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getSealingKey: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The secret's name, as steps get it. */
+                key: components["schemas"]["SecretName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The key, and the version that the secret will be */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SealingKey"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

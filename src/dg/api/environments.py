@@ -11,7 +11,7 @@ from dg.api import wire
 from dg.api.call import Call, Handler, answer, ending, items
 from dg.api.conditional import names
 from dg.core.drift.models import AcceptDrift
-from dg.core.environments.models import EnvironmentState, UpdateEnvironment
+from dg.core.environments.models import Box, Ciphertext, EnvironmentState, SetSecret, UpdateEnvironment
 from dg.core.errors import Invalid
 from dg.core.types import Environment
 
@@ -69,16 +69,14 @@ async def restore_environment(call: Call) -> Response:
 
 
 async def set_secret(call: Call) -> Response:
-    value = call.body.get("value")
-    if (value is None) is not call.body.get("unset", False):
-        raise Invalid("value: give either a value or unset", field="value")
+    request = wire.read(SetSecret, call.body)
     return _changed(
         await call.core.environments.set_secret(
             call.principal,
             _name(call),
             call.arguments["key"],
-            value,
-            call.body.get("reason"),
+            _value(request),
+            request.reason,
             _expected(call),
             call.once,
         )
@@ -95,6 +93,21 @@ async def accept_drift(call: Call) -> Response:
         return answer(await call.core.drift.withdraw(*where, call.body["reason"], call.once))
     request = wire.read(AcceptDrift, ending(call))
     return answer(await call.core.drift.accept(*where, request, call.once))
+
+
+async def get_sealing_key(call: Call) -> Response:
+    return answer(
+        await call.core.environments.sealing_key(call.principal, _name(call), call.arguments["key"])
+    )
+
+
+def _value(request: SetSecret) -> str | Box | Ciphertext | None:
+    """What is to become of the secret. Raises Invalid for a request that says nothing, or two things."""
+    ciphertext = None if request.ciphertext is None else Ciphertext(ciphertext=request.ciphertext)
+    given = [each for each in (request.value, request.sealed, ciphertext) if each is not None]
+    if len(given) + request.unset != 1:
+        raise Invalid("value: give one of value, sealed, ciphertext and unset", field="value")
+    return given[0] if given else None
 
 
 def _name(call: Call) -> Environment:
@@ -127,4 +140,5 @@ HANDLERS: Mapping[str, Handler] = {
     "setSecret": set_secret,
     "listDrift": list_drift,
     "acceptDrift": accept_drift,
+    "getSealingKey": get_sealing_key,
 }

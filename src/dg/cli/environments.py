@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -17,6 +17,7 @@ from dg.cli.params import ENVIRONMENT, Span
 from dg.client.words import age
 
 if TYPE_CHECKING:
+    from dg.client.environments import Environments
     from dg.client.sync import Blocking
     from dg.core.environments.models import (
         Difference,
@@ -120,6 +121,10 @@ def settings(state: EnvironmentState) -> dict[str, Any]:
     from dg.core.environments.models import API_KEYS, URLS
 
     return {key: value for key, value in state.config.items() if key not in (*URLS, API_KEYS)}
+
+
+def spoken(grade: str) -> str:
+    return grade.replace("_", " ")
 
 
 def mask(secret: SecretState) -> str:
@@ -541,8 +546,10 @@ def list_secrets(invocation: Invocation, environment: Environment) -> None:
         for name, each in found:
             output.record({"name": name, **encode(each)})
         return
-    rows: list[list[Text]] = [[name, str(each.version), each.fingerprint] for name, each in found]
-    output.table(rows, header=("NAME", "VERSION", "FINGERPRINT"))
+    rows: list[list[Text]] = [
+        [name, str(each.version), each.fingerprint, spoken(each.grade)] for name, each in found
+    ]
+    output.table(rows, header=("NAME", "VERSION", "FINGERPRINT", "GRADE"))
 
 
 @secret.command(
@@ -550,12 +557,22 @@ def list_secrets(invocation: Invocation, environment: Environment) -> None:
     epilog="""\b
 Examples:
   dg secret set production session_key < session.key
-  dg secret set staging database_url --from-file url.txt --reason rotated""",
+  dg secret set staging database_url --from-file url.txt --reason rotated
+  age -r age1… < token | base64 | dg secret set production kube_token --runner-only""",
 )
 @NAME
 @SECRET
 @TYPED
 @click.option("--from-file", "file", type=click.File("rb"), help="Read the value from this file.")
+@click.option("--sealed", is_flag=True, help="Seal it here, so that no proxy before the server reads it.")
+@click.option(
+    "--sealing-key",
+    metavar="KEY",
+    help="The key that --sealed seals for, as `dg keys check` prints it there.",
+)
+@click.option(
+    "--runner-only", is_flag=True, help="It is a ciphertext, which `runner.decrypt` opens in the runner."
+)
 @REASON
 @pass_invocation
 def set_secret(
@@ -563,6 +580,9 @@ def set_secret(
     environment: Environment,
     name: str,
     file: Any,
+    sealed: bool,
+    sealing_key: str | None,
+    runner_only: bool,
     reason: str | None,
 ) -> None:
     """Set the secret NAME of ENVIRONMENT to what comes on standard input, or from a file.
@@ -570,7 +590,21 @@ def set_secret(
     A line break at the end does not count. `database_url`, `redis_url` and `api_key_NAME` are those of the
     configuration.
     """
-    _put(invocation, environment, name, _value(file), reason)
+    from dg.core.environments.models import Ciphertext
+
+    if sealed and runner_only:
+        raise click.UsageError("a ciphertext is sealed already: give one of --sealed and --runner-only")
+    if sealing_key and not sealed:
+        raise click.UsageError("--sealing-key belongs to --sealed")
+    value = _value(file)
+
+    def put(environments: Environments) -> Coroutine[Any, Any, EnvironmentState]:
+        if sealed:
+            return environments.seal_secret(environment, name, value, sealing_key=sealing_key, reason=reason)
+        given = Ciphertext(ciphertext=value) if runner_only else value
+        return environments.set_secret(environment, name, given, reason=reason)
+
+    _put(invocation, f"{name} is set in", put)
 
 
 @secret.command("unset")
@@ -581,7 +615,11 @@ def set_secret(
 @pass_invocation
 def unset_secret(invocation: Invocation, environment: Environment, name: str, reason: str | None) -> None:
     """Take the secret NAME of ENVIRONMENT away. Restoring an older version brings it back."""
-    _put(invocation, environment, name, None, reason)
+    _put(
+        invocation,
+        f"{name} is unset in",
+        lambda environments: environments.set_secret(environment, name, None, reason=reason),
+    )
 
 
 def _value(file: Any) -> str:
@@ -598,17 +636,16 @@ def _value(file: Any) -> str:
 
 
 def _put(
-    invocation: Invocation, environment: Environment, name: str, value: str | None, reason: str | None
+    invocation: Invocation,
+    done: str,
+    put: Callable[[Environments], Coroutine[Any, Any, EnvironmentState]],
 ) -> None:
     from dg.cli.remote import record, server
 
     with server(invocation) as dg:
-        after = dg.run(dg.client.environments.set_secret(environment, name, value, reason=reason))
+        after = dg.run(put(dg.client.environments))
     output = invocation.output
     if output.json:
         record(output, after)
     else:
-        done = "unset" if value is None else "set"
-        output.line(
-            output.glyph("ok"), f"{name} is {done} in", f"{environment.value}, version {after.version}"
-        )
+        output.line(output.glyph("ok"), done, f"{after.name.value}, version {after.version}")

@@ -59,15 +59,15 @@ def check(invocation: Invocation) -> None:
     from dg.cli.local import with_core
 
     _on_its_machine(invocation)
-    place, found = with_core(invocation, lambda core: _checked(core.keyring))
+    place, found, sealing = with_core(invocation, lambda core: _checked(core.keyring))
     output = invocation.output
     if output.json:
-        output.record(
-            {"key": place, "sealed": found.sealed, "older": found.older, "broken": list(found.broken)}
-        )
+        told = {"key": place, "sealed": found.sealed, "older": found.older, "broken": list(found.broken)}
+        output.record({**told, "sealing_key": sealing} if sealing else told)
     elif not found.broken:
         said = f"{found.sealed} sealed, {found.older} of them with an older key than the newest of {place}"
         output.line(output.glyph("ok"), said)
+        output.line("  ", f"clients seal secrets for the key {sealing}")
     else:
         output.line(output.glyph("fail"), f"{len(found.broken)} of {found.sealed} do not open:")
         for each in found.broken:
@@ -76,8 +76,9 @@ def check(invocation: Invocation) -> None:
         raise SystemExit(ExitCode.FAILED)
 
 
-async def _checked(keyring: Keyring) -> tuple[str, Wholeness]:
-    return keyring.place, await keyring.check()
+async def _checked(keyring: Keyring) -> tuple[str, Wholeness, str | None]:
+    found = await keyring.check()
+    return keyring.place, found, None if found.broken else await keyring.sealing_key()
 
 
 @keys.command()

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 from typing import Any
 
 from dg.client.http import Http, path
 from dg.client.wire import decode, end
+from dg.core import boxes
 from dg.core.drift.models import DriftList, ServiceDrift
 from dg.core.environments.models import (
+    Box,
+    Ciphertext,
     EnvironmentDiff,
     EnvironmentList,
     EnvironmentState,
+    SealingKey,
     UpdateEnvironment,
     VersionPage,
 )
+from dg.core.errors import Invalid
+from dg.core.text import plain
 from dg.core.types import Environment
 
 
@@ -92,17 +100,55 @@ class Environments:
         self,
         name: Environment,
         key: str,
-        value: str | None,
+        value: str | Ciphertext | None,
         *,
         reason: str | None = None,
         expected: int | None = None,
     ) -> EnvironmentState:
-        """Set one secret, or unset it with None. Raises Invalid, Stale, NotFound to unset what is not set."""
+        """Set one secret, or unset it with None; a Ciphertext is opened by the runner alone.
+
+        Raises Invalid, Stale, NotFound to unset what is not set.
+        """
         body: dict[str, Any] = {"unset": True} if value is None else {"value": value}
-        body |= {"reason": reason} if reason else {}
-        answer = await self._http.write(
-            "PUT", path("environments", name, "secrets", key), body, match=_tag(expected)
+        if isinstance(value, Ciphertext):
+            body = value.model_dump()
+        return await self._set(name, key, body, reason, expected)
+
+    async def seal_secret(
+        self,
+        name: Environment,
+        key: str,
+        value: str,
+        *,
+        sealing_key: str | None = None,
+        reason: str | None = None,
+        expected: int | None = None,
+    ) -> EnvironmentState:
+        """Set one secret that only the server opens, no proxy before it.
+
+        `sealing_key` is the fingerprint that the server's key must have: a proxy that changes answers could
+        give one of its own. Raises Invalid, also for a key with another; Stale, also when somebody else set
+        the secret meanwhile.
+        """
+        found = await self.sealing_key(name, key)
+        public = _public_key(found, sealing_key)
+        context = boxes.secret_context(name, key, found.version)
+        sealed = Box(
+            key=boxes.fingerprint(public), version=found.version, box=boxes.seal(public, value, context)
         )
+        return await self._set(name, key, {"sealed": sealed.model_dump()}, reason, expected)
+
+    async def sealing_key(self, name: Environment, key: str) -> SealingKey:
+        """What a secret is sealed with, as the version that it will be."""
+        where = path("environments", name, "secrets", key, "sealing-key")
+        return decode(SealingKey, await self._http.get(where))
+
+    async def _set(
+        self, name: Environment, key: str, body: dict[str, Any], reason: str | None, expected: int | None
+    ) -> EnvironmentState:
+        body |= {"reason": reason} if reason else {}
+        where = path("environments", name, "secrets", key)
+        answer = await self._http.write("PUT", where, body, match=_tag(expected))
         return decode(EnvironmentState, answer)
 
     async def drift(self, name: Environment) -> tuple[ServiceDrift, ...]:
@@ -134,6 +180,25 @@ class Environments:
         body = {"reason": reason, "withdraw": True}
         where = path("environments", name, "drift", service)
         return decode(ServiceDrift, await self._http.write("PUT", where, body, key=key))
+
+
+def _public_key(found: SealingKey, wanted: str | None) -> bytes:
+    if found.suite != boxes.SUITE:
+        raise Invalid(
+            f"the server seals with {plain(found.suite, limit=60)}, which this client does not speak"
+        )
+    try:
+        public = base64.b64decode(found.public_key, validate=True)
+    except binascii.Error:
+        public = b""
+    # What the answer says of its own key proves nothing.
+    if len(public) != 32 or wanted not in (None, boxes.fingerprint(public)):
+        raise Invalid(
+            f"the server's sealing key is not {plain(wanted or 'whole', limit=60)}: nothing was sent; "
+            "compare it with what `dg keys check` prints on the server's machine",
+            field="sealing_key",
+        )
+    return public
 
 
 def _body(request: UpdateEnvironment) -> dict[str, Any]:

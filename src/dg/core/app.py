@@ -76,7 +76,9 @@ from dg.core.webhooks.sending import Deliverer
 from dg.core.webhooks.service import Webhooks
 from dg.core.webhooks.subscriptions import Subscriptions
 from dg.runner import cgroups
+from dg.runner.handover import Opener
 from dg.settings import Settings
+from dg.settings.tree import Runner
 
 log = logging.getLogger(__name__)
 
@@ -207,8 +209,10 @@ async def open_core(
             _cgroup(settings, prepare=not passive),
             settings.runner.kill_grace,
             settings.runner.area,
+            _opener(settings.runner, environ),
         )
         hidden = hidden_variables(settings.git.sources) | hidden_by_notices(settings.incoming.sources)
+        hidden |= set(settings.runner.decrypt_env)
         parts = Parts(
             settings=settings,
             db=state,
@@ -343,6 +347,13 @@ def _lane(tx: Tx, service: str, environment: Environment) -> DriftLane:
     )
     busy = row["holder"] is not None or row["left_by"] is not None
     return DriftLane(deployed=deployed, known=bool(row["known"]), busy=busy)
+
+
+def _opener(settings: Runner, environ: Mapping[str, str]) -> Opener | None:
+    """What opens the secrets that this server cannot; None without a command."""
+    seen = {*settings.env_pass, *settings.decrypt_env} & environ.keys()
+    env = {name: environ[name] for name in sorted(seen)}
+    return Opener(settings.decrypt, env, settings.decrypt_timeout) if settings.decrypt else None
 
 
 def _cgroup(settings: Settings, *, prepare: bool) -> str | None:

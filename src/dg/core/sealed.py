@@ -49,6 +49,10 @@ class Keyring:
 
         return await self._db.read(work)
 
+    async def sealing_key(self) -> str:
+        """The fingerprint of the key that clients seal secrets for."""
+        return await self._db.write(self._vault.sealing_fingerprint)
+
     async def require_whole(self) -> None:
         """Raises Refused when the key does not open what it has to open first."""
         found = await self._db.read(lambda tx: list(_all(tx)))

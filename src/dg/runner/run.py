@@ -13,6 +13,7 @@ from dg.runner import checkout, handover, lease, processes, spool, ticket
 from dg.runner.cancel import Cancel, Doorbell
 from dg.runner.cgroups import Group
 from dg.runner.child import Program
+from dg.runner.handover import Handed
 from dg.runner.journal import Journal, Reserve
 from dg.runner.log import LogWriter
 from dg.runner.outcome import Outcome, ended
@@ -27,6 +28,8 @@ EXIT_DISK_FULL = 73
 EXIT_NO_HANDOVER = 74
 EXIT_REFUSED = 75
 _LEASE_SECONDS = 5.0
+_CLOSED = "secret_failed"
+"""Why a run ends that has no secrets: whatever its steps are for, they would work with wrong ones."""
 
 
 def main(argv: list[str]) -> int:
@@ -35,8 +38,8 @@ def main(argv: list[str]) -> int:
     ticket is malformed; 73 the disk has no room to record the run."""
     run_dir, epoch = argv[0], int(argv[1])
     doorbell = Doorbell()  # first of all: from here on a signal does not kill
-    secrets = handover.read(0)
-    if secrets is None:
+    handed = handover.read(0)
+    if handed is None:
         return _refuse(EXIT_NO_HANDOVER, "the secrets did not arrive whole")
     missing = _isolate()
     raw = spool.read_json(run_dir, spool.TICKET)
@@ -48,7 +51,7 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         return _refuse(EXIT_DISK_FULL, f"the lease cannot be signed: {error.strerror}")
     try:
-        order = _read_ticket(run_dir, epoch, secrets)
+        order = _read_ticket(run_dir, epoch, handed.secrets)
     except ValueError as error:
         return _refuse(EXIT_BAD_TICKET, str(error))
     if order is None:
@@ -56,7 +59,7 @@ def main(argv: list[str]) -> int:
     reserve = Reserve(run_dir)
     if not reserve.held:
         return _refuse(EXIT_DISK_FULL, "the disk has no room to record the run")
-    Run(run_dir, order, secrets, lease_fd, reserve, doorbell, missing).execute()
+    Run(run_dir, order, handed, lease_fd, reserve, doorbell, missing).execute()
     return 0
 
 
@@ -82,7 +85,7 @@ class Run:
         self,
         run_dir: str,
         order: Ticket,
-        secrets: Mapping[str, str],
+        handed: Handed,
         lease_fd: int,
         reserve: Reserve,
         doorbell: Doorbell,
@@ -101,7 +104,8 @@ class Run:
         family = Family(order.deployment, self._group, subreaper="prctl" not in missing)
         self._supervisor = Supervisor(family, doorbell, self._cancel)
         self._place = Place(run_dir, order, self._group)
-        self._steps = Steps(order, secrets, self._supervisor, self._log, place=self._place, lease=lease_fd)
+        self._handed = handed
+        self._lease = lease_fd
         self._verdict = Verdict()
         self._outputs = dict(order.outputs)
         self._touched = False
@@ -113,6 +117,7 @@ class Run:
         self._journal.append("started", pid=pid, start_time=start, epoch=self._ticket.epoch)
         if self._missing:
             self._journal.append("degraded", missing=self._missing)
+        self._steps = self._with_secrets()
         cwd = self._check_out()
         for step in self._ticket.steps:
             self._consider(step, cwd)
@@ -136,6 +141,8 @@ class Run:
         self._record(step, outcome, time.monotonic() - begun)
 
     def _skip_reason(self, step: Step) -> str | None:
+        if self._verdict.reason == _CLOSED:
+            return "a secret could not be opened"
         if self._cancel.noticed:
             return None if step.when == "always" else "the run was cancelled"
         if self._verdict.outcome != "success":
@@ -164,10 +171,27 @@ class Run:
 
     # --- before and after
 
+    def _with_secrets(self) -> Steps:
+        """The steps, which know every secret; what cannot be opened ends the run before it began."""
+        secrets = self._opened() if self._handed.opener else self._handed.secrets
+        place = self._place
+        return Steps(self._ticket, secrets, self._supervisor, self._log, place=place, lease=self._lease)
+
+    def _opened(self) -> Mapping[str, str]:
+        # Costs a start more than all else here, and few runs need it.
+        from dg.runner import opening
+
+        try:
+            return opening.open_all(self._handed, self._ticket.deployment)
+        except opening.CannotOpen as error:
+            self._verdict.decide(_CLOSED, None, str(error))
+            return {}
+
     def _check_out(self) -> str:
         """The folder in which steps run: the commit's files, or an empty one."""
         order = self._ticket.checkout
-        if order is not None and not self._cancel.requested(now=True):
+        wanted = self._verdict.outcome == "success" and not self._cancel.requested(now=True)
+        if order is not None and wanted:
             self._journal.append("checkout_started")
             begun = time.monotonic()
             problem = self._git(order)

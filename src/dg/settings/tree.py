@@ -124,6 +124,13 @@ class Runner(Section):
     """Users that a step may run as (`user = "…"`), which takes a server that runs as root."""
     area: FilePath | None = None
     """A folder outside the home in which steps of other users work; without one, `/var/tmp/dg-UID`."""
+    decrypt: Words = ()
+    """A command that opens secrets of the grade `runner_only`, such as age or sops: it gets a ciphertext on
+    standard input and prints the secret. Only the runner calls it, never the server."""
+    decrypt_env: Words = ()
+    """Variables of the server's environment that it sees besides those of `env_pass`, and steps do not."""
+    decrypt_timeout: Duration = 30.0
+    """How long it may take for one secret."""
     env_pass: Words = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "USER", "LOGNAME", "SHELL")
     """Variables of the server's environment that steps see; everything else is kept from them."""
 

@@ -452,7 +452,7 @@ def inputs_of(deployment: Deployment) -> pipeline.Inputs:
 def ending_of(end: Mapping[str, Any]) -> Ending:
     """The runner's last word as the rules understand it."""
     reason = end["reason"]
-    if reason == "checkout_failed":
+    if reason in ("checkout_failed", "secret_failed"):
         reason = "step_failed"
     return Ending(
         outcome=end["outcome"],

@@ -90,6 +90,7 @@ class Runners:
         cgroup: str | None,
         kill_grace: float,
         areas: Path | None = None,
+        opener: handover.Opener | None = None,
     ) -> None:
         self._runs = runs
         self._leases = leases
@@ -97,6 +98,7 @@ class Runners:
         self._cgroup = cgroup
         self._grace = kill_grace
         self._areas = areas or _AREAS.with_name(f"dg-{os.geteuid()}")
+        self._opener = opener
         self._abilities: Abilities | None = None
         self._children: dict[str, _Runner] = {}
 
@@ -131,10 +133,10 @@ class Runners:
     ) -> Run:
         """Start the runner of `ticket` in a fresh run folder; secrets go over its standard input alone.
 
-        Raises Invalid when the secrets are too large to hand over.
+        Raises Invalid when the secrets are too large to hand over, or sealed and nothing opens them.
         """
         try:
-            handed = handover.encode(secrets)
+            handed = handover.encode(secrets, self._opener)
         except ValueError as error:
             raise Invalid(str(error)) from None
         return await asyncio.to_thread(self._launch, lane, dict(ticket), handed)

@@ -15,6 +15,7 @@ from typing import Protocol
 from dg.core.errors import Refused
 from dg.core.text import plain
 from dg.core.types import NAME_PATTERN, Environment
+from dg.runner.handover import Sealed
 
 SHORTEST = 6
 """Bytes. A shorter value cannot be masked in a log without hiding ordinary text."""
@@ -30,7 +31,7 @@ class Secrets(Protocol):
     """What the service knows of secrets. Values are read at each run, so that a rotated one holds at once."""
 
     async def get(self, service: str, environment: Environment, names: Iterable[str]) -> dict[str, str]:
-        """The values of `names`.
+        """The values of `names`; of those that only the runner can open, their ciphertexts as Sealed.
 
         Raises:
             Refused: names are missing, or a value cannot be used; never repeats a value.
@@ -186,6 +187,8 @@ def _toml(data: bytes, path: Path) -> dict[str, dict[str, object]]:
 
 
 def _usable(name: str, environment: Environment, value: str) -> str:
+    if isinstance(value, Sealed):
+        return value
     if len(value.encode("utf-8")) < SHORTEST:
         raise Refused(
             f"the secret `{name}` of {environment} is shorter than {SHORTEST} bytes, too short to be masked",

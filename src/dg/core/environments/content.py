@@ -105,6 +105,15 @@ def check_secret(name: str, value: str | None) -> None:
         raise refused(wrong)
 
 
+def check_ciphertext(name: str, text: str) -> None:
+    """Raises Invalid for what cannot be kept for the runner."""
+    wrong = [*_wrong_name(path_of(name), name)]
+    if not text.strip() or len(text) > LONGEST or "\0" in text or not _is_encodable(text):
+        wrong.append(("ciphertext", f"is empty, longer than {LONGEST // 1024} KiB, or no text"))
+    if wrong:
+        raise refused(wrong)
+
+
 def is_secret_name(name: str) -> bool:
     """Whether a step could name it."""
     return _SECRET.fullmatch(name) is not None and name != API_KEY

@@ -24,14 +24,56 @@ class _Model(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
+Grade = Literal["at_rest", "sealed", "runner_only"]
+"""Who could read a secret: of `at_rest`, who reads what comes in to the server, and the server; of `sealed`,
+the server; of `runner_only`, whoever may run the command that opens it, for dg has a ciphertext."""
+
+
 class SecretState(_Model):
-    """What is shown of a secret. Equal values have equal fingerprints, in all environments of a home."""
+    """What is shown of a secret. Equal values have equal fingerprints, in all environments of a home; of the
+    grade `runner_only` equal ciphertexts have.
+    """
 
     set: Literal[True] = True
     version: int
     fingerprint: str
+    grade: Grade = "at_rest"
     changed_at: int
     changed_by: str
+
+
+class Box(_Model):
+    """A secret that a client sealed (`dg.core.boxes`) for the key with that fingerprint, as that version."""
+
+    key: str
+    version: int
+    box: str
+
+
+class Ciphertext(_Model):
+    """A secret that a team's own tool sealed, for the command that only the runner calls."""
+
+    ciphertext: str = Field(repr=False)
+
+
+class SetSecret(_Model):
+    """What is to become of a secret: one of `value`, `sealed`, `ciphertext` and `unset`."""
+
+    value: str | None = Field(None, repr=False)
+    sealed: Box | None = None
+    ciphertext: str | None = Field(None, repr=False)
+    unset: bool = False
+    reason: str | None = None
+
+
+class SealingKey(_Model):
+    """What a client seals one secret with, as the version that it will be; `key` is its fingerprint."""
+
+    key: str
+    suite: str
+    public_key: str
+    """Base64 of 32 bytes."""
+    version: int
 
 
 class Targets(_Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
@@ -12,10 +12,14 @@ from dg.core.database import Database, Tx
 from dg.core.environments import content as contents
 from dg.core.environments import store
 from dg.core.environments.models import (
+    Box,
+    Ciphertext,
     Content,
     EnvironmentDiff,
     EnvironmentState,
+    Grade,
     RunningCheck,
+    SealingKey,
     SecretState,
     UpdateEnvironment,
     Version,
@@ -30,6 +34,18 @@ from dg.core.types import Environment
 _NEWEST = 1 << 62
 
 Change = Callable[[Tx, Content], Content]
+
+
+class Graded(NamedTuple):
+    """What is to be kept as a secret, and who could read it on its way."""
+
+    text: str
+    grade: Grade = "at_rest"
+
+    @property
+    def known_by(self) -> str:
+        """What its fingerprint is of: a ciphertext is never the same as a value."""
+        return f"{self.grade} {self.text}" if self.grade == "runner_only" else self.text
 
 
 class Rules(Protocol):
@@ -172,26 +188,46 @@ class Environments:
         principal: Principal,
         name: Environment,
         secret: str,
-        value: str | None,
+        value: str | Box | Ciphertext | None,
         reason: str | None = None,
         expected: int | None = None,
         key: Once | None = None,
     ) -> EnvironmentState:
-        """Set one secret, or unset it with None.
+        """Set one secret, in the grade that the kind of `value` has, or unset it with None.
 
-        Raises Invalid, Stale, Mismatch; NotFound to unset what is not set.
+        Raises Invalid, Mismatch; Stale, also for a box that was sealed as another version; NotFound to unset
+        what is not set.
         """
         self._access.require(principal, Action.SECRET_UPDATE, name)
-        contents.check_secret(secret, value)
+        _check(secret, value)
         contents.check_reason(reason)
 
         def change(tx: Tx, before: Content) -> Content:
             if value is None and secret not in before.secrets:
                 raise NotFound(f"{name} has no secret `{secret}`")
-            secrets = self._secrets(tx, principal, name, before, {secret: value})
+            given = {secret: self._graded(tx, name, secret, value)}
+            secrets = self._secrets(tx, principal, name, before, given)
             return before.model_copy(update={"secrets": secrets})
 
         return await self._change(principal, name, change, reason, expected, key)
+
+    async def sealing_key(self, principal: Principal, name: Environment, secret: str) -> SealingKey:
+        """What a client seals the next version of a secret with. Raises Invalid for a name that none has."""
+        self._access.require(principal, Action.ENVIRONMENT_READ, name)
+        contents.check_secret(secret, None)
+        # The first who asks has the key made.
+        return await self._db.write(lambda tx: self._vault.sealing_key(tx, name, secret))
+
+    def _graded(
+        self, tx: Tx, name: Environment, secret: str, value: str | Box | Ciphertext | None
+    ) -> Graded | None:
+        if isinstance(value, Box):
+            text = self._vault.open_box(tx, name, secret, value)
+            contents.check_secret(secret, text)
+            return Graded(text, "sealed")
+        if isinstance(value, Ciphertext):
+            return Graded(value.ciphertext, "runner_only")
+        return None if value is None else Graded(value)
 
     def _wanted(self, principal: Principal, name: Environment, request: UpdateEnvironment) -> contents.Wanted:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
@@ -209,7 +245,8 @@ class Environments:
             if missing := sorted(wanted.kept - before.secrets.keys()):
                 where = contents.path_of(missing[0])
                 raise contents.refused([(where, "is not set, so there is nothing to keep: give its value")])
-            secrets = self._secrets(tx, principal, name, before, wanted.secrets, keep=keep)
+            given = {key: None if value is None else Graded(value) for key, value in wanted.secrets.items()}
+            secrets = self._secrets(tx, principal, name, before, given, keep=keep)
             stays: dict[str, Any] = {} if wanted.protects else {"protection": before.protection}
             stays |= {} if wanted.checks_runs else {"runs": before.runs}
             return wanted.content.model_copy(update={"secrets": secrets, **stays})
@@ -222,7 +259,7 @@ class Environments:
         principal: Principal,
         name: Environment,
         before: Content,
-        given: Mapping[str, str | None],
+        given: Mapping[str, Graded | None],
         *,
         keep: bool = True,
     ) -> dict[str, SecretState]:
@@ -232,18 +269,26 @@ class Environments:
             standing = before.secrets.get(key)
             if value is None:
                 secrets.pop(key, None)
-            elif standing is None or self._vault.open(tx, name, key, standing.version) != value:
+            elif standing is None or not self._is_same(tx, name, key, standing, value):
                 secrets[key] = SecretState(
-                    version=self._vault.put(tx, name, key, value)
+                    version=self._vault.put(tx, name, key, value.text)
                     if keep
                     else store.last_version(tx, name, key) + 1,
-                    fingerprint=self._vault.fingerprint(tx, value),
+                    fingerprint=self._vault.fingerprint(tx, value.known_by),
+                    grade=value.grade,
                     changed_at=self._clock.micros(),
                     changed_by=principal.id,
                 )
         if len(secrets) > contents.MOST_KEYS:
             raise Invalid(f"secrets: {name} may have {contents.MOST_KEYS}", field="secrets")
         return secrets
+
+    def _is_same(self, tx: Tx, name: Environment, key: str, standing: SecretState, value: Graded) -> bool:
+        """A value that came in openly once is not graded up by sealing it later."""
+        kept = "runner_only" in (standing.grade, value.grade)
+        if kept and standing.grade != value.grade:
+            return False
+        return self._vault.open(tx, name, key, standing.version) == value.text
 
     async def _change(
         self,
@@ -298,6 +343,13 @@ def runs_of(tx: Tx, name: Environment) -> Mapping[str, RunningCheck]:
 async def protections_of(db: Database) -> dict[Environment, dict[str, Any]]:
     """What each environment demands by itself."""
     return await db.read(lambda tx: {name: store.newest(tx, name)[0].protection for name in Environment})
+
+
+def _check(secret: str, value: str | Box | Ciphertext | None) -> None:
+    if isinstance(value, Ciphertext):
+        contents.check_ciphertext(secret, value.ciphertext)
+    else:
+        contents.check_secret(secret, value if isinstance(value, str) else None)
 
 
 def _at(tx: Tx, name: Environment, version: int | None) -> tuple[Content, Version | None]:

@@ -5,21 +5,27 @@ Which environment, name and version a secret has is bound into it, so a text mov
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from dg.core import boxes
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
 from dg.core.environments import store
-from dg.core.errors import Refused
+from dg.core.environments.models import Box, SealingKey, SecretState
+from dg.core.errors import Refused, Stale
 from dg.core.keys import Envelope
+from dg.core.text import plain
 from dg.core.types import Environment
+from dg.runner.handover import Sealed
 
 _KEY_BYTES = 32
 _FINGERPRINTS = "fingerprints"
+_SEALING = "sealing"
 _FINGERPRINT_DIGITS = 8
 
 
@@ -67,6 +73,32 @@ class Vault:
         """The same, so long that different texts never have the same: 64 hexadecimal digits."""
         return hmac.new(self._made_key(tx, _FINGERPRINTS), text.encode(), hashlib.sha256).hexdigest()
 
+    def sealing_fingerprint(self, tx: Tx) -> str:
+        """What people compare the key by that clients seal for."""
+        return boxes.fingerprint(boxes.public_key(self._made_key(tx, _SEALING)))
+
+    def sealing_key(self, tx: Tx, environment: Environment, name: str) -> SealingKey:
+        """What a client seals the next version of a secret with."""
+        public = boxes.public_key(self._made_key(tx, _SEALING))
+        return SealingKey(
+            key=boxes.fingerprint(public),
+            suite=boxes.SUITE,
+            public_key=base64.b64encode(public).decode(),
+            version=store.last_version(tx, environment, name) + 1,
+        )
+
+    def open_box(self, tx: Tx, environment: Environment, name: str, box: Box) -> str:
+        """What a client sealed. Raises Stale for another key or version than is given now, Invalid."""
+        now = self.sealing_key(tx, environment, name)
+        if (box.key, box.version) != (now.key, now.version):
+            raise Stale(
+                f"the secret was sealed as version {box.version} for the key {plain(box.key, limit=32)}, "
+                f"and `{name}` of {environment} takes version {now.version} for {now.key}: seal it again",
+                reason="stale",
+            )
+        context = boxes.secret_context(environment, name, box.version)
+        return boxes.open_box(self._made_key(tx, _SEALING), box.box, context)
+
     def check(self, tx: Tx) -> Wholeness:
         """Open every secret, and keep nothing of it. None of them is under an older data key."""
         found = store.kept_secrets(tx)
@@ -104,13 +136,16 @@ class KeptSecrets:
         self._vault = vault
 
     async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]:
-        """The values of those of `names` that are set. Raises Refused as `Vault.open` does."""
+        """The values of those of `names` that are set; Sealed ones open in the runner alone.
+
+        Raises Refused as `Vault.open` does.
+        """
         wanted = frozenset(names)
 
         def work(tx: Tx) -> dict[str, str]:
             states = store.newest(tx, environment)[0].secrets
             return {
-                name: self._vault.open(tx, environment, name, states[name].version)
+                name: _handed(states[name], self._vault.open(tx, environment, name, states[name].version))
                 for name in sorted(wanted & states.keys())
             }
 
@@ -120,6 +155,10 @@ class KeptSecrets:
         """Every name that is set."""
         content, _ = await self._db.read(lambda tx: store.newest(tx, environment))
         return frozenset(content.secrets)
+
+
+def _handed(state: SecretState, text: str) -> str:
+    return Sealed(text) if state.grade == "runner_only" else text
 
 
 def _place(environment: Environment, name: str, version: int) -> str:

@@ -100,6 +100,7 @@ async def test_faults_sockets_and_the_workspace_are_changed(
         ("sockets", {"do": "melt"}, 400, "do"),
         ("admin", {"do": "rename", "channel": "deploys", "name": "A B"}, 400, "name"),
         ("admin", {"do": "archive", "channel": "nowhere"}, 409, "no channel"),
+        ("admin", {"do": "rename", "channel": "deploys"}, 409, "give one"),
     ],
 )
 async def test_a_wrong_order_is_refused(

@@ -14,11 +14,15 @@ from tests.slacksim.test_blockkit import CONFIRM, GOOD
 
 from dg.slacksim.look.blocks import blocks
 from dg.slacksim.look.elements import element
+from dg.slacksim.look.emoji import NAMES as NAMED
+from dg.slacksim.look.glyphs import GLYPHS
 from dg.slacksim.look.markup import VOID, Html, join, tag
 from dg.slacksim.look.mrkdwn import Names, plain, rendered
 from dg.slacksim.look.pictures import of_messages, of_view
 
 NAMES = Names({"UANA": "ana"}, {"CDEPLOYS": "deploys"}, {"SREL": "release-managers"}, "UANA", "Europe/Berlin")
+
+SVG = {"svg", "g", "path", "circle", "rect", "ellipse"}
 
 
 class Tags(HTMLParser):
@@ -69,7 +73,7 @@ class Tags(HTMLParser):
         ),
         ("<!date^1790000000^{date_num} {time}|then>", "<time>2026-09-21 16:13</time>"),
         ("<!date^x^{time}|then>", "then"),
-        (":rocket: :not_known:", "🚀 :not_known:"),
+        (":tada: :not_known:", '<span title=":tada:" class="emoji">🎉</span> :not_known:'),
         ("&lt;script&gt;", "&lt;script&gt;"),
         ("<script>alert(1)</script>", None),
         ("<javascript:alert(1)|press>", None),
@@ -83,11 +87,11 @@ def test_markup_is_drawn(text: str, html: str | None) -> None:
     assert all(each.startswith("https://") for each in Tags(drawn).links)
 
 
-@given(st.text(alphabet="<>&|`*_~@#!^:\n \ue000ab1UC", max_size=80))
+@given(st.text(alphabet="<>&|`*_~@#!^:\n \ue000x1UC", max_size=80))
 def test_no_text_becomes_markup(text: str) -> None:
-    allowed = {"a", "b", "i", "s", "br", "code", "pre", "span", "time", "blockquote"}
+    allowed = {"a", "b", "i", "s", "br", "code", "pre", "span", "time", "blockquote", *SVG}
     assert Tags(f"<p>{rendered(text, NAMES)}</p>").names <= allowed | {"p"}
-    assert Tags(f"<p>{plain(text)}</p>").names <= {"p", "br"}
+    assert Tags(f"<p>{plain(text)}</p>").names <= {"p", "br", "span", *SVG}
 
 
 @pytest.mark.parametrize("found", GOOD, ids=range(len(GOOD)))
@@ -147,6 +151,22 @@ def test_a_picture_needs_nothing_from_elsewhere(theme: Any) -> None:
         assert not page.names & {"script", "img", "link"}
         assert f'data-theme="{theme}"' in picture
         assert "url(" not in picture
+
+
+@pytest.mark.parametrize("name", sorted(GLYPHS))
+def test_every_glyph_is_a_picture(name: str) -> None:
+    drawn = plain(f"is :{name}: it")
+    assert drawn.startswith("is <svg")
+    assert Tags(drawn).names <= SVG
+    assert name in NAMED
+
+
+def test_an_option_has_characters_only() -> None:
+    select = {
+        "type": "static_select",
+        "options": [{"text": {"type": "plain_text", "text": ":x: no"}, "value": "v"}],
+    }
+    assert '<option value="v">❌ no</option>' in element(select, NAMES)
 
 
 def test_only_html_is_not_escaped() -> None:

@@ -166,3 +166,14 @@ async def test_the_regions_show_what_one_person_may_see(slack: SlackSim) -> None
             found = await answer.json()
     assert found["where"] == {"as": "sam", "channel": "CPARTNER"}
     assert "not for sam" not in found["regions"]["messages"]
+
+
+async def test_the_page_shows_what_the_app_answered_wrongly(slack: SlackSim, socket_bot: Bot) -> None:
+    await slack.post_command("ana", "bad")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"{slack.url}/sim/regions", params={"as": "ana"}) as answer,
+    ):
+        sidebar = (await answer.json())["regions"]["sidebar"]
+    assert "1 wrong answer<" in sidebar
+    assert "invalid_blocks" in sidebar

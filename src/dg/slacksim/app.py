@@ -90,7 +90,7 @@ def application(parts: Parts) -> web.Application:
     app.router.add_post("/response/{name}", _responses(parts.slack))
     app.router.add_post("/upload/{address}", _uploads(files))
     Control(parts.slack, parts.faults, parts.sockets, parts.people, parts.admin).mount(app.router)
-    Page(parts.slack, lambda: len(parts.sockets.open())).mount(app.router)
+    Page(parts.slack, lambda: len(parts.sockets.open()), parts.people.mistakes).mount(app.router)
     return app
 
 

@@ -13,6 +13,8 @@ Json = dict[str, Any]
 Choice = str | int | Sequence[str] | None
 """A text, an option's value, an id, a date, or several of them; None for nothing."""
 
+MOST_ENTERED = 20_000
+
 ONE = {
     "users_select": "selected_user",
     "conversations_select": "selected_conversation",
@@ -62,6 +64,8 @@ def field_of(kind: str) -> str | None:
 def entered(element: Json, choice: Choice, options: Iterable[Json] = ()) -> Json:
     """What is in an element after a choice; `options` are those that the app suggested. Raises Impossible."""
     kind = element["type"]
+    if len(str(choice)) > MOST_ENTERED:
+        raise Impossible(f"more than {MOST_ENTERED:,} characters cannot be entered")
     if kind in OPTION:
         return {"selected_option": None if choice is None else _option(element, str(choice), options)}
     if kind in OPTIONS:

@@ -109,7 +109,7 @@ class AdminOrder(Order):
     ]
     channel: Name = "-"
     person: Name | None = None
-    name: Handle = "renamed"
+    name: Handle | None = None
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -232,6 +232,8 @@ class Control:
             case "unarchive":
                 await self._admin.unarchive(order.channel)
             case "rename":
+                if order.name is None:
+                    raise Impossible("a channel is renamed to a name: give one")
                 await self._admin.rename(order.channel, order.name)
             case "invite":
                 await self._admin.invite(order.channel, person)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import secrets
 from collections import deque
 from typing import Any
 from urllib.parse import urlencode
@@ -22,7 +23,7 @@ RETRY_AFTER = (0.0, 60.0, 300.0)
 """Seconds before an event comes again, the first time at once."""
 
 MOST_ANSWER = 1_000_000
-MOST_KEPT = 500
+MOST_KEPT = 200
 
 
 class SignedHttp:
@@ -124,6 +125,14 @@ class Deliveries:
         if again is not None:
             delivery.answers.insert(0, await again)
         return delivery
+
+    async def verify_url(self) -> bool:
+        """Whether the request URL gives a challenge back, as Slack asks when the URL is set."""
+        challenge = secrets.token_hex(16)
+        asked = {"type": "url_verification", "token": "slack-sim", "challenge": challenge}
+        answer = await self._http.send("events_api", asked)
+        said = answer.body.get("challenge") if isinstance(answer.body, dict) else answer.body
+        return answer.ok and said == challenge
 
     async def event(self, payload: dict[str, Any]) -> Delivery:
         """Send an event; gives the first attempt's end, while others may follow."""

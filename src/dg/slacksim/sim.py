@@ -81,6 +81,10 @@ class SlackSim:
         app = self.parts.slack.app
         self.parts.slack.app = app.model_copy(update={"transport": "http", "request_url": request_url})
 
+    async def verify_url(self) -> bool:
+        """Whether the request URL answers Slack's challenge."""
+        return await self.parts.deliveries.verify_url()
+
     def deliver_by_socket(self) -> None:
         """Send everything to the app over its sockets from now on."""
         app = self.parts.slack.app

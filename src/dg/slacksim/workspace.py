@@ -73,9 +73,8 @@ class Workspace:
         everybody = (
             each.name for each in self.world.people if not each.guest and not each.team and not each.deleted
         )
-        members = {
-            self.person(name).id for name in channel.members or (() if channel.members == () else everybody)
-        }
+        names = everybody if channel.members is None else channel.members
+        members = {self.person(name).id for name in names}
         if channel.app:
             members.add(self.app.user_id)
         return Conversation(

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dg.slacksim.choosing import entered_or_initial, field_of
+from dg.slacksim.look.emoji import characters
 from dg.slacksim.look.markup import Html, join, tag
 from dg.slacksim.look.mrkdwn import Names, plain, rendered
 
@@ -80,7 +81,7 @@ def _options(value: Json, chosen: list[str], names: Names) -> Html:
 
 def _option(value: Json, chosen: list[str]) -> Html:
     return tag(
-        "option", plain(value["text"]["text"]), value=value["value"], selected=value["value"] in chosen
+        "option", characters(value["text"]["text"]), value=value["value"], selected=value["value"] in chosen
     )
 
 

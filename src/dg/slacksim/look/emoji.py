@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import re
 
+from dg.slacksim.look.glyphs import GLYPHS
+from dg.slacksim.look.markup import Html, tag
+
 NAMES = {
     "+1": "👍",
     "-1": "👎",
@@ -82,6 +85,7 @@ NAMES = {
     "thumbsup": "👍",
     "traffic_light": "🚦",
     "unlock": "🔓",
+    "warning": "⚠️",
     "wave": "👋",
     "white_check_mark": "✅",
     "white_circle": "⚪",
@@ -91,9 +95,18 @@ NAMES = {
     "yellow_circle": "🟡",
     "zap": "⚡",
 }
-_NAME = re.compile(r":([a-z0-9_+'-]{1,60}):")
+NAME = re.compile(r":([a-z0-9_+'-]{1,60}):")
 
 
-def drawn(text: str) -> str:
-    """The text with the emoji whose names are known; other names stay."""
-    return _NAME.sub(lambda match: NAMES.get(match[1], match[0]), text)
+def characters(text: str) -> str:
+    """The text with known emoji as characters, for where nothing else can stand; other names stay."""
+    return NAME.sub(lambda match: NAMES.get(match[1], match[0]), text)
+
+
+def picture(name: str) -> Html | None:
+    """An emoji by its name, where it is known."""
+    if name in GLYPHS:
+        return tag(
+            "svg", Html(GLYPHS[name]), viewBox="0 0 20 20", role="img", aria_label=f":{name}:", class_="emoji"
+        )
+    return tag("span", NAMES[name], title=f":{name}:", class_="emoji") if name in NAMES else None

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dg.slacksim.look.blocks import blocks
-from dg.slacksim.look.emoji import drawn
+from dg.slacksim.look.emoji import picture
 from dg.slacksim.look.markup import Html, join, tag
 from dg.slacksim.look.mrkdwn import Names, rendered
 from dg.slacksim.messages import Message
@@ -92,7 +92,7 @@ def _attachment(attachment: Mapping[str, Any], names: Names) -> Html:
 
 def _below(said: Message, replies: Iterable[Message], names: Names) -> Html:
     reactions = (
-        tag("span", drawn(f":{name}:"), " ", str(len(people)), class_="reaction", title=name)
+        tag("span", picture(name) or f":{name}:", " ", str(len(people)), class_="reaction", title=name)
         for name, people in said.reactions.items()
     )
     shown = tag("div", reactions, class_="reactions") if said.reactions else None

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from dg.slacksim.look.emoji import drawn
+from dg.slacksim.look.emoji import NAME, picture
 from dg.slacksim.look.markup import Html, join, tag
 
 
@@ -58,7 +58,7 @@ class _Drawing:
         self._drawn: list[str] = []
 
     def draw(self, text: str) -> Html:
-        text = _TOKEN.sub(self._token, _PRIVATE.sub("�", text))
+        text = NAME.sub(self._emoji, _TOKEN.sub(self._token, _PRIVATE.sub("�", text)))
         parts, end = [], 0
         for quote in _QUOTE.finditer(text):
             parts.append(self._formatted(text[end : quote.start()]))
@@ -71,8 +71,12 @@ class _Drawing:
     def _token(self, match: re.Match[str]) -> str:
         return self._aside(_token(match, self._names), match[0])
 
+    def _emoji(self, match: re.Match[str]) -> str:
+        found = picture(match[1])
+        return self._aside(found, match[0]) if found else match[0]
+
     def _formatted(self, text: str) -> str:
-        return _lines(self._marked(html.escape(unescaped(drawn(text)), quote=False)))
+        return _lines(self._marked(html.escape(unescaped(text), quote=False)))
 
     def _marked(self, text: str) -> str:
         for pattern, name in _FORMATS:
@@ -94,7 +98,14 @@ class _Drawing:
 
 def plain(text: str, *, emoji: bool = True) -> Html:
     """Text of the type `plain_text`."""
-    return _lines(html.escape(drawn(text) if emoji else text))
+    if not emoji:
+        return _lines(html.escape(text))
+    parts, end = [], 0
+    for named in NAME.finditer(text):
+        if found := picture(named[1]):
+            parts += [_lines(html.escape(text[end : named.start()])), found]
+            end = named.end()
+    return join(*parts, _lines(html.escape(text[end:])))
 
 
 def _lines(escaped: str) -> Html:

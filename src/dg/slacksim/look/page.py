@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from dg.slacksim.errors import Impossible
@@ -14,6 +15,7 @@ from dg.slacksim.surfaces import View
 from dg.slacksim.users import User
 from dg.slacksim.workspace import SLACKBOT, Workspace
 
+MOST_MISTAKES = 3
 MOST_SHOWN = 200
 """Messages of one place; older ones are not drawn."""
 
@@ -42,12 +44,12 @@ def sight(slack: Workspace, person: str, channel: str, thread: str = "") -> Sigh
     return Sight(user, place, place.messages.get(thread) if place else None)
 
 
-def regions(slack: Workspace, seen: Sight, sockets: int) -> dict[str, Html]:
+def regions(slack: Workspace, seen: Sight, sockets: int, mistakes: Sequence[str] = ()) -> dict[str, Html]:
     """The parts of the page by the ids of their elements."""
     names = names_for(slack, seen.user)
     modal = slack.views.top(seen.user.id)
     return {
-        "sidebar": _sidebar(slack, seen, sockets),
+        "sidebar": join(_sidebar(slack, seen), _mistakes(mistakes), _connection(slack, sockets)),
         "head": _head(slack, seen),
         "messages": _messages(slack, seen, names) if seen.place else _home(slack, seen.user, names),
         "thread": _thread(slack, seen, names),
@@ -78,7 +80,7 @@ def author(slack: Workspace, said: Message) -> Author:
     return Author(user.real_name if user else said.user, said.bot_id is not None)
 
 
-def _sidebar(slack: Workspace, seen: Sight, sockets: int) -> Html:
+def _sidebar(slack: Workspace, seen: Sight) -> Html:
     people = (
         tag("option", _described(each), value=each.name, selected=each.id == seen.user.id)
         for each in slack.users.values()
@@ -99,7 +101,6 @@ def _sidebar(slack: Workspace, seen: Sight, sockets: int) -> Html:
         tag("h2", "Apps"),
         tag("ul", _entry("home", "⌂", f"{app}: Home", here), _entry(direct.id, "●", app, here)),
         _shortcuts(slack),
-        _connection(slack, sockets),
     )
 
 
@@ -133,6 +134,15 @@ def _shortcuts(slack: Workspace) -> Html:
         for each in slack.app.shortcuts
     )
     return join(tag("h2", "Shortcuts"), tag("ul", items))
+
+
+def _mistakes(found: Sequence[str]) -> Html:
+    """What the app answered that Slack could make nothing of."""
+    if not found:
+        return Html("")
+    newest = (tag("li", each) for each in list(found)[-MOST_MISTAKES:])
+    summary = tag("summary", f"{len(found)} wrong answer" + ("" if len(found) == 1 else "s"))
+    return tag("details", summary, tag("ol", newest), class_="mistakes", open=True)
 
 
 def _connection(slack: Workspace, sockets: int) -> Html:

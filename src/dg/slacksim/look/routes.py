@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from importlib import resources
 
@@ -30,9 +30,10 @@ ASSETS = {"style.css": "text/css", "page.js": "text/javascript", "icon.svg": "im
 class Page:
     """Serves the page to browsers of this machine."""
 
-    def __init__(self, slack: Workspace, sockets: Callable[[], int]) -> None:
+    def __init__(self, slack: Workspace, sockets: Callable[[], int], mistakes: Sequence[str]) -> None:
         self._slack = slack
         self._sockets = sockets
+        self._mistakes = mistakes
 
     def mount(self, router: web.UrlDispatcher) -> None:
         router.add_get("/", guarded(self._frame))
@@ -55,7 +56,7 @@ class Page:
             seen = sight(self._slack, query.get("as", ""), query.get("channel", ""), query.get("thread", ""))
         except Impossible as error:
             return refusal(404, str(error))
-        found = regions(self._slack, seen, self._sockets())
+        found = regions(self._slack, seen, self._sockets(), self._mistakes)
         where = {"as": seen.user.name, "channel": seen.place.id if seen.place else "home"}
         return web.json_response(
             {"revision": self._slack.revision, "where": where, "regions": found}, headers=HEADERS

@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from dg.cli.errors import ExitCode
+from dg.cli.main import run
 
 ENDED_WITHIN = 30.0
 
@@ -68,8 +69,8 @@ def test_it_is_a_slack_until_it_is_told_to_stop(tmp_path: Path) -> None:
         (("--limits", "-1"), "--limits"),
     ],
 )
-def test_what_it_cannot_be_started_with_is_said(arguments: tuple[str, ...], words: str) -> None:
-    with started("--port", "0", *arguments) as process:
-        code, errors = said(process)
-    assert code == ExitCode.USAGE
-    assert words in errors
+def test_what_it_cannot_be_started_with_is_said(
+    capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], words: str
+) -> None:
+    assert run(["slack-sim", "--port", "0", *arguments]) == ExitCode.USAGE
+    assert words in capsys.readouterr().err

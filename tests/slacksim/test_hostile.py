@@ -83,7 +83,7 @@ def workspace() -> Workspace:
 
 
 @given(st.sampled_from(sorted(METHODS)), st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=6))
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_every_method_answers_whatever_it_is_given(name: str, arguments: dict[str, Any]) -> None:
     slack = workspace()
     try:
@@ -99,7 +99,7 @@ def test_every_method_answers_whatever_it_is_given(name: str, arguments: dict[st
         st.sampled_from(["text", "blocks", "response_action", "errors", "view", "options"]), VALUES
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_every_answer_of_an_app_is_shown_or_a_mistake(body: Any) -> None:
     slack = workspace()
     user, channel = slack.person("ana"), slack.conversation("deploys")

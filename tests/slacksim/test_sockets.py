@@ -168,6 +168,17 @@ async def test_bolt_comes_back_after_a_refresh_and_a_reset(slack: SlackSim, sock
     assert [each["text"] for each in socket_bot.bodies("command")] == ["after the refresh", "after the reset"]
 
 
+async def test_the_sdk_alone_never_leaves_a_dead_address(slack: SlackSim, socket_bot: Bot) -> None:
+    """Why a bot needs a watchdog of its own: a ticket is asked for once, and tried for ever."""
+    slack.fault(kind="dead_tickets")
+    slack.parts.sockets.abort()
+    tries = "apps.connections.open"
+    await slack.until(lambda: len(slack.calls(tries)) == 2, within=20)
+    refused = slack.parts.sockets.refused
+    await slack.until(lambda: slack.parts.sockets.refused >= refused + 3, within=20)
+    assert len(slack.calls(tries)) == 2
+
+
 async def test_an_app_without_socket_mode_gets_no_address() -> None:
     world = World(app=App(transport="http", request_url="http://127.0.0.1:9/"))
     async with SlackSim(world) as slack:

@@ -39,12 +39,17 @@ async def test_a_message_is_posted_edited_and_deleted(slack: SlackSim, client: A
         channel="CDEPLOYS", text="one", blocks=[section("one")], metadata=metadata
     )
     assert posted["message"]["blocks"][0]["block_id"]
-    edited = await client.chat_update(channel="CDEPLOYS", ts=posted["ts"], text="two")
-    assert edited["text"] == "two"
-    assert edited["message"]["blocks"][0]["text"]["text"] == "one", "blocks that are not given stay"
-    await client.chat_update(channel="CDEPLOYS", ts=posted["ts"], text="three", blocks=[])
+    same = {"channel": "CDEPLOYS", "ts": posted["ts"]}
+    edited = await client.api_call("chat.update", json={**same, "text": "two", "blocks": [section("two")]})
+    assert (edited["text"], edited["message"]["blocks"][0]["text"]["text"]) == ("two", "two")
+    assert "edited" not in edited["message"], "a message of blocks is not marked"
+    edited = await client.api_call("chat.update", json={**same, "attachments": [{"text": "more"}]})
+    assert edited["message"]["blocks"][0]["text"]["text"] == "two", "blocks stay when no text is given"
+    edited = await client.api_call("chat.update", json={**same, "text": "three"})
+    assert edited["message"]["edited"]["user"] == "U0DGBOT"
     (message,) = slack.messages()
-    assert (message.text, message.blocks, message.edits) == ("three", [], 2)
+    assert (message.text, message.blocks, message.edits) == ("three", [], 3), "a text takes their place"
+    assert message.attachments == [{"text": "more"}]
     assert message.metadata == metadata
     await client.chat_delete(channel="CDEPLOYS", ts=posted["ts"])
     assert slack.messages() == []

@@ -61,8 +61,8 @@ def slack_sim(
     from dg.settings.tree import Logging
     from dg.slacksim.app import Options
 
-    log_to_stderr(Logging())
     declared = _declared(world, request_url)
+    log_to_stderr(Logging())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(run(declared, Options(port=port, scale=limits), invocation.output))
     return ExitCode.OK

@@ -46,7 +46,7 @@ class Passes:
         self._tickets: Bounded[str, float] = Bounded(MOST)
 
     def trigger(self, user: str) -> str:
-        name = f"{self._clock.micros() // 1000}.{secrets.token_hex(10)}"
+        name = f"{self._clock.micros()}.{secrets.randbelow(10**10)}.{secrets.token_hex(16)}"
         self._triggers[name] = Trigger(user, self._clock.monotonic())
         return name
 

@@ -73,6 +73,9 @@ class Sockets:
         self.opened = 0
         """Connections since the start."""
 
+        self.refused = 0
+        """Handshakes with a bad ticket since the start."""
+
     def open(self) -> list[Socket]:
         return list(self._open)
 
@@ -82,6 +85,7 @@ class Sockets:
             await self._slack.clock.sleep(slow.seconds)
         good = self._slack.passes.redeem(request.query.get("ticket", ""))
         if self._faults.take("link", "dead_tickets") or not good:
+            self.refused += 1
             return web.Response(status=403, text="bad ticket")
         wire = web.WebSocketResponse(autoping=False, autoclose=False, max_msg_size=MOST_MESSAGE)
         if not wire.can_prepare(request).ok:

@@ -72,9 +72,13 @@ def update(slack: Workspace, arguments: Arguments) -> Json:
 
 
 def edit(slack: Workspace, message: Message, given: Json) -> None:
-    """Take over what is given; what is not stays."""
+    """Take over what is given. A text without blocks takes the place of the blocks that were there, and only
+    then is the message marked as edited."""
+    if "text" in given and "blocks" not in given:
+        given = {**given, "blocks": []}
     _take_over(slack, message, given)
-    message.edited = slack.next_ts()
+    if not given.get("blocks"):
+        message.edited = slack.next_ts()
     message.edits += 1
 
 

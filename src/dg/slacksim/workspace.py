@@ -58,6 +58,9 @@ class Workspace:
         self.counts: Counter[tuple[str, str]] = Counter()
         """Calls by method and outcome since the start."""
 
+        self.known_methods: frozenset[str] = frozenset()
+        """Those that are counted: names come from outside."""
+
         self.revision = 0
         self._shelf = Shelf(MOST_MESSAGES, MOST_MESSAGE_BYTES)
         self._numbers = itertools.count(1)
@@ -170,9 +173,6 @@ class Workspace:
         self.calls.append(Call(self.clock.monotonic(), method[:64], channel, ts, outcome, applied))
         if method in self.known_methods:
             self.counts[method, outcome] += 1
-
-    known_methods: frozenset[str] = frozenset()
-    """Those that are counted: names come from outside."""
 
     def check_scope(self, *needed: str) -> None:
         """Raises SlackError unless the app has one of the scopes."""

@@ -19,6 +19,7 @@ from dg.api.call import PREFIX
 from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Scope
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
+from dg.core.environments.models import UpdateEnvironment
 from dg.core.types import Environment
 from dg.core.webhooks.models import CreateWebhook
 
@@ -137,6 +138,8 @@ class Occasions:
                 return await self._block()
             case "name" if operation.path.startswith("/environments/"):
                 return WHERE["environment"]
+            case "id" if operation.path.startswith("/environments/"):
+                return await self._backup()
             case "key":
                 return "session_key"
             case "name":
@@ -196,6 +199,12 @@ class Occasions:
         # This machine itself, where nothing is sent to: a test of it ends at once.
         wish = CreateWebhook(url="http://localhost/", **WHERE)
         return (await self._api.core.webhooks.create(SYSTEM, wish)).webhook.id
+
+    async def _backup(self) -> str:
+        core, tier = self._api.core, Environment(WHERE["environment"])
+        if not (await core.environments.get(SYSTEM, tier)).version:
+            await core.environments.update(SYSTEM, tier, UpdateEnvironment(domain="x.example", config={}))
+        return (await core.backups.make(SYSTEM, tier, f"backup-{next(self._numbers)}")).id
 
     async def _role(self) -> str:
         wish = CreateRole(name=f"role-{next(self._numbers)}", actions=())

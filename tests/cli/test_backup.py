@@ -8,12 +8,16 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.cli.conftest import ScriptedApi
+from tests.cli.test_environments import environment
+from tests.core.backup.test_service import open_house
 
 from dg.cli.errors import ExitCode
 from dg.cli.main import run
 from dg.core.access.models import SYSTEM
 from dg.core.events import ServerStarted
 from dg.core.testing import open_ground
+from dg.core.types import Environment
 
 Captured = pytest.CaptureFixture[str]
 
@@ -145,6 +149,8 @@ def test_what_is_refused_is_refused_with_a_sentence(home: Path, tmp_path: Path, 
     assert "exists already; choose another name" in capsys.readouterr().err
     assert run(["restore", str(file), "--home", str(tmp_path / "other")]) == ExitCode.USAGE
     assert "it does not begin as a backup of dg does; take another one" in capsys.readouterr().err
+    file.unlink()
+    assert run(["backup", str(file), "--home", str(home)]) == ExitCode.OK
     assert run(["restore", str(file), "--home", str(home)]) == ExitCode.REFUSED
     assert "is not empty, and a restore replaces nothing" in capsys.readouterr().err
 
@@ -155,3 +161,110 @@ def test_a_server_elsewhere_is_not_meant(command: str, tmp_path: Path, capsys: C
     file.touch()
     assert run([command, str(file), "--url", "http://127.0.0.1:1"]) == ExitCode.USAGE
     assert "on its own machine; leave --url out" in capsys.readouterr().err
+
+
+# --- one environment ------------------------------------------------------------------------------
+
+MADE = {
+    "id": "before-the-move",
+    "environment": "staging",
+    "at": "2026-11-26T07:00:00Z",
+    "by": "local",
+    "by_name": "ana",
+    "scheduled": False,
+    "file": "dg-staging-before-the-move.dgb",
+    "size": 3812,
+    "sha256": "6b1f7a0c6c2ad5d1c8f2f1a3e9b07d54c1a9e6f0b3d24578a1c0de93f47b2e68",
+    "head_seq": 4711,
+    "version": 7,
+    "keys": ["9f2c41aa"],
+}
+
+
+def test_the_server_is_asked_for_a_backup_of_one_environment(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("PUT /environments/staging/backups/before-the-move", MADE)
+    asked = ["backup", "create", "--environment", "staging", "--name", "before-the-move"]
+    assert run(asked) == ExitCode.OK
+    said = capsys.readouterr().out
+    assert "staging/before-the-move holds version 7" in said
+    assert "dg backup restore before-the-move --environment staging" in said
+    assert run([*asked, "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == MADE
+
+
+def test_the_backups_of_a_server_are_listed_with_how_they_were_tried(
+    api: ScriptedApi, capsys: Captured
+) -> None:
+    home = {key: value for key, value in MADE.items() if key not in {"environment", "version", "by_name"}}
+    tried = {"scheduled": True, "tested_at": "2026-11-26T08:00:00Z"}
+    broken = {**home, **tried, "problem": "it was cut off"}
+    api.on("GET /backups", {"items": [MADE, {**home, **tried}, broken]})
+    assert run(["backup", "list"]) == ExitCode.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["OF", "NAME", "MADE", "BY", "SIZE", "RESTORES"]
+    assert "not tried" in lines[1]
+    assert lines[2].startswith("home")
+    assert "schedule" in lines[2]
+    assert "it was cut off" in lines[3]
+    api.on("GET /environments/staging/backups", {"items": []})
+    assert run(["backup", "list", "staging"]) == ExitCode.OK
+    assert "keeps no backups" in capsys.readouterr().out
+
+
+def test_an_environment_is_restored_after_its_difference_was_seen(api: ScriptedApi, capsys: Captured) -> None:
+    shown = environment()
+    changes = [{"key": "secrets.session_key", "before": {"type": "secret", "fingerprint": "9f2c41aa"}}]
+    route = "PUT /environments/staging/restores/before-the-move"
+    api.on("GET /environments/staging", shown)
+    api.on(route, {**shown, "changes": changes}, {**shown, "version": 8})
+    asked = ["backup", "restore", "before-the-move", "--environment", "staging"]
+    assert run([*asked, "--dry-run"]) == ExitCode.OK
+    assert "secrets.session_key" in capsys.readouterr().out
+    assert [each.query for each in api.requests(route)] == [{"dry_run": "true"}]
+    api.on(route, {**shown, "changes": changes}, {**shown, "version": 8})
+    assert run(asked) == ExitCode.USAGE
+    assert "say --yes" in capsys.readouterr().err
+    api.on(route, {**shown, "changes": changes}, {**shown, "version": 8})
+    assert run([*asked, "--yes", "--reason", "it failed"]) == ExitCode.OK
+    said = capsys.readouterr()
+    assert "secrets.session_key" in said.err
+    assert "staging is at version 8, as in before-the-move" in said.out
+    assert api.requests(route)[-1].body == {"reason": "it failed"}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["create"],
+        ["create", "--name", "x"],
+        ["create", "file", "--environment", "staging"],
+        ["create", "--with-secrets", "--environment", "staging"],
+    ],
+)
+def test_what_fits_nothing_is_refused(arguments: list[str], capsys: Captured) -> None:
+    assert run(["backup", *arguments]) == ExitCode.USAGE
+    assert "FILE" in capsys.readouterr().err
+
+
+def test_a_file_with_one_environment_goes_into_a_new_home(tmp_path: Path, capsys: Captured) -> None:
+    async def make() -> Path:
+        async with open_house(tmp_path / "old") as house:
+            await house.configure()
+            record = await house.core.backups.make(SYSTEM, Environment.STAGING, "first")
+            return tmp_path / "old" / "backups" / record.file
+
+    file = str(asyncio.run(make()))
+    new, key = (
+        ["--home", str(tmp_path / "new")],
+        ["--key-file", str(tmp_path / "old" / "keys" / "backup.key")],
+    )
+    assert run(["backup", "show", file, *key, *new]) == ExitCode.OK
+    assert "staging: configuration, secrets, history" in capsys.readouterr().out
+    assert run(["backup", "test", file, *key, *new]) == ExitCode.OK
+    assert "2 in 2 tables, as they were counted" in capsys.readouterr().out
+    assert run(["restore", file, *key, *new, "--dry-run"]) == ExitCode.OK
+    assert "secrets.session_key" in capsys.readouterr().out
+    assert run(["restore", file, *key, *new, "--yes"]) == ExitCode.OK
+    assert "staging is at version 1, as in dg-staging-first.dgb" in capsys.readouterr().out
+    assert run(["restore", file, *key, *new, "--yes"]) == ExitCode.OK
+    assert "staging is so already, at version 1" in capsys.readouterr().out

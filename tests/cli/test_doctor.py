@@ -14,6 +14,7 @@ from dg.cli import doctor, surroundings
 from dg.cli.errors import ExitCode
 from dg.cli.finding import Finding
 from dg.cli.main import run
+from dg.core.backup.encryption import Identity
 from dg.core.keys import fresh
 from dg.core.testing import make_home
 from dg.runner.processes import capabilities
@@ -276,3 +277,37 @@ def test_the_key_that_seals_secrets_is_tried(tmp_path: Path) -> None:
     assert "others may read it" in found().message
     (tmp_path / "the.key").chmod(0o600)
     assert found(production=True).level == "ok"
+
+
+# --- backups ---------------------------------------------------------------------------------------
+
+
+def backups(home: Path, now: int = 0, **settings: object) -> list[tuple[str, str]]:
+    found = Settings.model_validate({"home": home, "backup": settings})
+    return [(each.level, each.message) for each in surroundings.backups(found, now)]
+
+
+def test_backups_that_cannot_be_made_or_tried_are_found(tmp_path: Path) -> None:
+    home, folder = tmp_path / "home", tmp_path / "folder"
+    home.mkdir(mode=0o700)
+    assert backups(home)[0][0] == "ok"
+    assert "five fields" in backups(home, at="every night")[0][1]
+    assert "backup.recipients" in backups(home, every=60, recipients=["x"])[0][1]
+    assert "no folder to write to" in backups(home, every=60, folder=str(folder))[0][1]
+    folder.mkdir()
+    inside = backups(home, every=60, folder=str(home))
+    assert inside[0] == ("fail", f"{home} is lost with the home")
+    public = str(Identity.make().recipient)
+    untested = backups(home, every=60, folder=str(folder), recipients=[public], test_every=60)
+    assert untested == [("fail", "no key opens them, so none can be tested"), ("warn", "none of home yet")]
+
+
+def test_backups_that_are_late_are_found(tmp_path: Path) -> None:
+    made = tmp_path / "dg-home-20261126-023000-041.dgb"
+    made.touch()
+    then = int(made.stat().st_mtime * 1e6)
+    hour = 3600 * 1_000_000
+    assert backups(tmp_path / "home", then + hour, every=60, folder=str(tmp_path))[0][0] == "ok"
+    level, message = backups(tmp_path / "home", then + 2 * hour, every=60, folder=str(tmp_path))[0]
+    assert level == "warn"
+    assert "and another was due" in message

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from tests.observed import Observed
 
-from dg.core import schema
+from dg.core import jobs, schema
 from dg.core.clock import SystemClock, to_datetime, to_micros
 from dg.core.database import Statement
 from dg.core.errors import Unavailable
@@ -390,3 +390,14 @@ async def test_figures_say_how_late_beats_come(ground: Ground, clock: ManualCloc
         await clock.advance(pause)
     await idle.beat()
     assert idle.figures == {"lag": {"last": 0.0, "worst": 3.5}, "running": [], "failures": {}}
+
+
+@pytest.mark.parametrize(
+    ("field", "day"),
+    [("0", 0), ("7", 0), ("1", 1), ("SUN", 0), ("1-5", 1), ("6,0", 6), ("5-7", 5), ("*/7", 0), ("2/2", 2)],
+)
+def test_days_of_the_week_are_those_of_crontab(field: str, day: int) -> None:
+    """Sunday is 0; `day` is the first one after a Sunday at noon, or with 0 a Sunday a week later."""
+    sunday = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    due = jobs.following(Cron(f"0 0 * * {field}"), to_micros(sunday))
+    assert to_datetime(due).isoweekday() % 7 == day

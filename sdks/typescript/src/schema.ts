@@ -1244,6 +1244,123 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/backups": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List all backups
+         * @description Those of environments that the caller may see, and those of the whole home (without `environment`) for whoever may see all of them. The newest first. Only those that the server made itself and still keeps.
+         */
+        get: operations["listBackups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/backups": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the backups of an environment
+         * @description The newest first.
+         */
+        get: operations["listEnvironmentBackups"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/backups/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The backup's name, one of the caller's choice. */
+                id: components["parameters"]["BackupId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Back an environment up
+         * @description Its configuration, secrets and history, encrypted and read back. Where there is a backup of that id already, that one is the answer, and nothing is made.
+         */
+        put: operations["makeEnvironmentBackup"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/restores/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The backup's name, one of the caller's choice. */
+                id: components["parameters"]["BackupId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Restore an environment from a backup
+         * @description What it held, secrets too, becomes a new version. With `dry_run`, the answer has the `changes` that this would make: keys, types and the fingerprints of secrets, never values.
+         */
+        put: operations["restoreEnvironmentBackup"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/security/access/keys": {
         parameters: {
             query?: never;
@@ -3531,6 +3648,59 @@ export interface components {
             items: components["schemas"]["EnvironmentVersion"][];
             next_cursor?: components["schemas"]["Cursor"];
         };
+        /** @example before-the-move */
+        BackupId: string;
+        /** @description An encrypted backup that the server keeps. Without `environment` it is one of the whole home. With `tested_at` and without `problem` it was restored into a scratch home. */
+        Backup: {
+            id: components["schemas"]["BackupId"];
+            environment?: components["schemas"]["EnvironmentName"];
+            /** Format: date-time */
+            at: string;
+            /** @example local */
+            by: string;
+            /** @example ana */
+            by_name?: string;
+            /** @description Whether the server made it by itself; such ones are removed again. */
+            scheduled: boolean;
+            /**
+             * @description Its name in the server's folder of backups.
+             * @example dg-staging-before-the-move.dgb
+             */
+            file: string;
+            /**
+             * Format: int64
+             * @description Bytes.
+             * @example 3812
+             */
+            size: number;
+            /** @example 6b1f7a0c6c2ad5d1c8f2f1a3e9b07d54c1a9e6f0b3d24578a1c0de93f47b2e68 */
+            sha256: string;
+            /**
+             * Format: int64
+             * @description The entry of the ledger up to which it reaches.
+             * @example 4711
+             */
+            head_seq: number;
+            /**
+             * Format: int64
+             * @description The environment's version.
+             * @example 7
+             */
+            version?: number;
+            /** @description The keys that open it, by name. */
+            keys: string[];
+            /** Format: date-time */
+            tested_at?: string;
+            /** @description Why its last test failed. */
+            problem?: string;
+        };
+        BackupList: {
+            items: components["schemas"]["Backup"][];
+        };
+        RestoreBackupRequest: {
+            /** @description Why; it stands in the history. */
+            reason?: string;
+        };
         /** @enum {string} */
         KeyType: "string" | "number" | "boolean" | "array" | "object" | "secret";
         Difference: {
@@ -4428,6 +4598,8 @@ export interface components {
         Filter: components["schemas"]["Filter"];
         /** @description The environment. */
         Name: components["schemas"]["EnvironmentName"];
+        /** @description The backup's name, one of the caller's choice. */
+        BackupId: components["schemas"]["BackupId"];
         /**
          * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
          * @example "7"
@@ -6658,6 +6830,182 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listBackups: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The backups */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listEnvironmentBackups: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The backups */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackupList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    makeEnvironmentBackup: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The backup's name, one of the caller's choice. */
+                id: components["parameters"]["BackupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The backup */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backup"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    restoreEnvironmentBackup: {
+        parameters: {
+            query?: {
+                /** @description Only answer what would change. */
+                dry_run?: boolean;
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /**
+                 * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+                 * @example "7"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The backup's name, one of the caller's choice. */
+                id: components["parameters"]["BackupId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "the move failed"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreBackupRequest"];
+            };
+        };
+        responses: {
+            /** @description The environment as it is now, or would be */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

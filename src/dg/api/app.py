@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from dg.api import (
     access,
     auth,
+    backups,
     body,
     contract,
     environments,
@@ -63,6 +64,7 @@ HANDLERS: Mapping[str, Handler] = {
     **notices.HANDLERS,
     **webhooks.HANDLERS,
     **environments.HANDLERS,
+    **backups.HANDLERS,
     **platform.HANDLERS,
     **sessions.HANDLERS,
 }

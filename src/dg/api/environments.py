@@ -30,10 +30,10 @@ async def get_environment(call: Call) -> Response:
 
 async def update_environment(call: Call) -> Response:
     request = wire.read(UpdateEnvironment, call.body)
-    asked = (call.principal, _name(call), request, _expected(call))
+    asked = (call.principal, _name(call), request, expected(call.arguments["If-Match"]))
     if call.arguments["dry_run"]:
         return answer(await call.core.environments.preview(*asked))
-    return _changed(await call.core.environments.update(*asked, call.once))
+    return changed(await call.core.environments.update(*asked, call.once))
 
 
 async def list_environment_versions(call: Call) -> Response:
@@ -56,13 +56,13 @@ async def diff_environment(call: Call) -> Response:
 
 
 async def restore_environment(call: Call) -> Response:
-    return _changed(
+    return changed(
         await call.core.environments.restore(
             call.principal,
             _name(call),
             call.body["version"],
             call.body.get("reason"),
-            _expected(call),
+            expected(call.arguments["If-Match"]),
             call.once,
         )
     )
@@ -70,14 +70,14 @@ async def restore_environment(call: Call) -> Response:
 
 async def set_secret(call: Call) -> Response:
     request = wire.read(SetSecret, call.body)
-    return _changed(
+    return changed(
         await call.core.environments.set_secret(
             call.principal,
             _name(call),
             call.arguments["key"],
             _value(request),
             request.reason,
-            _expected(call),
+            expected(call.arguments["If-Match"]),
             call.once,
         )
     )
@@ -114,13 +114,14 @@ def _name(call: Call) -> Environment:
     return Environment(call.arguments["name"])
 
 
-def _expected(call: Call) -> int | None:
-    """The version that If-Match names; None for any."""
-    tag = (call.arguments["If-Match"] or "*").removeprefix("W/")
+def expected(match: str | None) -> int | None:
+    """The version that an If-Match names; None for any."""
+    tag = (match or "*").removeprefix("W/")
     return None if tag == "*" else int(tag.strip('"').partition("-")[0])
 
 
-def _changed(found: EnvironmentState) -> Response:
+def changed(found: EnvironmentState) -> Response:
+    """An environment and its tag."""
     return answer(found, headers=_headers(found))
 
 

@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 import click
 
+from dg.cli import snapshots
 from dg.cli.options import Command, Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
+from dg.cli.params import ENVIRONMENT
 
 if TYPE_CHECKING:
     from dg.core.backup.models import Manifest, Proof, Restored, Seen, Taken
     from dg.core.deployments.models import Deployment
+    from dg.core.types import Environment
     from dg.settings import Settings
 
 MEBIBYTE = 1 << 20
@@ -49,37 +52,59 @@ def key_file_option(command: click.Command) -> click.Command:
 Examples:
   dg backup create /mnt/backups/dg-$(date +%F).dgb
   dg backup test /mnt/backups/dg-2026-11-26.dgb
-  dg restore /mnt/backups/dg-2026-11-26.dgb --home /var/lib/dg --key-file backup.key""",
+  dg backup create --environment staging && dg backup list
+  dg restore /mnt/dg.dgb --home /var/lib/dg --key-file backup.key""",
 )
 def backup() -> None:
-    """Make encrypted backups, look into them, and try whether they restore. `dg backup FILE` makes one."""
+    """Make encrypted backups, look into them, and try whether they restore.
+
+    A FILE in place of a command makes one: `dg backup FILE`.
+    """
 
 
 FILE = click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+OF = click.option("--environment", "--env", "environment", type=ENVIRONMENT, help="One environment alone.")
 
 
 @backup.command(
     epilog="""\b
 Examples:
   dg backup create /mnt/backups/dg-$(date +%F).dgb
-  dg backup create --with-secrets /mnt/safe/dg.dgb"""
+  dg backup create --with-secrets /mnt/safe/dg.dgb
+  dg backup create --environment staging --name before-the-move"""
 )
-@FILE
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--with-secrets", is_flag=True, help="Put the keys and the secrets file of the home in too.")
+@OF
+@click.option("--name", help="What the backup of ENVIRONMENT is called; without one, after the moment.")
 @pass_invocation
-def create(invocation: Invocation, file: Path, with_secrets: bool) -> None:
-    """Write this home to FILE; its server and its deployments go on.
+def create(
+    invocation: Invocation,
+    file: Path | None,
+    with_secrets: bool,
+    environment: Environment | None,
+    name: str | None,
+) -> None:
+    """Write this home to FILE, or let the server back up one ENVIRONMENT. Whatever runs goes on.
 
-    It is encrypted for backup.recipients, or for the home's own key, and read back before FILE appears.
+    It is encrypted for backup.recipients, or for the home's own key, and read back before it appears. The
+    server keeps those of environments, with their configuration, secrets and history.
     """
-    from dg.core import backup as backups
+    if environment is not None:
+        if file or with_secrets:
+            raise click.UsageError("the server keeps the backups of environments; leave FILE out.")
+        snapshots.make(invocation, environment, name)
+        return
+    if file is None or name:
+        raise click.UsageError("say where to, as FILE, or --environment.")
+    from dg.core.backup.take import take
     from dg.core.clock import SystemClock
 
     clock = SystemClock()
     began = clock.monotonic()
     settings = _home_settings(invocation)
     taken = asyncio.run(
-        backups.take(
+        take(
             settings,
             file.absolute(),
             clock=clock,
@@ -90,8 +115,16 @@ def create(invocation: Invocation, file: Path, with_secrets: bool) -> None:
     _show_taken(taken, clock.monotonic() - began, settings, invocation.output)
 
 
+@backup.command("list")
+@click.argument("environment", metavar="[ENVIRONMENT]", type=ENVIRONMENT, required=False)
+@pass_invocation
+def list_backups(invocation: Invocation, environment: Environment | None) -> None:
+    """List the backups that the server made and keeps, and whether they were tried."""
+    snapshots.show_list(invocation, environment)
+
+
 @key_file_option
-@backup.command(epilog="\b\nExample:\n  dg backup show /mnt/backups/dg-2026-11-26.dgb --key-file backup.key")
+@backup.command(epilog="\b\nExample:\n  dg backup show /mnt/dg-2026-11-26.dgb --key-file backup.key")
 @FILE
 @pass_invocation
 def show(invocation: Invocation, file: Path, key_file: Path | None) -> None:
@@ -131,14 +164,14 @@ def test(invocation: Invocation, file: Path, key_file: Path | None) -> None:
 
     It decrypts, its rows are counted, its ledger's chain is whole, its repositories can be read.
     """
-    from dg.core import backup as backups
     from dg.core.backup import keys
+    from dg.core.backup.proving import prove
     from dg.core.clock import SystemClock
 
     settings = _home_settings(invocation)
     with _scratch_place(settings) as parent:
         proof = asyncio.run(
-            backups.prove(
+            prove(
                 file,
                 parent,
                 clock=SystemClock(),
@@ -152,8 +185,8 @@ def test(invocation: Invocation, file: Path, key_file: Path | None) -> None:
 @backup.command(
     epilog="""\b
 Examples:
-  dg backup key                            # the home's own, made when it is missing
-  dg backup key --out /media/usb/dg.key    # one that this machine does not keep: see docs/backup.md"""
+  dg backup key                 # the home's own, made when it is missing
+  dg backup key --out dg.key    # one to keep elsewhere: see docs/backup.md"""
 )
 @click.option(
     "--out", type=click.Path(path_type=Path, dir_okay=False), help="Write a new private key to this file."
@@ -183,18 +216,37 @@ def key(invocation: Invocation, out: Path | None) -> None:
 @click.command(
     cls=Command,
     epilog="""\b
-Example:
-  dg restore /mnt/backups/dg-2026-11-26.dgb --home /var/lib/dg --key-file /media/usb/backup.key""",
+Examples:
+  dg restore /mnt/dg.dgb --home /var/lib/dg --key-file backup.key
+  dg backup restore before-the-move --environment staging --dry-run
+  dg restore dg-staging-first.dgb --home /tmp/other --key-file backup.key""",
 )
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, exists=True))
+@FILE
+@OF
+@click.option("--reason", help="Of an environment: why; it stands in the history.")
+@click.option("--dry-run", is_flag=True, help="Of an environment: only say what would change.")
+@click.option("--yes", is_flag=True, help="Of an environment: do not ask before.")
 @pass_invocation
-def restore(invocation: Invocation, file: Path, key_file: Path | None) -> None:
-    """Make a home from the backup FILE. The home must be empty; all of FILE is checked before.
+def restore(
+    invocation: Invocation,
+    file: Path,
+    key_file: Path | None,
+    environment: Environment | None,
+    reason: str | None,
+    dry_run: bool,
+    yes: bool,
+) -> None:
+    """Make a home from the backup FILE; or make one environment what it was, after you saw what changes.
 
-    What was unfinished when the backup was made ends as interrupted, and nothing starts by itself.
+    A whole home must be empty before, and nothing starts by itself after. With --environment, FILE is the
+    name of a backup that the server keeps. A file that holds one environment goes into a home whose server is
+    down, or into a new one.
     """
-    from dg.core import backup as backups
-    from dg.core.backup import keys
+    if environment is not None:
+        snapshots.restore(invocation, environment, str(file), reason=reason, dry_run=dry_run, yes=yes)
+        return
+    from dg.core.backup import keys, reading
+    from dg.core.backup import restore as restoring
     from dg.core.clock import SystemClock
     from dg.core.home import Home
 
@@ -202,8 +254,11 @@ def restore(invocation: Invocation, file: Path, key_file: Path | None) -> None:
     began = clock.monotonic()
     settings = _home_settings(invocation)
     identities = keys.identities(settings, key_file)
+    if reading.verify(file, identities).manifest.environment:
+        snapshots.restore_file(invocation, file, identities, reason=reason, dry_run=dry_run, yes=yes)
+        return
     restored = asyncio.run(
-        backups.restore(
+        restoring.restore(
             file, Home(settings.home), clock=clock, environ=invocation.environ, identities=identities
         )
     )
@@ -214,10 +269,9 @@ backup.add_command(restore)
 
 
 def _verified(invocation: Invocation, file: Path, key_file: Path | None) -> Seen:
-    from dg.core import backup as backups
-    from dg.core.backup import keys
+    from dg.core.backup import keys, reading
 
-    return backups.verify(file, keys.identities(_home_settings(invocation), key_file))
+    return reading.verify(file, keys.identities(_home_settings(invocation), key_file))
 
 
 @contextmanager
@@ -288,8 +342,9 @@ def _show_proof(file: Path, proof: Proof, output: Output) -> None:
     rows = [
         *_contents(manifest),
         ("rows", f"{sum(manifest.counts.values())} in {len(manifest.counts)} tables, as they were counted"),
-        ("chain", f"whole up to entry {manifest.head.seq}"),
     ]
+    if manifest.environment is None:
+        rows.append(("chain", f"whole up to entry {manifest.head.seq}"))
     output.table([[(f"  {name}", Meaning.DIM), value] for name, value in rows])
 
 
@@ -333,6 +388,9 @@ def _contents(manifest: Manifest) -> Iterator[tuple[str, str]]:
     head, files = manifest.head, manifest.files
     yield "made", f"{moment(manifest.made_at)} by dg {manifest.version}"
     yield "ledger", f"up to entry {head.seq}, {moment(head.at)}"
+    if manifest.environment:
+        yield "holds", f"{manifest.environment}: configuration, secrets, history"
+        return
     runs = {name.split("/")[1] for name in files if name.startswith("runs/")}
     repositories = sum(name.startswith("git/") for name in files)
     yield "holds", f"state, logs, repositories of {repositories} services, {len(runs)} runs"

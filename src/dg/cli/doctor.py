@@ -109,6 +109,7 @@ def examine(invocation: Invocation) -> Iterator[Finding]:
     yield from home(settings.home)
     yield from surroundings.database(settings)
     yield from surroundings.clock(settings.home, SystemClock().micros())
+    yield from surroundings.backups(settings, SystemClock().micros())
     yield from surroundings.service(settings)
     yield from confinement(settings.runner)
     yield key(settings, invocation.environ)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from dg.core import ledger
     from dg.core.access.models import Principal
     from dg.core.app import Core
+    from dg.core.environments.models import EnvironmentState, Snapshot
 
 T = TypeVar("T")
 
@@ -71,6 +72,28 @@ def with_core(invocation: Invocation, work: Callable[[Core], Awaitable[T]]) -> T
             return await work(core)
 
     return asyncio.run(held())
+
+
+def put_back(
+    invocation: Invocation,
+    snapshot: Snapshot,
+    backup: str,
+    reason: str | None,
+    agreed: Callable[[int, EnvironmentState], bool],
+) -> tuple[int, EnvironmentState | None]:
+    """Make an environment of a home what it was in a backup, if who is asked agrees to what changes.
+
+    The version before, and the environment after; None where nobody agreed.
+    """
+
+    async def work(core: Core) -> tuple[int, EnvironmentState | None]:
+        environments, me = core.environments, owner()
+        before = (await environments.get(me, snapshot.environment)).version
+        if not agreed(before, await environments.preview_put_back(me, snapshot)):
+            return before, None
+        return before, await environments.put_back(me, snapshot, backup, reason, before)
+
+    return with_core(invocation, work)
 
 
 def verify(invocation: Invocation) -> Verdict:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -55,6 +56,52 @@ def database(settings: Settings) -> Iterator[Finding]:
         return
     if found is not None:
         yield from judged(found)
+
+
+def backups(settings: Settings, now: int) -> Iterator[Finding]:
+    """Whether the backups that the settings want can be made, were made, and can be tried."""
+    from dg.core.backup import keys, schedule
+    from dg.core.errors import Problem
+
+    try:
+        making, testing = schedule.making(settings.backup), schedule.testing(settings.backup)
+        keys.check(settings)
+        openers = keys.identities(settings)
+    except Problem as problem:
+        yield Finding("backups", "fail", problem.message, "correct what is named; see docs/backup.md")
+        return
+    if making is None:
+        yield Finding("backups", "ok", "none by themselves; backup.at or backup.every makes them")
+        return
+    folder = keys.folder(settings)
+    if not folder.is_dir() or not os.access(folder, os.W_OK):
+        yield Finding(
+            "backups", "fail", f"{folder} is no folder to write to", "make it, as the server's user"
+        )
+        return
+    if "home" in settings.backup.what and folder.resolve().is_relative_to(settings.home.resolve()):
+        yield Finding(
+            "backups", "fail", f"{folder} is lost with the home", "set backup.folder to another disk"
+        )
+    if testing is not None and settings.backup.recipients and not openers:
+        yield Finding("backups", "fail", "no key opens them, so none can be tested", "set backup.key_file")
+    for what in settings.backup.what:
+        yield _newest(what, folder, settings, now)
+
+
+def _newest(what: str, folder: Path, settings: Settings, now: int) -> Finding:
+    from dg.core.backup.schedule import is_late
+
+    files = [path.stat().st_mtime for path in folder.glob(f"dg-{what}-*.dgb")]
+    if not files:
+        return Finding(
+            "backups", "warn", f"none of {what} yet", "`dg backup list` tells, once the server runs"
+        )
+    newest = int(max(files) * SECOND)
+    if is_late(settings.backup, newest, now):
+        message = f"the newest of {what} is of {moment(newest)}, and another was due"
+        return Finding("backups", "warn", message, "the server's log and /diagnostics say why")
+    return Finding("backups", "ok", f"of {what}: {moment(newest)}")
 
 
 def judged(found: Look) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ import httpx
 
 from dg.client.access import Audit, Bindings, Roles
 from dg.client.auth import checked, checked_token
+from dg.client.backups import Backups
 from dg.client.credentials import Credential, Fixed
 from dg.client.deployments import Deployments
 from dg.client.environments import Environments
@@ -82,6 +83,7 @@ class Client:
         self.pipelines = Pipelines(self._http)
         self.figures = Figures(self._http)
         self.environments = Environments(self._http)
+        self.backups = Backups(self._http)
         self.tokens = Tokens(self._http)
         self.keys = Keys(self._http)
         self.roles = Roles(self._http)

@@ -45,7 +45,7 @@ class Environments:
     ) -> EnvironmentState:
         """Make it so; secrets that are left out stay. Raises Invalid, Stale."""
         answer = await self._http.write(
-            "PUT", path("environments", name), _body(request), match=_tag(expected)
+            "PUT", path("environments", name), _body(request), match=tag(expected)
         )
         return decode(EnvironmentState, answer)
 
@@ -58,7 +58,7 @@ class Environments:
             path("environments", name),
             _body(request),
             query={"dry_run": "true"},
-            match=_tag(expected),
+            match=tag(expected),
         )
         return decode(EnvironmentState, answer)
 
@@ -92,7 +92,7 @@ class Environments:
         """Take back what an older version held, as a new one. Raises NotFound, Stale."""
         body = {"version": version} | ({"reason": reason} if reason else {})
         answer = await self._http.write(
-            "PUT", path("environments", name, "restore"), body, match=_tag(expected)
+            "PUT", path("environments", name, "restore"), body, match=tag(expected)
         )
         return decode(EnvironmentState, answer)
 
@@ -148,7 +148,7 @@ class Environments:
     ) -> EnvironmentState:
         body |= {"reason": reason} if reason else {}
         where = path("environments", name, "secrets", key)
-        answer = await self._http.write("PUT", where, body, match=_tag(expected))
+        answer = await self._http.write("PUT", where, body, match=tag(expected))
         return decode(EnvironmentState, answer)
 
     async def drift(self, name: Environment) -> tuple[ServiceDrift, ...]:
@@ -209,5 +209,6 @@ def _body(request: UpdateEnvironment) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def _tag(version: int | None) -> str | None:
+def tag(version: int | None) -> str | None:
+    """The ETag of any answer with that version."""
     return None if version is None else f'"{version}"'

@@ -18,6 +18,7 @@ from dg.core.access.opening import Entrance, open_access
 from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.anchors import Anchors
 from dg.core.audit import Audit, OriginsWitness
+from dg.core.backup.service import Backups
 from dg.core.bus import Bus
 from dg.core.clock import SECOND, Clock, Ids, SystemClock
 from dg.core.custody import Custody
@@ -100,6 +101,7 @@ class Core:
     figures: Figures
     environments: Environments
     drift: Drift
+    backups: Backups
     keyring: Keyring
     access: Access
     tokens: Tokens
@@ -259,12 +261,15 @@ async def open_core(
         outbox = Outbox(state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting})
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
         following = Following(state, bus, clock, (subscriptions, reporting), outbox.wake)
+        environments = Environments(state, clock, access, vault, protections)
+        backups = Backups(settings, state, clock, access, vault, environments, environ)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
         gauges: dict[str, Gauge] = {
             "active_runs": lambda: dispatcher.active,
             "kept_logs": quota.figures,
             "outbox": lambda: {**outbox.figures, **following.figures},
+            "backups": lambda: backups.figures,
         }
         system = System(
             state=state,
@@ -275,7 +280,7 @@ async def open_core(
             settings=settings.health,
             lag=lag,
             gauges=gauges,
-            signs={"kept_logs": lambda: quota.state, **entrance.signs()},
+            signs={"kept_logs": lambda: quota.state, **entrance.signs(), **backups.signs()},
             anchors=anchors,
             bus=bus,
         )
@@ -296,9 +301,11 @@ async def open_core(
                 *drift_jobs(watch),
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
+                *backups.jobs(),
                 Job("outbox.remove_old", Every(settings.retention.interval), remove_old_messages),
             )
             await following.begin()
+            await backups.begin()
             scheduler = await stack.enter_async_context(
                 open_scheduler(listed, db=state, clock=clock, tasks=work)
             )
@@ -316,7 +323,8 @@ async def open_core(
             pipelines=pipelines,
             notices=notices,
             figures=Figures(parts),
-            environments=Environments(state, clock, access, vault, protections),
+            environments=environments,
+            backups=backups,
             keyring=keyring,
             drift=Drift(state, clock, access, runs_of, _lane, settings.drift),
             access=access,

@@ -298,7 +298,7 @@ class PipelineRegistered(Fact):
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentUpdated(Fact):
-    """An environment has a new version, or `restored` an older one; `changed` are keys, never values."""
+    """An environment has a new version, or `restored` an older one or a `backup`; `changed` are keys."""
 
     about: ClassVar[str] = "environment"
 
@@ -307,6 +307,54 @@ class EnvironmentUpdated(Fact):
     changed: list[str]
     reason: str | None = None
     restored: int | None = None
+    backup: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupFact(Fact):
+    """What every fact about a backup carries; without an environment it is one of the whole home."""
+
+    about: ClassVar[str] = "backup"
+
+    backup: str
+    environment: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupMade(BackupFact):
+    """A backup was written and read back. It reaches up to the ledger's entry `head_seq`."""
+
+    size: int
+    sha256: str
+    head_seq: int
+    scheduled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupFailed(BackupFact):
+    """A backup was not made, or could not be sent to where it is kept."""
+
+    reason: str
+    scheduled: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupTested(BackupFact):
+    """A backup was restored into a scratch home, and what came back was right."""
+
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupTestFailed(BackupFact):
+    """A backup could not be restored into a scratch home."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackupRemoved(BackupFact):
+    """A scheduled backup was removed, as the settings say how many are kept."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -24,9 +25,9 @@ from apscheduler.triggers.cron import CronTrigger
 from sqlalchemy import bindparam
 
 from dg.core import schema
-from dg.core.clock import Clock, to_datetime, to_micros
+from dg.core.clock import SECOND, Clock, to_datetime, to_micros
 from dg.core.database import Database, Statement, Tx
-from dg.core.errors import Problem
+from dg.core.errors import Invalid, Problem
 from dg.core.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ _PATIENCE = 1.0
 
 _BEATS = 60
 """Over so many beats the worst lag is remembered."""
+
+_DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 
 _t = schema.ticks
 _LAST = Statement(
@@ -85,6 +88,52 @@ class Job:
     run: Callable[[], Awaitable[object]]
 
 
+def check(trigger: Every | Cron, field: str) -> None:
+    """Raise Invalid, naming the setting `field`, for a calendar or a time zone that there is not."""
+    try:
+        following(trigger, 0)
+    except (ValueError, LookupError, OSError) as error:
+        raise Invalid(
+            f"{field}: five fields as in crontab, and a zone such as Europe/Berlin: {error}", field=field
+        ) from None
+
+
+def following(trigger: Every | Cron, moment: int) -> int:
+    """When it is due after `moment`; both in microseconds."""
+    if isinstance(trigger, Every):
+        return moment + round(trigger.seconds * SECOND)
+    zone = UTC if trigger.timezone == "UTC" else ZoneInfo(trigger.timezone)
+    calendar = _calendar(trigger.expression, zone)
+    found: datetime | None = calendar.get_next_fire_time(None, to_datetime(moment + 1))
+    if found is None:
+        raise ValueError("it names no moment")
+    return to_micros(found)
+
+
+def _calendar(expression: str, zone: tzinfo) -> CronTrigger:
+    """Raises ValueError for what is not five fields, and for days of the month and of the week at once."""
+    fields = expression.split()
+    if len(fields) != 5:
+        raise ValueError("it has not five fields")
+    # For crontab either of them is enough, for APScheduler both must be so.
+    if fields[2] != "*" and fields[4] != "*":
+        raise ValueError("name days of the month or days of the week, not both")
+    return CronTrigger.from_crontab(" ".join([*fields[:4], _weekdays(fields[4])]), timezone=zone)
+
+
+def _weekdays(field: str) -> str:
+    """Days of the week by name: their numbers begin with Sunday in crontab, with Monday in APScheduler."""
+    days: list[str] = []
+    for part in field.lower().split(","):
+        match = re.fullmatch(r"([0-7])(?:-([0-7]))?(?:/([1-7]))?", part.replace("*/", "0-6/"))
+        if match is None:
+            days.append(part)
+            continue
+        first, last = int(match[1]), int(match[2] or (6 if match[3] else match[1]))
+        days += [_DAYS[day % 7] for day in range(first, last + 1, int(match[3] or 1))]
+    return ",".join(days)
+
+
 class _Timer(Protocol):
     def due(self) -> bool:
         """Whether a run should be claimed now."""
@@ -124,7 +173,7 @@ class _Interval:
 class _Calendar:
     def __init__(self, trigger: Cron, clock: Clock, last: int | None) -> None:
         zone = UTC if trigger.timezone == "UTC" else ZoneInfo(trigger.timezone)
-        self._trigger = CronTrigger.from_crontab(trigger.expression, timezone=zone)
+        self._trigger = _calendar(trigger.expression, zone)
         self._every_hour = trigger.expression.split()[1].startswith("*")
         self._clock = clock
         self._seen = clock.micros() if last is None else last

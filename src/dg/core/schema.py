@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0016"
+STATE_HEAD = "0017"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -546,6 +546,25 @@ drift_findings = sa.Table(
     _text("accepted_by", null=True),
 )
 """What was last learned of what really runs (`core/drift/`)."""
+
+backups = sa.Table(
+    "backups",
+    state,
+    sa.Column("what", sa.Text, primary_key=True),
+    sa.Column("id", sa.Text, primary_key=True),
+    _int("at"),
+    _text("by"),
+    _int("scheduled"),
+    _text("file"),
+    _int("size"),
+    _text("sha256"),
+    _int("head_seq"),
+    _int("version", null=True),
+    _text("keys"),
+    _int("tested_at", null=True),
+    _text("problem", null=True),
+)
+"""Backups that the server made and still keeps; `what` is an environment, or `home`."""
 
 chunks = sa.Table(
     "chunks",

@@ -298,6 +298,7 @@ async def test_nobody_decides_on_production_in_anothers_name(room: Room, instanc
         Action.DEPLOYMENT_OVERRIDE,
         Action.ENVIRONMENT_UPDATE,
         Action.SECRET_UPDATE,
+        Action.BACKUP_RESTORE,
     ):
         assert herself.may(action, "production", "shop")
         assert not disguised.may(action, "production", "shop")

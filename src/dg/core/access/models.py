@@ -45,6 +45,9 @@ class Action(StrEnum):
     ENVIRONMENT_UPDATE = "environment:update"
     SECRET_UPDATE = "secret:update"  # noqa: S105
     DRIFT_ACCEPT = "drift:accept"
+    BACKUP_READ = "backup:read"
+    BACKUP_CREATE = "backup:create"
+    BACKUP_RESTORE = "backup:restore"
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
@@ -99,6 +102,9 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.ENVIRONMENT_UPDATE: frozenset({_A}),
     Action.SECRET_UPDATE: frozenset({_A}),
     Action.DRIFT_ACCEPT: frozenset({_P, _A}),
+    Action.BACKUP_READ: frozenset({_V, _O, _P, _A}),
+    Action.BACKUP_CREATE: frozenset({_O, _A}),
+    Action.BACKUP_RESTORE: frozenset({_A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
     Action.AUDIT_READ: frozenset({_A}),
     Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),
@@ -150,6 +156,7 @@ PERSONAL_IN_PRODUCTION = frozenset(
         Action.DEPLOYMENT_OVERRIDE,
         Action.ENVIRONMENT_UPDATE,
         Action.SECRET_UPDATE,
+        Action.BACKUP_RESTORE,
     }
 )
 """What nobody does there in another's name: the decisions that stand with a person's name, and what is

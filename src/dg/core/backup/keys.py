@@ -12,6 +12,8 @@ from dg.settings import Settings
 
 FILE = "backup.key"
 """The home's own key, in its folder of keys."""
+FOLDER = "backups"
+"""The folder of a home in which backups of environments are kept, where the settings name no other one."""
 
 
 def recipients(settings: Settings) -> tuple[Recipient, ...]:
@@ -22,6 +24,17 @@ def recipients(settings: Settings) -> tuple[Recipient, ...]:
     if settings.backup.recipients:
         return tuple(_recipient(word) for word in settings.backup.recipients)
     return tuple(identity.recipient for identity in _read(_own(settings), make=True)[:1])
+
+
+def check(settings: Settings) -> None:
+    """Raise Invalid where the settings name whom nothing can be encrypted for; no key is made."""
+    if settings.backup.recipients:
+        recipients(settings)
+
+
+def folder(settings: Settings) -> Path:
+    """Where the server keeps the backups that it makes."""
+    return settings.home / (settings.backup.folder or FOLDER)
 
 
 def identities(settings: Settings, file: Path | None = None) -> tuple[Identity, ...]:

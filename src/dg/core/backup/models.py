@@ -10,8 +10,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from dg.core.deployments.models import Deployment
+from dg.core.types import Environment
 
 FORMAT: Literal["dg.backup/2"] = "dg.backup/2"
+HOME = "home"
+"""What a backup of everything is called, where one of an environment has its name."""
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -94,12 +97,57 @@ class Restored:
 
 @dataclass(frozen=True)
 class Proof:
-    """A backup that was restored for a test. `head` is where the restored ledger ends; `seconds` it took."""
+    """A backup that was restored for a test, with so many repositories; `seconds` it took."""
 
     manifest: Manifest
-    head: Point
     repositories: int
     seconds: float
+
+
+class BackupRecord(BaseModel):
+    """A backup that the server made and keeps. Times in microseconds.
+
+    `environment` is None for one of the whole home. `head_seq` is the ledger's entry up to which it reaches,
+    `version` the environment's. `problem` says why the last test failed; None with `tested_at`: it restored.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str
+    environment: Environment | None = None
+    at: int
+    by: str
+    by_name: str | None = None
+    scheduled: bool = False
+    file: str
+    size: int
+    sha256: str
+    head_seq: int
+    version: int | None = None
+    keys: tuple[str, ...] = ()
+    tested_at: int | None = None
+    problem: str | None = None
+
+    @property
+    def what(self) -> str:
+        """An environment, or `home`."""
+        return self.environment.value if self.environment else HOME
+
+    @property
+    def tier(self) -> str | None:
+        """The environment's name."""
+        return self.environment.value if self.environment else None
+
+    @property
+    def place(self) -> str:
+        """`production/before-the-move`."""
+        return f"{self.what}/{self.id}"
+
+
+class BackupList(BaseModel):
+    """Backups, the newest first."""
+
+    items: tuple[BackupRecord, ...]
 
 
 def is_secret(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Makes a home from a backup: verifies all of it first, then puts it in place; for a test, elsewhere."""
+"""Makes a home from a backup: verifies all of it first, then puts it in place; called by `dg restore`."""
 
 from __future__ import annotations
 
@@ -15,9 +15,8 @@ from dg.core.access.models import SYSTEM
 from dg.core.backup import databases
 from dg.core.backup.archive import Member, bad, examine, sync_folder
 from dg.core.backup.encryption import Identity
-from dg.core.backup.models import Manifest, Proof, Restored
+from dg.core.backup.models import Manifest, Restored
 from dg.core.backup.reading import read
-from dg.core.backup.scratch import scratch
 from dg.core.clock import Clock, Ids
 from dg.core.database import SqliteFile, Tx, open_database, prepare
 from dg.core.deployments.git import Mirrors
@@ -62,27 +61,6 @@ async def restore(
         ended = await _open(staging, manifest, clock)
         await asyncio.to_thread(_move, staging, home)
     return Restored(home.path, manifest, ended.interrupted, ended.unstarted)
-
-
-async def prove(
-    source: Path,
-    parent: Path,
-    *,
-    clock: Clock,
-    environ: Mapping[str, str],
-    identities: Sequence[Identity] = (),
-) -> Proof:
-    """Restore the backup into a scratch home below `parent`, look at it, and remove it again.
-
-    Raises as `restore` does.
-    """
-    began = clock.monotonic()
-    with scratch(parent) as folder:
-        home = Home(folder / "home")
-        restored = await restore(source, home, clock=clock, environ=environ, identities=identities)
-        head = await asyncio.to_thread(databases.check_ledger, home.state)
-        mirrors = len(list(home.mirrors.glob("*.git")))
-    return Proof(restored.manifest, head, mirrors, clock.monotonic() - began)
 
 
 def _check_kind(manifest: Manifest) -> None:

@@ -30,10 +30,7 @@ from dg.settings import Settings
 from dg.settings.loader import FILE
 from dg.settings.tree import leaves
 
-BACKUPS = "backups"
-"""The folder of a home in which backups of single environments are kept, where no other one is named."""
-
-_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes", FOLDER, BACKUPS})
+_NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes", FOLDER, keys.FOLDER})
 """What a home holds for the server that runs in it, and what the next one makes anew."""
 _DATABASE_FILES = ("", "-wal", "-shm", "-journal")
 _FOLDERS = frozenset({"keys", "runs", "git"})
@@ -96,9 +93,9 @@ def _check(settings: Settings, home: Home, target: Path) -> None:
             f"{home.path} belongs to another user (uid {home.path.stat().st_uid}): run dg as that user",
             reason="home_exposed",
         )
-    check_target(target)
     if target.resolve().is_relative_to(home.path.resolve()):
         raise Refused(f"{target} would be lost with the home; choose a place outside", reason="inside_home")
+    check_target(target)
     _check_space(home, target)
 
 

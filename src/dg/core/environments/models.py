@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from dg.core.types import Environment
 
@@ -27,6 +27,18 @@ class _Model(BaseModel):
 Grade = Literal["at_rest", "sealed", "runner_only"]
 """Who could read a secret: of `at_rest`, who reads what comes in to the server, and the server; of `sealed`,
 the server; of `runner_only`, whoever may run the command that opens it, for dg has a ciphertext."""
+
+
+class Graded(NamedTuple):
+    """What is to be kept as a secret, and who could read it on its way."""
+
+    text: str
+    grade: Grade = "at_rest"
+
+    @property
+    def known_by(self) -> str:
+        """What its fingerprint is of: a ciphertext is never the same as a value."""
+        return f"{self.grade} {self.text}" if self.grade == "runner_only" else self.text
 
 
 class SecretState(_Model):
@@ -124,6 +136,44 @@ class Version(_Model):
     restored: int | None = None
     """The older version whose content it took back."""
     changed: tuple[str, ...] = ()
+
+
+class KeptVersion(_Model):
+    """One version, and what it held."""
+
+    version: Version
+    content: Content
+
+
+class Snapshot(_Model):
+    """All that is kept of one environment, for a backup: `values` are its secrets by name and version."""
+
+    environment: Environment
+    versions: tuple[KeptVersion, ...] = Field(min_length=1)
+    """The oldest first."""
+    values: dict[str, dict[int, str]] = Field(repr=False)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        for each in self.versions:
+            for key, state in each.content.secrets.items():
+                if state.version not in self.values.get(key, {}):
+                    raise ValueError(f"the secret {key} has no version {state.version}")
+        return self
+
+    @property
+    def content(self) -> Content:
+        """What it held when the snapshot was taken."""
+        return self.versions[-1].content
+
+    @property
+    def secrets(self) -> dict[str, Graded]:
+        """The secrets that were set then; of a grade that only the runner opens, the ciphertext."""
+        return {key: self.kept(key, state) for key, state in self.content.secrets.items()}
+
+    def kept(self, key: str, state: SecretState) -> Graded:
+        """What is kept of a secret in that state."""
+        return Graded(self.values[key][state.version], state.grade)
 
 
 class VersionPage(_Model):

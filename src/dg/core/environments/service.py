@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
 from dg.core.environments import content as contents
-from dg.core.environments import store
+from dg.core.environments import snapshots, store
 from dg.core.environments.models import (
     Box,
     Ciphertext,
     Content,
     EnvironmentDiff,
     EnvironmentState,
-    Grade,
+    Graded,
     RunningCheck,
     SealingKey,
     SecretState,
+    Snapshot,
     UpdateEnvironment,
     Version,
     VersionPage,
@@ -34,18 +35,6 @@ from dg.core.types import Environment
 _NEWEST = 1 << 62
 
 Change = Callable[[Tx, Content], Content]
-
-
-class Graded(NamedTuple):
-    """What is to be kept as a secret, and who could read it on its way."""
-
-    text: str
-    grade: Grade = "at_rest"
-
-    @property
-    def known_by(self) -> str:
-        """What its fingerprint is of: a ciphertext is never the same as a value."""
-        return f"{self.grade} {self.text}" if self.grade == "runner_only" else self.text
 
 
 class Rules(Protocol):
@@ -106,10 +95,12 @@ class Environments:
     ) -> EnvironmentState:
         """What `update` would lead to, with its `changes`; nothing is changed. Raises Invalid, Stale."""
         wanted = self._wanted(principal, name, request)
+        return await self._previewed(name, self._replacing(principal, name, wanted, keep=False), expected)
 
+    async def _previewed(self, name: Environment, change: Change, expected: int | None) -> EnvironmentState:
         def work(tx: Tx) -> EnvironmentState:
             before, version = _current(tx, name, expected)
-            after = self._replacing(principal, name, wanted, keep=False)(tx, before)
+            after = change(tx, before)
             state = EnvironmentState.of(name, after, version)
             return state.model_copy(update={"changes": contents.difference(before, after)})
 
@@ -182,6 +173,53 @@ class Environments:
             return then
 
         return await self._change(principal, name, change, reason, expected, key, restored=version)
+
+    async def put_back(
+        self,
+        principal: Principal,
+        snapshot: Snapshot,
+        backup: str,
+        reason: str | None = None,
+        expected: int | None = None,
+        key: Once | None = None,
+    ) -> EnvironmentState:
+        """Make an environment what it was in a backup, secrets too, as a new version.
+
+        One that was never configured gets the versions before that one too. Raises Invalid, Stale, Mismatch.
+        """
+        change = self._putting_back(principal, snapshot)
+        contents.check_reason(reason)
+        return await self._change(
+            principal,
+            snapshot.environment,
+            change,
+            reason or f"restored from the backup {backup}",
+            expected,
+            key,
+            backup=backup,
+            past=lambda tx: snapshots.bring_past(tx, self._vault, snapshot),
+        )
+
+    async def preview_put_back(
+        self, principal: Principal, snapshot: Snapshot, expected: int | None = None
+    ) -> EnvironmentState:
+        """What `put_back` would lead to, with its `changes`; nothing is changed. Raises Invalid, Stale."""
+        change = self._putting_back(principal, snapshot, keep=False)
+        return await self._previewed(snapshot.environment, change, expected)
+
+    def _putting_back(self, principal: Principal, snapshot: Snapshot, *, keep: bool = True) -> Change:
+        name, content = snapshot.environment, snapshot.content
+        self._access.require(principal, Action.BACKUP_RESTORE, name)
+        if wrong := self._rules.mistakes(name, content.protection):
+            raise contents.refused(wrong)
+
+        def change(tx: Tx, before: Content) -> Content:
+            gone = dict.fromkeys(before.secrets.keys() - content.secrets.keys())
+            given: dict[str, Graded | None] = {**gone, **snapshot.secrets}
+            secrets = self._secrets(tx, principal, name, before, given, keep=keep)
+            return content.model_copy(update={"secrets": secrets})
+
+        return change
 
     async def set_secret(
         self,
@@ -300,12 +338,18 @@ class Environments:
         key: Once | None,
         *,
         restored: int | None = None,
+        backup: str | None = None,
+        past: Callable[[Tx], None] | None = None,
     ) -> EnvironmentState:
+        """`past` makes the versions before, where there are none."""
         moved = False
 
         def effect(tx: Tx) -> EnvironmentState:
             nonlocal moved
             before, standing = _current(tx, name, expected)
+            if past and standing is None:
+                past(tx)
+                before, standing = store.newest(tx, name)
             after = change(tx, before)
             changed = tuple(item.key for item in contents.difference(before, after))
             moved = after.protection != before.protection
@@ -319,7 +363,7 @@ class Environments:
                     changed=changed,
                 )
                 store.add(tx, name, after, version)
-                tx.append(_updated(name, version), principal)
+                tx.append(_updated(name, version, backup), principal)
             return EnvironmentState.of(name, *store.newest(tx, name))
 
         def work(tx: Tx) -> EnvironmentState:
@@ -380,13 +424,14 @@ def _current(tx: Tx, name: Environment, expected: int | None) -> tuple[Content, 
     )
 
 
-def _updated(name: Environment, version: Version) -> EnvironmentUpdated:
+def _updated(name: Environment, version: Version, backup: str | None) -> EnvironmentUpdated:
     return EnvironmentUpdated(
         environment=name.value,
         version=version.version,
         changed=list(version.changed),
         reason=version.reason,
         restored=version.restored,
+        backup=backup,
     )
 
 

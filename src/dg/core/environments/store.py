@@ -9,7 +9,7 @@ from sqlalchemy import bindparam
 
 from dg.core import schema
 from dg.core.database import Row, Statement, Tx
-from dg.core.environments.models import Content, Version
+from dg.core.environments.models import Content, KeptVersion, Version
 from dg.core.types import Environment
 
 _v = schema.environment_versions
@@ -26,6 +26,7 @@ _PAGE = Statement(
     .order_by(_v.c.version.desc())
     .limit(bindparam("limit"))
 )
+_EVERY = Statement(_SEEN.where(_OF).order_by(_v.c.version))
 _INSERT = Statement(_v.insert().values({column.name: bindparam(column.name) for column in _v.columns}))
 _SECRET_OF = sa.and_(_s.c.environment == bindparam("tier"), _s.c.name == bindparam("secret"))
 _SEALED = Statement(sa.select(_s.c.sealed).where(_SECRET_OF, _s.c.version == bindparam("wanted")))
@@ -51,6 +52,12 @@ def newest(tx: Tx, environment: Environment) -> tuple[Content, Version | None]:
 def at(tx: Tx, environment: Environment, version: int) -> tuple[Content, Version] | None:
     row = tx.one(_ONE, tier=environment.value, wanted=version)
     return (_content(row), _version(row)) if row else None
+
+
+def every(tx: Tx, environment: Environment) -> tuple[KeptVersion, ...]:
+    """All versions, the oldest first."""
+    rows = tx.all(_EVERY, tier=environment.value)
+    return tuple(KeptVersion(version=_version(row), content=_content(row)) for row in rows)
 
 
 def history(tx: Tx, environment: Environment, before: int, limit: int) -> list[Version]:

@@ -48,11 +48,15 @@ class Vault:
     def put(self, tx: Tx, environment: Environment, name: str, text: str) -> int:
         """Keep `text` as the secret's next version, which is returned."""
         version = store.last_version(tx, environment, name) + 1
+        self.put_as(tx, environment, name, version, text)
+        return version
+
+    def put_as(self, tx: Tx, environment: Environment, name: str, version: int, text: str) -> None:
+        """Keep `text` as a version that the secret does not have yet."""
         sealed = Envelope([self._made_key(tx, environment.value)]).seal(
             text, _place(environment, name, version)
         )
         store.add_secret(tx, environment, name, version, sealed)
-        return version
 
     def open(self, tx: Tx, environment: Environment, name: str, version: int) -> str:
         """A secret's value. Raises Refused when it or its key is gone, was changed or moved."""

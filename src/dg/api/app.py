@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -68,6 +68,7 @@ HANDLERS: Mapping[str, Handler] = {
     **platform.HANDLERS,
     **sessions.HANDLERS,
 }
+_NO_BODY: tuple[Mapping[str, Any], bytes] = ({}, b"")
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")
 """Paths that monitors look for without the version prefix too."""
 
@@ -139,13 +140,12 @@ class App:
         self._hub.deliver(entries)
         self._metrics.deliver(entries)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Coroutine[Any, Any, None]:
         if scope["type"] == "http":
-            await self._http(scope, receive, send)
-        elif scope["type"] == "websocket":
-            await self._websocket(scope, receive, send)
-        else:
-            raise NotImplementedError("the core's life is its opener's, there is no lifespan here")
+            return self._http(scope, receive, send)
+        if scope["type"] == "websocket":
+            return self._websocket(scope, receive, send)
+        raise NotImplementedError("the core's life is its opener's, there is no lifespan here")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = request.fields(scope)
@@ -232,11 +232,12 @@ class App:
         principal = await self._identify(exchange, operation, headers, peer)
         exchange.added += await sightings.answer_headers(self._core.feed, principal, headers)
         arguments = operation.arguments(values, request.query(scope), headers)
-        sent, began = (receive, headers, self._settings.server, self._lingering), self._core.clock.monotonic()
-        raw = await body.signed(*sent) if operation.raw else b""
-        content = {} if operation.raw else await body.checked(operation, *sent)
-        if operation.security == "required" and self._core.clock.monotonic() - began >= auth.RECHECK:
-            principal = await auth.by_now(self._core, principal, headers)
+        content, raw = _NO_BODY
+        if operation.body is not None:
+            began = self._core.clock.monotonic()
+            content, raw = await self._body(operation, receive, headers)
+            if operation.security == "required" and self._core.clock.monotonic() - began >= auth.RECHECK:
+                principal = await auth.by_now(self._core, principal, headers)
         wish = idempotency.once(arguments.get("Idempotency-Key"), scope["method"], scope["path"], content)
         call = Call(
             core=self._core,
@@ -258,6 +259,15 @@ class App:
             return await handler(call)
         with self._in_flight.claim(principal.id, wish):
             return await handler(call)
+
+    async def _body(
+        self, operation: Operation, receive: Receive, headers: Mapping[str, str]
+    ) -> tuple[Mapping[str, Any], bytes]:
+        """What the request holds, as its contract wants it or as it was signed."""
+        sent = receive, headers, self._settings.server, self._lingering
+        if operation.raw:
+            return {}, await body.signed(*sent)
+        return await body.checked(operation, *sent), b""
 
     def _find(self, exchange: Exchange, path: bytes, headers: Mapping[str, str], peer: Peer) -> Match:
         try:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 from asyncio.transports import BaseTransport
 from functools import partial
-from http import HTTPStatus
 from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
@@ -22,6 +22,7 @@ from websockets.frames import Frame
 from dg.api import errors, headers
 from dg.api.door import Place
 from dg.api.feed.socket import EXTENSION
+from dg.api.writing import Answer, Gathering, Turn, head
 from dg.core.errors import Invalid, Problem
 from dg.settings.tree import Server
 
@@ -45,10 +46,12 @@ class Config(uvicorn.Config):
 
     def __init__(self, app: ASGIApp, limits: Server) -> None:
         self.limits = limits
+        self.turn = Turn()
         super().__init__(
             app,
             http=HttpProtocol,
             ws=WebSocketProtocol,
+            interface="asgi3",
             lifespan="off",
             log_config=None,
             access_log=False,
@@ -95,6 +98,7 @@ class HttpProtocol(HttpToolsProtocol):
     """
 
     config: Config
+    _gathering: Gathering
     _headers: Deadline
     _writing: Deadline
     _closing: Deadline
@@ -109,7 +113,8 @@ class HttpProtocol(HttpToolsProtocol):
         self.ws_protocol_class = cast("type[asyncio.Protocol]", partial(WebSocketProtocol, place=place))
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        self._gathering = Gathering(transport, self.config.turn)
+        super().connection_made(self._gathering)
         self._headers = Deadline(transport, self.config.limits.header_timeout)
         self._writing = Deadline(transport, self.config.limits.body_timeout)
         self._closing = Deadline(transport, CLOSE_GRACE)
@@ -166,6 +171,13 @@ class HttpProtocol(HttpToolsProtocol):
         if self._head > HEAD_BYTES:
             self._problem = errors.HeadTooLarge(HEAD_BYTES)
             raise self._problem
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        super()._start_asgi_task(cycle, lambda scope, receive, send: app(scope, receive, Answer(cycle, send)))
+
+    def handle_websocket_upgrade(self) -> None:
+        self.transport = self._gathering.release()
+        super().handle_websocket_upgrade()
 
     def pause_writing(self) -> None:
         self._writing.arm()
@@ -278,5 +290,4 @@ def reply(problem: Problem) -> bytes:
         "connection": "close",
     }
     fields = headers.finished((name.encode(), value.encode()) for name, value in own.items())
-    line = f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}".encode()
-    return b"\r\n".join([line, *(name + b": " + value for name, value in fields), b"", b""]) + body
+    return head(problem.status, fields) + body

@@ -45,6 +45,7 @@ _m = schema.meta
 INSERT = Statement(_m.insert())
 ALL = Statement(sa.select(_m).order_by(_m.c.key))
 FIND = Statement(sa.select(_m.c.value).where(_m.c.key == bindparam("name")))
+CHANGE = Statement(sa.update(_m).where(_m.c.key == bindparam("name")).values(value=bindparam("to")))
 ENDLESS = Statement(
     sa.text(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n WHERE i < 0"
@@ -267,6 +268,27 @@ async def test_a_glance_that_takes_long_goes_on_beside_the_loop(in_home: Ground)
 async def test_a_glance_cannot_write(ground: Ground) -> None:
     with pytest.raises(Unavailable, match=r"(?i)read_?only"):
         await ground.db.glance(put("a"))
+
+
+async def test_a_row_is_the_one_that_was_committed_last(ground: Ground) -> None:
+    assert await ground.db.row(FIND, name="a") is None
+    await ground.db.write(put("a", "old"))
+    assert await ground.db.row(FIND, name="a") == ("old",)
+    await ground.db.write(lambda tx: tx.run(CHANGE, name="a", to="new"))
+    assert await ground.db.row(FIND, name="a") == ("new",)
+
+
+async def test_a_row_is_read_beside_the_loop_where_that_fails_in_it(in_home: Ground) -> None:
+    await in_home.db.write(put("a"))
+    assert isinstance(in_home.db, SqliteDatabase)
+    in_home.db._glancer.close()
+    assert await in_home.db.row(FIND, name="a") == ("v",)
+
+
+async def test_asking_for_a_row_cannot_write(ground: Ground) -> None:
+    with pytest.raises(Unavailable, match=r"(?i)read_?only"):
+        await ground.db.row(INSERT, key="a", value="v")
+    assert await ground.db.row(FIND, name="a") is None
 
 
 async def test_a_reader_cannot_write(ground: Ground) -> None:

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast
 import aiosqlite
 
 from dg.core.clock import Clock
+from dg.core.database.statements import Statement
 from dg.core.database.transactions import Publish, Seal, Tx
 from dg.core.database.writer import Database, Outcome, Unit
 from dg.core.errors import Problem, Refused, Unavailable
@@ -97,6 +98,13 @@ class SqliteDatabase(Database):
             return self._snapshot(self._glancer, fn, _GLANCE)
         except Unavailable:
             return await self.read(fn)
+
+    async def row(self, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
+        """Without a transaction, which one statement is by itself, and without a deadline: a key is quick."""
+        try:
+            return Tx(self._glancer).values(statement, **values)
+        except sqlite3.Error:
+            return await self.read(lambda tx: tx.values(statement, **values))
 
     def _snapshot(self, connection: sqlite3.Connection, fn: Callable[[Tx], T], seconds: float) -> T:
         deadline = self._clock.monotonic() + seconds

@@ -91,6 +91,11 @@ class Tx:
         row = cursor.fetchone()
         return None if row is None else dict(zip(compiled.columns, row, strict=True))
 
+    def values(self, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
+        """The first row as it comes, or None."""
+        found: tuple[Any, ...] | None = self._execute(statement, values)[1].fetchone()
+        return found
+
     def run(self, statement: Statement, **values: Any) -> int:
         """Rows that changed."""
         return self._execute(statement, values)[1].rowcount

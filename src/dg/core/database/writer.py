@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from dg.core import tracing
 from dg.core.clock import Clock
+from dg.core.database.statements import Statement
 from dg.core.database.transactions import Publish, Seal, Tx
 
 T = TypeVar("T")
@@ -89,6 +90,10 @@ class Database(ABC):
     @abstractmethod
     async def glance(self, fn: Callable[[Tx], T]) -> T:
         """`read` for a few rows by their keys; `fn` may be run twice."""
+
+    async def row(self, statement: Statement, **values: Any) -> tuple[Any, ...] | None:
+        """The values of one row by its key, None where there is none. Raises Unavailable as `write` does."""
+        return await self.glance(lambda tx: tx.values(statement, **values))
 
     @abstractmethod
     async def maintain(self) -> dict[str, int]:

@@ -147,8 +147,12 @@ class Deployments:
     async def status(self, principal: Principal, id: str) -> Progress:  # noqa: A002
         """Status, progress, steps, the newest lines and when it will be done: what is asked most often."""
         parts = self._parts
-        if known := await parts.db.glance(lambda tx: self._known_end(tx, principal, id)):
-            return known
+        seen = await store.glimpse(parts.db, id)
+        if seen and principal.may(Action.DEPLOYMENT_READ, seen.environment, seen.service):
+            # What was said before of one that ended, where it is still so and the caller may see it.
+            known = self._ended.known((id, seen.revision, seen.created_by_name))
+            if known is not None:
+                return known
         now = parts.clock.micros()
 
         def look(tx: Tx, deployment: Deployment) -> Progress:
@@ -170,13 +174,6 @@ class Deployments:
             return self._ended.get(key, lambda: look(tx, deployment))
 
         return await finding.read(self._parts, principal, id, work, few=True)
-
-    def _known_end(self, tx: Tx, principal: Principal, deployment_id: str) -> Progress | None:
-        """What was said before of one that ended, where it is still so and the caller may see it."""
-        seen = store.glimpse(tx, deployment_id)
-        if seen is None or not principal.may(Action.DEPLOYMENT_READ, seen.environment, seen.service):
-            return None
-        return self._ended.known((deployment_id, seen.revision, seen.created_by_name))
 
     async def steps(self, principal: Principal, id: str) -> tuple[Step, ...]:  # noqa: A002
         """The steps of a deployment's run, in order; none before it started."""

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
-from dg.core.database import Row, Shapes, Statement, Tx
+from dg.core.database import Database, Row, Shapes, Statement, Tx
 from dg.core.deployments.gates.demands import Guard
 from dg.core.deployments.models import MOVES, Deployment, Status
 from dg.core.deployments.store.columns import IN_LANE, one_of, to_column
@@ -136,9 +136,9 @@ class Glimpse(NamedTuple):
     created_by_name: str | None
 
 
-def glimpse(tx: Tx, deployment_id: str) -> Glimpse | None:
-    row = tx.one(_GLIMPSE, id=deployment_id)
-    return Glimpse(*row.values()) if row else None
+async def glimpse(db: Database, deployment_id: str) -> Glimpse | None:
+    row = await db.row(_GLIMPSE, id=deployment_id)
+    return Glimpse(*row) if row else None
 
 
 def find(tx: Tx, deployment_id: str) -> Deployment | None:

@@ -68,7 +68,7 @@ def bearer(header: str) -> str:
 
 def vetted(credential: str) -> str:
     """`credential` when it can be a token at all; the expensive checks are not spent on anything else."""
-    if len(credential) > MAX_CREDENTIAL or not credential.isascii() or not credential.isprintable():
+    if len(credential) > MAX_CREDENTIAL or not credential.isascii():
         raise Unauthenticated("this token is not valid; get a new one with `dg token create`")
     return credential
 

@@ -157,7 +157,8 @@ class Operation:
                 continue
             found[parameter.name] = value = parameter.read(text)
             wrong.extend(parameter.schema.mistakes(value, parameter.name))
-        wrong.extend(self._unknown(query))
+        if query:
+            wrong.extend(self._unknown(query))
         refuse(wrong)
         return found
 

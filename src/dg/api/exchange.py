@@ -29,7 +29,7 @@ class RequestIds:
     def of(self, fields: Mapping[str, str]) -> str:
         """The id of a request with these headers."""
         given = fields.get("x-request-id", "")
-        return given if REQUEST_ID.fullmatch(given) else next(self._made)
+        return given if given and REQUEST_ID.fullmatch(given) else next(self._made)
 
 
 class Exchange:

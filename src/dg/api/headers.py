@@ -27,7 +27,7 @@ OVER_TLS = (b"strict-transport-security", f"max-age={YEAR}".encode())
 def finished(own: Iterable[tuple[bytes, bytes]], *, secure: bool = False) -> Fields:
     """The headers of an answer, `own` first, with all that it does not say itself."""
     found = [*own]
-    said = {name for name, _ in found}
+    said = dict(found)
     found += [field for field in UNLESS_SAID if field[0] not in said]
     if secure:
         found.append(OVER_TLS)

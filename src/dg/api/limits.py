@@ -124,7 +124,9 @@ class Limits:
 
         All others are looked at: a good one is never refused for what its neighbours behind one address send.
         """
-        if address is None or hash(credential) not in self._bad or FAILED not in self._classes:
+        if not self._bad or address is None or FAILED not in self._classes:
+            return None
+        if hash(credential) not in self._bad:
             return None
         counted = self._classes[FAILED]
         reading = counted.meter.look(address, self._clock.monotonic())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal
 
@@ -216,10 +217,9 @@ class Grant(BaseModel):
         )
 
 
-class Origin(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Origin:
     """Where a request comes from: the peer's address, behind trusted proxies its client's; and its id."""
-
-    model_config = ConfigDict(frozen=True)
 
     address: str = ""
     request_id: str = ""

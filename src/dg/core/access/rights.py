@@ -98,18 +98,19 @@ class Directory:
     def __init__(self, db: Database, clock: Clock) -> None:
         self._db = db
         self._clock = clock
-        self._known: Rights | None = None
+        self.known: Rights | None = None
+        """What is so now, None while that is not known."""
         self._turn = 0
 
     async def rights(self) -> Rights:
         """What is so now. Raises Unavailable when it is not known and the database does not answer."""
-        while self._known is None:
+        while self.known is None:
             turn = self._turn
             found = await self._db.read(self._read)
             # What was read before a change must not outlive it.
             if turn == self._turn:
-                self._known = found
-        return self._known
+                self.known = found
+        return self.known
 
     def _read(self, tx: Tx) -> Rights:
         found: dict[str, list[Binding]] = {}
@@ -121,4 +122,4 @@ class Directory:
         """Learn from the ledger that rights changed, before whoever changed them knows."""
         if any(changes_rights(entry.type) for entry in entries):
             self._turn += 1
-            self._known = None
+            self.known = None

@@ -71,7 +71,8 @@ class Access:
                 for authenticator in self._authenticators:
                     if authenticator.recognises(credential):
                         found = await authenticator.principal(credential, origin)
-                        return (await self.rights()).complete(found, self._clock.micros())
+                        known = self._directory.known or await self._directory.rights()
+                        return known.complete(found, self._clock.micros())
             raise refusal()
         except Unauthenticated as problem:
             raise self.unproved(problem, origin) from None

@@ -33,6 +33,8 @@ from dg.core.text import plain
 from dg.core.types import Environment
 from dg.settings.tree import Access as AccessSettings
 
+_EVERYTHING = (Grant(role=Role.ADMIN),)
+
 
 class Tokens:
     """The tokens that this home signs itself: bearer JWT whose rows can be listed and revoked."""
@@ -86,8 +88,7 @@ class Tokens:
     def _owner(self, claims: Claims, origin: Origin) -> Principal:
         if self._owner_tokens.get(claims.jti, 0) <= self._clock.micros():
             raise refusal()
-        admin = Grant(role=Role.ADMIN)
-        return Principal(id=OWNER, name=self._owner_name, method="local", grants=(admin,), origin=origin)
+        return Principal(id=OWNER, name=self._owner_name, method="local", grants=_EVERYTHING, origin=origin)
 
     def observe(self, entries: Sequence[Entry]) -> None:
         """Learn from the ledger which tokens are revoked, before whoever revoked them knows."""

@@ -9,6 +9,7 @@ from dg.core.access import store
 from dg.core.access.models import GIVEN, Action, Binding, DefinedRole, Grant, Principal, Role
 from dg.core.clock import Clock
 from dg.core.database import Database, Tx
+from dg.core.errors import Refused
 from dg.core.events import changes_rights
 from dg.core.ledger import Entry
 
@@ -90,6 +91,27 @@ def of(tx: Tx, subjects: Iterable[str], now: int) -> Rights:
     """The rights that concern these subjects, as the transaction sees them."""
     custom = {role.name: role for role in store.roles(tx)}
     return Rights(custom, {subject: store.bindings_of(tx, subject, now) for subject in set(subjects)})
+
+
+def check_unchanged(tx: Tx, given: Iterable[Grant]) -> None:
+    """What was judged before the transaction must mean the same in it.
+
+    Raises Refused (`role_changed`) where the role of a grant is gone, or says something else by now.
+    """
+    for grant in given:
+        if actions_of(tx, grant.role) != grant.actions:
+            raise Refused(
+                f"the role {grant.role} was changed or deleted in this moment; look at it, and try again",
+                reason="role_changed",
+            )
+
+
+def actions_of(tx: Tx, role: str) -> frozenset[Action] | None:
+    """What a role may do as the transaction sees it; None when there is none of that name."""
+    if role in GIVEN:
+        return GIVEN[role]
+    found = store.role(tx, role)
+    return frozenset(map(Action, found.actions)) if found else None
 
 
 class Directory:

@@ -6,6 +6,7 @@ from dg.core import schema
 from dg.core.access import asked, lockout, store
 from dg.core.access.models import Action, Binding, BindingPage, CreateBinding, Principal
 from dg.core.access.reach import reach
+from dg.core.access.rights import check_unchanged
 from dg.core.access.service.access import Access
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -75,6 +76,7 @@ class Bindings:
         )
 
         def effect(tx: Tx) -> Binding:
+            check_unchanged(tx, [grant])
             if store.count_bindings(tx, now) >= MOST:
                 raise Refused(
                     f"{MOST} bindings stand already; take back what nobody needs", reason="too_many"

@@ -23,6 +23,7 @@ from dg.core.access.models import (
     Scope,
 )
 from dg.core.access.pepper import Pepper
+from dg.core.access.rights import check_unchanged
 from dg.core.access.service.access import Access
 from dg.core.access.store import keys as kept_keys
 from dg.core.access.store.keys import Secret
@@ -172,10 +173,9 @@ class Keys:
         wanted = scopes_of.scopes(rights, scopes)
         now = self._clock.micros()
         until = now + self._lifetime(ttl, self._settings.key_ttl) * SECOND
-        for scope in wanted:
-            self._access.require_to_give(
-                principal, Action.KEY_CREATE, scopes_of.meaning(rights, scope), until
-            )
+        given = [scopes_of.meaning(rights, scope) for scope in wanted]
+        for grant in given:
+            self._access.require_to_give(principal, Action.KEY_CREATE, grant, until)
         credential = keyform.make(scopes_of.only_environment(wanted), self._entropy)
         secret = self._secret(self._ids.new(), credential, now, until)
         key = ApiKey(
@@ -190,6 +190,7 @@ class Keys:
         )
 
         def effect(tx: Tx) -> ApiKey:
+            check_unchanged(tx, (grant for grant, scope in zip(given, wanted, strict=True) if scope.role))
             kept_keys.insert(tx, key)
             kept_keys.insert_secret(tx, secret)
             store.set_name(tx, key.id, key.name, "service")

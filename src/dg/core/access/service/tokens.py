@@ -18,6 +18,7 @@ from dg.core.access.models import (
     Token,
 )
 from dg.core.access.names import checked_name
+from dg.core.access.rights import check_unchanged
 from dg.core.access.service.access import Access
 from dg.core.access.service.people import Whose, whose
 from dg.core.access.sessions import Person
@@ -135,6 +136,7 @@ class Tokens:
         whose = await self._whose(principal, token, person)
 
         def effect(tx: Tx) -> Token:
+            check_unchanged(tx, [grant])
             return _insert(tx, principal, token, whose.settle(tx, principal, now) if whose else None)
 
         kept = await self._db.write(lambda tx: do_once(tx, principal, once, Token, self._clock, effect))

@@ -331,6 +331,24 @@ async def test_a_repeated_request_makes_one_webhook_and_shows_its_secret_again(y
     assert await yard.core.webhooks.rotate(admin, first.webhook.id, Once("r", "f")) == rotated
 
 
+async def test_a_repeated_request_does_not_show_a_secret_that_came_later(yard: Yard) -> None:
+    admin, _ = await yard.who("admin")
+    asked, key = CreateWebhook(url=yard.receiver.url), Once("k", "f")
+    first = await yard.core.webhooks.create(admin, asked, key)
+    await yard.core.webhooks.rotate(admin, first.webhook.id, Once("r", "f"))
+    await yard.core.webhooks.rotate(admin, first.webhook.id)
+    for again in (
+        yard.core.webhooks.create(admin, asked, key),
+        yard.core.webhooks.rotate(admin, first.webhook.id, Once("r", "f")),
+    ):
+        with pytest.raises(Refused) as over:
+            await again
+        assert (over.value.reason, over.value.details["id"]) == ("shown_once", first.webhook.id)
+    await yard.core.webhooks.delete(admin, first.webhook.id)
+    with pytest.raises(Refused):
+        await yard.core.webhooks.create(admin, asked, key)
+
+
 async def test_what_is_deleted_is_forgotten(yard: Yard) -> None:
     admin, _ = await yard.who("admin")
     yard.receiver.behaviour = answering(500)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import urlsplit
+
+from pydantic import BaseModel
 
 from dg.core import ledger
 from dg.core.access.models import Action, Principal
@@ -50,6 +53,13 @@ _LONGEST_DESCRIPTION = 200
 _BY_HAND = "a person disabled it"
 
 
+class _Issue(BaseModel):
+    """What is kept of a request that gave a webhook a secret; `mark` tells that one from others."""
+
+    webhook: Webhook
+    mark: str
+
+
 class Webhooks:
     """The actions on webhooks. `wake` is told when deliveries may go on."""
 
@@ -89,7 +99,7 @@ class Webhooks:
         webhook = Webhook(**given, id=webhook_id, owner=principal.id, created_at=now, updated_at=now)
         sealed = self._envelope.seal(secret, context(webhook_id))
 
-        def effect(tx: Tx) -> Webhook:
+        def effect(tx: Tx) -> _Issue:
             if store.count(tx) >= self._settings.most:
                 raise Refused(
                     f"there are {self._settings.most} webhooks (webhooks.most): delete one first",
@@ -98,7 +108,7 @@ class Webhooks:
             store.insert(tx, webhook, sealed, ledger.head(tx).seq)
             host = urlsplit(webhook.url).hostname or ""
             tx.append(WebhookCreated(**_about(webhook), host=host), principal)
-            return webhook
+            return _issued(tx, webhook_id)
 
         return await self._issue(principal, wish, effect)
 
@@ -109,25 +119,35 @@ class Webhooks:
         now = self._clock.micros()
         until = now + int(self._settings.rotation * SECOND)
 
-        def effect(tx: Tx) -> Webhook:
+        def effect(tx: Tx) -> _Issue:
             webhook, kept = _found(tx, webhook_id)
             store.rotate(tx, webhook_id, Sealed(fresh, kept.secret, until))
             tx.append(WebhookRotated(**_about(webhook), until=until), principal)
-            return webhook
+            return _issued(tx, webhook_id)
 
         return await self._issue(principal, wish, effect)
 
     async def _issue(
-        self, principal: Principal, wish: Once | None, effect: Callable[[Tx], Webhook]
+        self, principal: Principal, wish: Once | None, effect: Callable[[Tx], _Issue]
     ) -> IssuedWebhook:
-        """Do it once, and show the secret. A repeated request gets it again, though no answer keeps it."""
+        """Do it once, and show the secret. A repeated request gets it again, though no answer keeps it: as
+        long as it is the webhook's newest. Raises Refused (`shown_once`) afterwards."""
 
-        def work(tx: Tx) -> tuple[Webhook, Sealed]:
-            return _found(tx, once(tx, principal, wish, Webhook, self._clock, effect).id)
+        def work(tx: Tx) -> tuple[_Issue, Sealed | None]:
+            issue = once(tx, principal, wish, _Issue, self._clock, effect)
+            found = store.find(tx, issue.webhook.id)
+            return issue, found[1] if found else None
 
-        webhook, kept = await self._db.write(work)
-        secret = self._envelope.open(kept.secret, context(webhook.id))
-        return IssuedWebhook(webhook=webhook, secret=secret)
+        issue, kept = await self._db.write(work)
+        if kept is None or _mark(kept) != issue.mark:
+            raise Refused(
+                f"this request was done before: the webhook has the id {issue.webhook.id}, and its secret of "
+                "then is not its newest any more; if you need one, rotate it",
+                reason="shown_once",
+                id=issue.webhook.id,
+            )
+        secret = self._envelope.open(kept.secret, context(issue.webhook.id))
+        return IssuedWebhook(webhook=issue.webhook, secret=secret)
 
     async def list(self, principal: Principal) -> tuple[Webhook, ...]:
         """The webhooks within the caller's reach, oldest first."""
@@ -299,6 +319,15 @@ def _found(tx: Tx, webhook_id: str) -> tuple[Webhook, Sealed]:
     if found is None:
         raise _missing(webhook_id)
     return found
+
+
+def _issued(tx: Tx, webhook_id: str) -> _Issue:
+    webhook, kept = _found(tx, webhook_id)
+    return _Issue(webhook=webhook, mark=_mark(kept))
+
+
+def _mark(kept: Sealed) -> str:
+    return hashlib.sha256(kept.secret.encode()).hexdigest()
 
 
 def _about(webhook: Webhook) -> dict[str, Any]:

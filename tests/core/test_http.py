@@ -65,12 +65,23 @@ async def test_no_spelling_of_this_machine_is_reached(host: str, receiver: Recei
 
 
 @pytest.mark.parametrize("address", ["10.0.0.1", "100.64.1.1", "224.0.0.1", "fd00::1", "fe80::1"])
-async def test_a_name_that_leads_inside_is_refused_and_the_setting_named(address: str) -> None:
+async def test_what_a_name_means_inside_is_told_to_the_log_alone(
+    address: str, caplog: pytest.LogCaptureFixture
+) -> None:
     guard = outbound(Names(evil_example=[[address]]))
-    with pytest.raises(Refused) as caught:
+    with pytest.raises(Refused, match="an address inside") as caught:
         await get(guard, "http://evil.example/latest/meta-data")
+    assert address not in caught.value.message
+    assert f'allow = ["{address}/' in caplog.text
+    assert "meta-data" not in caught.value.message + caplog.text
+
+
+@pytest.mark.parametrize("address", ["10.0.0.1", "fd00::1"])
+def test_an_address_inside_that_is_spelled_out_is_refused_and_the_setting_named(address: str) -> None:
+    host = f"[{address}]" if ":" in address else address
+    with pytest.raises(Refused, match="a private address") as caught:
+        outbound().check(f"http://{host}/hook")
     assert f'allow = ["{address}/' in caught.value.message
-    assert "meta-data" not in caught.value.message
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "168.63.129.16", "100.100.100.200", "fd00:ec2::254"])
@@ -153,7 +164,7 @@ async def test_what_is_no_web_address_is_invalid(url: str) -> None:
         await get(outbound(), url)
 
 
-@pytest.mark.parametrize("port", [22, 25, 53, 445])
+@pytest.mark.parametrize("port", [0, 22, 25, 53, 445])
 def test_ports_of_other_protocols_are_refused(port: int) -> None:
     with pytest.raises(Refused, match="outbound"):
         outbound().check(f"http://a.example:{port}/")

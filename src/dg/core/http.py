@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import socket
 import ssl
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -24,6 +25,8 @@ from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid, Refused, Unavailable
 from dg.core.text import plain
 from dg.settings.tree import Outbound as OutboundSettings
+
+log = logging.getLogger(__name__)
 
 USER_AGENT = f"dg/{__version__}"
 
@@ -190,7 +193,7 @@ class Outbound:
         if parsed.userinfo:
             raise Invalid("an address may not hold a user name or password")
         host = parsed.raw_host.decode("ascii").removeprefix("[").removesuffix("]")
-        place = _Place(parsed, host, parsed.port or _PORTS[parsed.scheme])
+        place = _Place(parsed, host, _PORTS[parsed.scheme] if parsed.port is None else parsed.port)
         if "%" in host:
             raise Invalid("an address may not name a network interface")
         if not any(low <= place.port <= high for low, high in self._ports):
@@ -212,17 +215,27 @@ class Outbound:
         """The addresses to dial, all of which are fine. Raises Refused, Unavailable when there is none."""
         for address in found:
             if objection := addresses.objection(address, self._allowed):
-                inside, what = objection
-                sentence = f"{place} leads to {inside}, {what}, where dg sends nothing"
-                # Whoever reads a cloud's metadata has the machine's own rights there: no way in is offered.
-                if "metadata" not in what:
-                    sentence += (
-                        f'; an admin allows it with `[outbound] allow = ["{ipaddress.ip_network(inside)}"]`'
-                    )
-                raise Refused(sentence, reason="outbound")
+                raise _inside(place, *objection)
         if not found:
             raise _unreachable(f"{place.host} has no address")
         return list(dict.fromkeys(found))[:_MOST_ADDRESSES]
+
+
+def _inside(place: _Place, address: addresses.Ip, what: str) -> Refused:
+    """The no to an address inside. What a name means there is for the log: who asks may be a stranger."""
+    allow = f'`[outbound] allow = ["{ipaddress.ip_network(address)}"]`'
+    if place.host == str(address):
+        where, way = f"{address}, {what}", f"an admin allows it with {allow}"
+    else:
+        log.warning(
+            "%s leads to %s, %s, where dg sends nothing; %s would allow it", place, address, what, allow
+        )
+        where = "an address inside"
+        way = "an admin finds which in the server's log, and allows it with `[outbound] allow`"
+    # Whoever reads a cloud's metadata has the machine's own rights there: no way in is offered.
+    if "metadata" in what:
+        return Refused(f"{place} leads to {what}, where dg sends nothing", reason="outbound")
+    return Refused(f"{place} leads to {where}, where dg sends nothing; {way}", reason="outbound")
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:

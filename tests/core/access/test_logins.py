@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 from tests.core.access.room import Room
@@ -389,6 +390,22 @@ async def test_no_more_logins_wait_than_there_is_room_for(
     assert full.value.reason == "too_many_logins"
     await room.clock.advance(600)
     await asked(room)
+
+
+async def test_who_fills_the_room_keeps_nobody_out(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dg.core.access.service.logins._WAITING", 4)
+    crowd, newcomer = Origin(address="2001:db8::1"), Origin(address="198.51.100.9")
+    (first, _), *_ = [await asked(room, crowd) for _ in range(4)]
+    device, code = await asked(room, newcomer)
+    with pytest.raises(Unauthenticated):
+        await room.logins.collect(first)
+    await approve(room, person("admin"), code, person="ada", grants=OPERATOR)
+    assert (await room.logins.collect(device)).access_token
+    for number in range(2, 9):
+        # Neighbours of one network are one crowd.
+        with suppress(TooMany):
+            await asked(room, Origin(address=f"2001:db8::{number}"))
+    await asked(room, newcomer)
 
 
 async def test_a_code_of_another_home_is_no_code(room: Room) -> None:

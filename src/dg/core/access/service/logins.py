@@ -6,6 +6,7 @@ The shape is that of the OAuth device flow (RFC 8628), with a person of dg's own
 from __future__ import annotations
 
 import math
+from collections import Counter
 
 from dg.core.access import asked, store
 from dg.core.access.attempts import Attempts, neighbours
@@ -13,6 +14,7 @@ from dg.core.access.codes import Codes, read_user_code, spoken
 from dg.core.access.models import NOWHERE, Action, Grant, Origin, Principal
 from dg.core.access.names import one_name
 from dg.core.access.polls import Polls
+from dg.core.access.rights import actions_of, check_unchanged
 from dg.core.access.service.access import Access
 from dg.core.access.service.people import Whose, whose
 from dg.core.access.service.sessions import Sessions
@@ -88,11 +90,7 @@ class Logins:
 
         def work(tx: Tx) -> None:
             if store.pending_logins(tx, now) >= _WAITING:
-                raise TooMany(
-                    f"{_WAITING} logins wait already; try again in a few minutes",
-                    reason="too_many_logins",
-                    retry_after=60,
-                )
+                _make_room(tx, neighbours(origin.address), now)
             store.insert_login(tx, login, device=self._codes.digest(device), user=self._codes.digest(user))
 
         await self._db.write(work)
@@ -169,7 +167,9 @@ class Logins:
         return _expired()
 
     def _is_withdrawn(self, tx: Tx, approval: Approval) -> bool:
-        """Whether the session in which it was approved has been revoked since."""
+        """Whether the session in which it was approved has been revoked since, or a role of it deleted."""
+        if any(actions_of(tx, grant.role) is None for grant in approval.grants):
+            return True
         if approval.approved_in is None:
             return False
         parent = store.session(tx, approval.approved_in)
@@ -215,6 +215,8 @@ class Logins:
         def effect(tx: Tx) -> Login:
             now = self._clock.micros()
             self._check_open(tx, kept.login, now)
+            if request.grants:
+                check_unchanged(tx, given)
             longest = now + int(self._settings.longest * SECOND)
             approval = Approval(
                 person=other.settle(tx, principal, now).id if other else principal.id,
@@ -310,6 +312,23 @@ class Logins:
             raise NotFound("no login waits with this code any more: ask for a new one")
         if kept.login.state is not LoginState.PENDING:
             raise Refused("this login was decided on already", reason="already_decided")
+
+
+def _make_room(tx: Tx, asking: str, now: int) -> None:
+    """Drop the oldest login of the address that has most of those that wait, for one that has fewer.
+
+    Raises TooMany where none has more than `asking` would have then: nobody can fill the room for everybody.
+    """
+    waiting = [(login, neighbours(address)) for login, address in store.waiting_logins(tx, now)]
+    held = Counter(address for _, address in waiting)
+    heaviest, most = held.most_common(1)[0]
+    if most <= held[asking] + 1:
+        raise TooMany(
+            f"{_WAITING} logins wait already; try again in a few minutes",
+            reason="too_many_logins",
+            retry_after=60,
+        )
+    store.drop_login(tx, next(login for login, address in waiting if address == heaviest))
 
 
 def _check_rate(attempts: Attempts, key: str) -> None:

@@ -14,6 +14,7 @@ from dg.core.access.store.home import home_id, owner_tokens, set_owner_tokens
 from dg.core.access.store.logins import (
     KeptLogin,
     decide,
+    drop_login,
     insert_login,
     login,
     login_of_device,
@@ -21,6 +22,7 @@ from dg.core.access.store.logins import (
     pending_logins,
     prune_logins,
     use_login,
+    waiting_logins,
 )
 from dg.core.access.store.people import insert_person, person, person_named
 from dg.core.access.store.principals import name, set_name
@@ -51,6 +53,7 @@ __all__ = [
     "count_bindings",
     "decide",
     "delete_role",
+    "drop_login",
     "find",
     "forget_seen",
     "home_id",
@@ -91,4 +94,5 @@ __all__ = [
     "update_role",
     "use_login",
     "used",
+    "waiting_logins",
 ]

@@ -18,11 +18,9 @@ _INSERT = Statement(_l.insert())
 _OF_DEVICE = Statement(sa.select(_l).where(_l.c.device_digest == bindparam("digest")))
 _OF_USER = Statement(sa.select(_l).where(_l.c.user_digest == bindparam("digest")))
 _ONE = Statement(sa.select(_l).where(_l.c.id == bindparam("login")))
-_PENDING = Statement(
-    sa.select(sa.func.count().label("count")).where(
-        _l.c.state == "pending", _l.c.expires_at > bindparam("now")
-    )
-)
+_waits = sa.and_(_l.c.state == "pending", _l.c.expires_at > bindparam("now"))
+_PENDING = Statement(sa.select(sa.func.count().label("count")).where(_waits))
+_WAITING = Statement(sa.select(_l.c.id, _l.c.address).where(_waits).order_by(_l.c.asked_at, _l.c.id))
 _one = _l.update().where(_l.c.id == bindparam("login"))
 _DECIDE = Statement(
     _one.values(
@@ -35,6 +33,7 @@ _DECIDE = Statement(
         ends_at=bindparam("end"),
     )
 )
+_DROP = Statement(_l.delete().where(_l.c.id == bindparam("login")))
 _USE = Statement(_one.values(state="used", session=bindparam("opened")))
 _PRUNE = Statement(_l.delete().where(_l.c.expires_at < bindparam("before")))
 
@@ -87,6 +86,16 @@ def login(tx: Tx, login_id: str) -> KeptLogin | None:
 def pending_logins(tx: Tx, now: int) -> int:
     """How many wait for a person."""
     return int(tx.all(_PENDING, now=now)[0]["count"])
+
+
+def waiting_logins(tx: Tx, now: int) -> list[tuple[str, str]]:
+    """Those that wait for a person, with the address that each comes from, the oldest first."""
+    return [(row["id"], row["address"]) for row in tx.all(_WAITING, now=now)]
+
+
+def drop_login(tx: Tx, login_id: str) -> None:
+    """Forget one, whose codes are good for nothing then."""
+    tx.run(_DROP, login=login_id)
 
 
 def decide(tx: Tx, login: Login, approval: Approval | None) -> None:

@@ -21,6 +21,7 @@ from dg.api.call import PREFIX
 from dg.core.access.models import SYSTEM, CreateBinding, Origin, Scope
 from dg.core.access.sessions import ApproveLogin, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
+from dg.core.environments.models import UpdateEnvironment
 from dg.core.testing import eventually
 from dg.core.types import Environment
 from dg.core.webhooks.models import CreateWebhook
@@ -81,10 +82,13 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
     webhook = await core.webhooks.create(
         SYSTEM, CreateWebhook(url="http://localhost/", service=service, environment=tier)
     )
+    await core.environments.update(SYSTEM, tier, UpdateEnvironment(domain="x.example", config={}))
+    backup = await core.backups.make(SYSTEM, tier, "hidden-1")
     return Corner(
         service,
         environment,
         {
+            "/environments/": backup.id,
             "/deployments/": deployment.id,
             "/freezes/": freeze.id,
             "/tokens/": token.token.id,
@@ -180,8 +184,10 @@ async def differences(api: Api, caller: httpx.AsyncClient, corner: Corner) -> li
     occasions, told = Occasions(api), []
     for operation in with_id():
         hidden = corner.id_for(operation)
-        there = await send(caller, occasions, operation, id=hidden)
-        nowhere = await send(caller, occasions, operation, id=ABSENT)
+        there, nowhere = [
+            await send(caller, occasions, operation, id=id_, name=corner.environment)
+            for id_ in (hidden, ABSENT)
+        ]
         if seen(there, hidden) != seen(nowhere, ABSENT) or there.is_success:
             told.append((operation.id, there.text, nowhere.text))
     return told

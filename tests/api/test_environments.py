@@ -197,6 +197,11 @@ async def test_the_client_seals_secrets_and_hands_ciphertexts_on(api: Api) -> No
             await client.environments.seal_secret(staging, "session_key", CANARY, sealing_key="0" * 32)
         text = Ciphertext(ciphertext="YWdl")
         after = await client.environments.set_secret(staging, "kube_token", text, expected=1)
+        listed = await client.environments.secrets(staging)
+        assert [(each.name, each.grade, each.old) for each in listed] == [
+            ("kube_token", "runner_only", False),
+            ("session_key", "sealed", False),
+        ]
         assert after.secrets["kube_token"].grade == "runner_only"
     async with api.caller("viewer") as viewer, api.caller() as stranger:
         found = await viewer.get(f"{STAGING}/secrets/session_key/sealing-key")

@@ -287,11 +287,21 @@ def test_a_secret_is_unset(api: ScriptedApi, capsys: Captured) -> None:
     capsys.readouterr()
 
 
-def test_secrets_are_listed_by_the_names_that_steps_know(api: ScriptedApi, capsys: Captured) -> None:
-    api.on("GET /environments/staging", environment())
+def test_secrets_are_listed_with_their_age_and_use(api: ScriptedApi, capsys: Captured) -> None:
+    use = {name: value for name, value in shown().items() if name != "set"}
+    mail = {**use, "name": "api_key_mail", "age": 40 * 86400, "old": False, "services": []}
+    token = {**use, "name": "kube_token", "grade": "runner_only", "age": 400 * 86400, "old": True}
+    token |= {"services": ["shop", "web"], "used_by": "web", "used_at": "2026-11-26T07:00:00Z"}
+    api.on("GET /environments/staging/secrets", {"items": [mail, token]})
     assert run(["secret", "list", "staging", "--json"]) == ExitCode.OK
     listed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [each["name"] for each in listed] == ["api_key_mail", "database_url", "session_key"]
+    assert [(each["name"], each["old"]) for each in listed] == [("api_key_mail", False), ("kube_token", True)]
+    assert run(["secret", "list", "staging"]) == ExitCode.OK
+    text = capsys.readouterr().out
+    assert "shop web" in text
+    assert "no service" in text
+    assert "never" in text
+    assert "runner only" in text
 
 
 def drift(status: str = "drifted", **changed: Any) -> dict[str, Any]:

@@ -54,8 +54,8 @@ async def put(settings: Settings, environ: Mapping[str, str] | None = None) -> N
 
 async def get(settings: Settings, environ: Mapping[str, str] | None = None) -> str:
     async with open_core(settings, environ=environ or {}) as core:
-        kept = KeptSecrets(core.environments._db, core.environments._vault)
-        return (await kept.get(STAGING, ["session_key"]))["session_key"]
+        kept = KeptSecrets(core.environments._db, core.environments._vault, core.clock)
+        return (await kept.get("web", STAGING, ["session_key"]))["session_key"]
 
 
 # --- a file

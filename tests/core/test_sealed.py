@@ -41,8 +41,8 @@ def lines(settings: Settings) -> list[str]:
 
 async def secret(settings: Settings) -> dict[str, str]:
     async with open_core(settings, environ={}, passive=True) as core:
-        kept = KeptSecrets(core.environments._db, core.environments._vault)
-        return await kept.get(STAGING, ["session_key"])
+        kept = KeptSecrets(core.environments._db, core.environments._vault, core.clock)
+        return await kept.get("web", STAGING, ["session_key"])
 
 
 async def test_after_a_rotation_the_older_key_opens_nothing_that_is_needed(settings: Settings) -> None:

@@ -48,6 +48,7 @@ export const OPERATIONS = {
   setSecret: { method: "PUT", path: "/environments/{name}/secrets/{key}", keyed: true },
   listDrift: { method: "GET", path: "/environments/{name}/drift", keyed: false },
   acceptDrift: { method: "PUT", path: "/environments/{name}/drift/{service}", keyed: true },
+  listSecrets: { method: "GET", path: "/environments/{name}/secrets", keyed: false },
   getSealingKey: { method: "GET", path: "/environments/{name}/secrets/{key}/sealing-key", keyed: false },
   listBackups: { method: "GET", path: "/backups", keyed: false },
   listEnvironmentBackups: { method: "GET", path: "/environments/{name}/backups", keyed: false },

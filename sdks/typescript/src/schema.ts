@@ -1213,6 +1213,35 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/{name}/secrets": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the secrets of an environment
+         * @description How old each is, which services' pipelines have steps that name it, and whose steps got it last; of services those that the caller may see. Never a value.
+         */
+        get: operations["listSecrets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/environments/{name}/secrets/{key}/sealing-key": {
         parameters: {
             query?: never;
@@ -3410,6 +3439,39 @@ export interface components {
              */
             public_key: string;
             version: components["schemas"]["VersionNumber"];
+        };
+        SecretUse: {
+            name: components["schemas"]["SecretName"];
+            version: components["schemas"]["VersionNumber"];
+            /** @example 9f2c41aa */
+            fingerprint: string;
+            grade: components["schemas"]["SecretGrade"];
+            /** Format: date-time */
+            changed_at: string;
+            /** @example local */
+            changed_by: string;
+            /**
+             * Format: int64
+             * @description Seconds since it was set.
+             */
+            age: number;
+            /** @description Whether that is longer than `secrets.remind_after`. */
+            old: boolean;
+            /** @description Those whose pipelines have steps that name it. */
+            services: string[];
+            /**
+             * Format: date-time
+             * @description When it was last given to steps.
+             */
+            used_at?: string;
+            /**
+             * @description The service whose steps those were.
+             * @example shop
+             */
+            used_by?: string;
+        };
+        SecretUses: {
+            items: components["schemas"]["SecretUse"][];
         };
         SealedBox: {
             /**
@@ -6792,6 +6854,42 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSecrets: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The secrets */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SecretUses"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

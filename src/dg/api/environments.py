@@ -95,6 +95,10 @@ async def accept_drift(call: Call) -> Response:
     return answer(await call.core.drift.accept(*where, request, call.once))
 
 
+async def list_secrets(call: Call) -> Response:
+    return items(await call.core.secrets.list(call.principal, _name(call)))
+
+
 async def get_sealing_key(call: Call) -> Response:
     return answer(
         await call.core.environments.sealing_key(call.principal, _name(call), call.arguments["key"])
@@ -141,5 +145,6 @@ HANDLERS: Mapping[str, Handler] = {
     "setSecret": set_secret,
     "listDrift": list_drift,
     "acceptDrift": accept_drift,
+    "listSecrets": list_secrets,
     "getSealingKey": get_sealing_key,
 }

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Kind,
         RunningCheck,
         SecretState,
+        SecretUse,
         UpdateEnvironment,
         Version,
     )
@@ -535,21 +536,31 @@ def secret() -> None:
 @NAME
 @pass_invocation
 def list_secrets(invocation: Invocation, environment: Environment) -> None:
-    """List the secrets of ENVIRONMENT by the names that steps get them by."""
-    from dg.cli.remote import server
-    from dg.client.wire import encode
+    """List the secrets of ENVIRONMENT: how old each is, and which services' steps use it."""
+    from dg.cli.remote import now, record, server
 
     with server(invocation) as dg:
-        found = sorted(dg.run(dg.client.environments.get(environment)).secrets.items())
+        found = dg.run(dg.client.environments.secrets(environment))
     output = invocation.output
     if output.json:
-        for name, each in found:
-            output.record({"name": name, **encode(each)})
+        for each in found:
+            record(output, each)
         return
-    rows: list[list[Text]] = [
-        [name, str(each.version), each.fingerprint, spoken(each.grade)] for name, each in found
+    rows = [_use(each, now()) for each in found]
+    output.table(rows, header=("NAME", "VERSION", "GRADE", "AGE", "NAMED BY", "LAST USED", "FINGERPRINT"))
+
+
+def _use(each: SecretUse, now: int) -> list[Text]:
+    used = "never" if each.used_at is None else f"{age((now - each.used_at) / 1e6)} ago"
+    return [
+        each.name,
+        str(each.version),
+        spoken(each.grade),
+        (age(each.age), Meaning.WARN if each.old else Meaning.DIM),
+        " ".join(each.services) or ("no service", Meaning.DIM),
+        f"{used}, {each.used_by}" if each.used_by else used,
+        (each.fingerprint, Meaning.DIM),
     ]
-    output.table(rows, header=("NAME", "VERSION", "FINGERPRINT", "GRADE"))
 
 
 @secret.command(

@@ -17,6 +17,8 @@ from dg.core.environments.models import (
     EnvironmentList,
     EnvironmentState,
     SealingKey,
+    SecretUse,
+    SecretUses,
     UpdateEnvironment,
     VersionPage,
 )
@@ -137,6 +139,10 @@ class Environments:
             key=boxes.fingerprint(public), version=found.version, box=boxes.seal(public, value, context)
         )
         return await self._set(name, key, {"sealed": sealed.model_dump()}, reason, expected)
+
+    async def secrets(self, name: Environment) -> tuple[SecretUse, ...]:
+        """Every secret of it, with whose steps name it, when it was last used, and its age."""
+        return decode(SecretUses, await self._http.get(path("environments", name, "secrets"))).items
 
     async def sealing_key(self, name: Environment, key: str) -> SealingKey:
         """What a secret is sealed with, as the version that it will be."""

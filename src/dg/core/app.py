@@ -25,6 +25,7 @@ from dg.core.custody import Custody
 from dg.core.database.address import address_of
 from dg.core.database.opening import open_databases
 from dg.core.database.transactions import Tx, Waits
+from dg.core.deployments import pipeline
 from dg.core.deployments import store as deployment_store
 from dg.core.deployments.dispatcher import Dispatcher
 from dg.core.deployments.drivers import Runners
@@ -57,8 +58,9 @@ from dg.core.drift.models import Lane as DriftLane
 from dg.core.drift.service import Drift
 from dg.core.drift.watch import Watch
 from dg.core.environments.service import Environments, protections_of, runs_of
+from dg.core.environments.usage import SecretUsage
 from dg.core.environments.vault import KeptSecrets, Vault
-from dg.core.errors import Unavailable
+from dg.core.errors import Invalid, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
 from dg.core.home import Home, write_private
@@ -85,6 +87,7 @@ log = logging.getLogger(__name__)
 
 _LOOK = 10.0
 _MINUTE = 60.0
+_HOUR = 3600.0
 
 
 @dataclass(frozen=True)
@@ -100,6 +103,7 @@ class Core:
     notices: Notices
     figures: Figures
     environments: Environments
+    secrets: SecretUsage
     drift: Drift
     backups: Backups
     keyring: Keyring
@@ -195,6 +199,7 @@ async def open_core(
         )
         anchors = Anchors(settings.ledger.anchor_file, settings.ledger.anchor_command, environ=environ)
         access = entrance.access
+        usage = SecretUsage(state, clock, access, _named_secrets, settings.secrets.remind_after)
         stack.push_async_callback(_flush, entrance)
         feed = await open_feed(
             state,
@@ -223,7 +228,7 @@ async def open_core(
             clock=clock,
             ids=ids,
             git=drivers.git or _mirrors(home, settings, clock, environ),
-            secrets=drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault)),
+            secrets=drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault, clock)),
             protection=drivers.protection or protections,
             machine=runners,
             environ={name: value for name, value in environ.items() if name not in hidden},
@@ -299,6 +304,7 @@ async def open_core(
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *drift_jobs(watch),
+                Job("secrets.remind", Every(_HOUR), usage.remind),
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
                 *backups.jobs(),
@@ -323,6 +329,7 @@ async def open_core(
             pipelines=pipelines,
             notices=notices,
             figures=Figures(parts),
+            secrets=usage,
             environments=environments,
             backups=backups,
             keyring=keyring,
@@ -344,6 +351,18 @@ async def open_core(
             drain=dispatcher.drain,
             superseded=databases.superseded,
         )
+
+
+def _named_secrets(tx: Tx) -> dict[str, frozenset[str]]:
+    """The secrets that the steps of each service's pipeline name."""
+    found = {}
+    for registered in deployment_store.newest_pipelines(tx):
+        try:
+            found[registered.service] = pipeline.parse(registered.text).secrets
+        except Invalid:
+            # Written for another dg: it starts nothing, so it uses nothing.
+            found[registered.service] = frozenset()
+    return found
 
 
 def _lane(tx: Tx, service: str, environment: Environment) -> DriftLane:

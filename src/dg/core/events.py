@@ -358,6 +358,18 @@ class BackupRemoved(BackupFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SecretAged(Fact):
+    """A secret was set `days` ago, which is longer than secrets should last; told once in each such time."""
+
+    about: ClassVar[str] = "environment"
+
+    environment: str
+    name: str
+    version: int
+    days: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class DriftFound(LaneFact):
     """What runs there is not what `deployment` brought: `found`, and not `version` at `commit`.
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0017"
+STATE_HEAD = "0018"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -527,6 +527,25 @@ environment_secrets = sa.Table(
     _text("sealed"),
 )
 """Secrets sealed with the data key of their environment (`core/environments/vault.py`)."""
+
+environment_keys = sa.Table(
+    "environment_keys",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("key", sa.Text, primary_key=True),
+)
+"""What each environment is configured with now, settings and secrets, for who asks what one lacks."""
+
+secret_uses = sa.Table(
+    "secret_uses",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    _int("used_at", null=True),
+    _text("used_by", null=True),
+    _int("reminded_at", null=True),
+)
+"""When a secret was last given to a service's steps, and when somebody was last told that it is old."""
 
 data_keys = sa.Table(
     "data_keys",

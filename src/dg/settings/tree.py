@@ -261,6 +261,8 @@ class EnvironmentSettings(Section):
     """Environments in which the same commit must have gone well before."""
     soak: Duration | None = None
     """How long it must have been well there."""
+    keys_of: Words = ()
+    """Environments of which every key, settings and secrets alike, must be set here too."""
     windows: ListOf = ()
     """When deployments may start: `[{ deny = "0 17 * * FRI", for = "63h", tz = "Europe/Berlin" }]`."""
     queue: Literal["all", "latest", "reject"] = "all"
@@ -539,6 +541,8 @@ class Secrets(Section):
 
     file: FilePath | None = None
     """A TOML file of secrets, mode 0600; without one, `secrets.toml` in the home."""
+    remind_after: Duration | None = 365 * 86400.0
+    """A secret of an environment that was set longer ago is old: an event says so, once in each such time."""
 
 
 class Keys(Section):

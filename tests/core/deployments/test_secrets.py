@@ -156,7 +156,7 @@ class Kept:
     def __init__(self, values: dict[str, str]) -> None:
         self._values = values
 
-    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]:
+    async def get(self, service: str, environment: Environment, names: Iterable[str]) -> dict[str, str]:
         return {name: self._values[name] for name in names if name in self._values}
 
     async def names(self, environment: Environment) -> frozenset[str]:

@@ -53,7 +53,7 @@ class Estate:
 
     @property
     def kept(self) -> KeptSecrets:
-        return KeptSecrets(self.db, self.vault)
+        return KeptSecrets(self.db, self.vault, self.core.clock)
 
     async def who(self, role: str, **narrowed: Any) -> Principal:
         made = await self.core.tokens.create(SYSTEM, name=f"the {role}", role=role, kind="person", **narrowed)
@@ -245,7 +245,7 @@ async def test_an_older_version_comes_back_as_a_new_one_with_its_secrets(estate:
     await estate.environments.set_secret(SYSTEM, STAGING, "session_key", None)
     again = await estate.environments.restore(SYSTEM, STAGING, 1, "the second was wrong")
     assert (again.version, again.secrets["session_key"].version) == (4, 1)
-    assert await estate.kept.get(STAGING, ["session_key"]) == {"session_key": "the first one"}
+    assert await estate.kept.get("web", STAGING, ["session_key"]) == {"session_key": "the first one"}
     newest = (await estate.environments.history(SYSTEM, STAGING, limit=1)).items[0]
     assert (newest.restored, newest.reason) == (1, "the second was wrong")
     # A version's number is never given twice: it is what the value is bound to.
@@ -319,9 +319,9 @@ async def test_a_sealed_secret_opens_in_its_own_place_only(lone: Estate, moved: 
             (sealed,),
         )
     with pytest.raises(Refused) as refused:
-        await lone.kept.get(STAGING, ["one"])
+        await lone.kept.get("web", STAGING, ["one"])
     assert refused.value.reason == "sealed"
-    assert await lone.kept.get(STAGING, ["two"]) == {"two": "the second one of two"}
+    assert await lone.kept.get("web", STAGING, ["two"]) == {"two": "the second one of two"}
 
 
 async def test_a_step_gets_the_secrets_of_its_environment_by_their_names(lone: Estate) -> None:
@@ -334,7 +334,7 @@ async def test_a_step_gets_the_secrets_of_its_environment_by_their_names(lone: E
         ),
     )
     assert await lone.kept.names(STAGING) == {"database_url", "api_key_mail", "session_key"}
-    assert await lone.kept.get(STAGING, ["database_url", "api_key_mail", "absent"]) == {
+    assert await lone.kept.get("web", STAGING, ["database_url", "api_key_mail", "absent"]) == {
         "database_url": URL,
         "api_key_mail": "the mail key",
     }
@@ -370,7 +370,9 @@ async def test_a_secret_is_found_nowhere_but_where_a_step_gets_it(
             await estate.core.feed.read(SYSTEM, limit=1000),
         ]
         assert CANARY not in repr(answers)
-        assert (await estate.kept.get(PRODUCTION, ["session_key"]))["session_key"] == f"{CANARY}-session"
+        assert (await estate.kept.get("web", PRODUCTION, ["session_key"]))[
+            "session_key"
+        ] == f"{CANARY}-session"
     assert CANARY not in caplog.text
     files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
     assert files
@@ -382,9 +384,9 @@ async def test_secrets_open_in_the_next_start_and_with_their_home_s_key_only(tmp
     async with open_estate(home) as estate:
         await estate.environments.set_secret(SYSTEM, STAGING, "session_key", CANARY)
     async with open_estate(home) as estate:
-        assert await estate.kept.get(STAGING, ["session_key"]) == {"session_key": CANARY}
+        assert await estate.kept.get("web", STAGING, ["session_key"]) == {"session_key": CANARY}
     (Home(home).keys / "envelope.key").unlink()
     async with open_estate(home) as estate:
         with pytest.raises(Refused, match="put back the"):
-            await estate.kept.get(STAGING, ["session_key"])
+            await estate.kept.get("web", STAGING, ["session_key"])
         assert (await estate.environments.get(SYSTEM, STAGING)).secrets["session_key"].version == 1

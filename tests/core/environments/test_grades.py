@@ -48,7 +48,7 @@ async def test_a_secret_that_a_client_sealed_is_given_to_steps(on_either: Estate
         await environments.set_secret(viewer, STAGING, "session_key", sealed(key))
     after = await environments.set_secret(SYSTEM, STAGING, "session_key", sealed(key))
     assert (after.secrets["session_key"].grade, after.version) == ("sealed", 1)
-    assert await on_either.kept.get(STAGING, ["session_key"]) == {"session_key": CANARY}
+    assert await on_either.kept.get("web", STAGING, ["session_key"]) == {"session_key": CANARY}
     again = await environments.sealing_key(SYSTEM, STAGING, "session_key")
     assert (again.key, again.version) == (key.key, 2)
 
@@ -63,7 +63,7 @@ async def test_a_sealed_secret_is_not_played_again(lone: Estate) -> None:
     forged = old.model_copy(update={"version": 3})
     with pytest.raises(Invalid, match="does not open here"):
         await lone.environments.set_secret(SYSTEM, STAGING, "session_key", forged)
-    assert await lone.kept.get(STAGING, ["session_key"]) == {"session_key": f"{CANARY}-newer"}
+    assert await lone.kept.get("web", STAGING, ["session_key"]) == {"session_key": f"{CANARY}-newer"}
 
 
 async def test_a_sealed_secret_opens_in_no_other_place(lone: Estate) -> None:
@@ -109,14 +109,14 @@ async def test_a_ciphertext_is_kept_and_handed_on_as_it_is(lone: Estate) -> None
     text = "-----BEGIN AGE ENCRYPTED FILE-----\nYWdl\n-----END AGE ENCRYPTED FILE-----"
     after = await lone.environments.set_secret(SYSTEM, STAGING, "kube_token", Ciphertext(ciphertext=text))
     assert after.secrets["kube_token"].grade == "runner_only"
-    found = await lone.kept.get(STAGING, ["kube_token"])
+    found = await lone.kept.get("web", STAGING, ["kube_token"])
     assert found == {"kube_token": text}
     assert isinstance(found["kube_token"], Sealed)
     same = await lone.environments.set_secret(SYSTEM, STAGING, "kube_token", Ciphertext(ciphertext=text))
     assert same.version == 1
     opened = await lone.environments.set_secret(SYSTEM, STAGING, "kube_token", text)
     assert (opened.version, opened.secrets["kube_token"].grade) == (2, "at_rest")
-    assert not isinstance((await lone.kept.get(STAGING, ["kube_token"]))["kube_token"], Sealed)
+    assert not isinstance((await lone.kept.get("web", STAGING, ["kube_token"]))["kube_token"], Sealed)
     back = await lone.environments.restore(SYSTEM, STAGING, 1)
     assert back.secrets["kube_token"].grade == "runner_only"
 

@@ -147,8 +147,8 @@ class Override(_Model):
 class Gate(_Model):
     """One thing that must be true before a deployment may take its lane.
 
-    `name` is approvals, requires, soak, window, or the text of an expression. `sentence` says what is so;
-    `opens_at` when it opens by itself, `who` can open it; `values` are what it was judged by.
+    `name` is approvals, requires, soak, keys, window, or the text of an expression. `sentence` says what is
+    so; `opens_at` when it opens by itself, `who` can open it; `values` are what it was judged by.
     """
 
     name: str

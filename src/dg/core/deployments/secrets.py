@@ -46,7 +46,9 @@ class Secrets(Protocol):
 class Kept(Protocol):
     """The secrets that dg itself keeps for an environment (see `core/environments/vault.py`)."""
 
-    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]: ...
+    async def get(self, service: str, environment: Environment, names: Iterable[str]) -> dict[str, str]:
+        """Those of `names` that are set, as the steps of `service` get them now."""
+        ...
 
     async def names(self, environment: Environment) -> frozenset[str]: ...
 
@@ -76,7 +78,8 @@ class FileSecrets:
         if not wanted:
             return {}
         common, own = await self._tables(service, environment)
-        kept = await self._kept.get(environment, wanted) if self._kept else {}
+        asked = [name for name in wanted if name not in own]
+        kept = await self._kept.get(service, environment, asked) if self._kept else {}
         known = common | kept | own
         missing = [name for name in wanted if name not in known]
         if missing:

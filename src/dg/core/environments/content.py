@@ -146,6 +146,11 @@ def path_of(name: str) -> str:
     return f"secrets.{name}"
 
 
+def keys(content: Content) -> frozenset[str]:
+    """Where each setting and each secret stands that it is configured with."""
+    return frozenset(key for key in _flat(content) if key.startswith(("config.", "secrets.")))
+
+
 def difference(before: Content, after: Content) -> tuple[Difference, ...]:
     """Every key that is not the same, in order."""
     left, right = _flat(before), _flat(after)

@@ -54,6 +54,33 @@ class SecretState(_Model):
     changed_by: str
 
 
+class SecretUse(_Model):
+    """A secret with how it is used, as far as the caller may see services. Times in microseconds.
+
+    `services` are those whose pipelines have steps that name it; `age` is the seconds since it was set, and
+    `old` whether that is longer than `secrets.remind_after`.
+    """
+
+    name: str
+    version: int
+    fingerprint: str
+    grade: Grade
+    changed_at: int
+    changed_by: str
+    age: int
+    old: bool
+    services: tuple[str, ...] = ()
+    used_at: int | None = None
+    used_by: str | None = None
+    """The service whose steps got it last."""
+
+
+class SecretUses(_Model):
+    """The secrets of one environment, by name."""
+
+    items: tuple[SecretUse, ...]
+
+
 class Box(_Model):
     """A secret that a client sealed (`dg.core.boxes`) for the key with that fingerprint, as that version."""
 

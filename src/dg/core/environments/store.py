@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import json
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
 from dg.core.database import Row, Statement, Tx
+from dg.core.environments.content import keys
 from dg.core.environments.models import Content, KeptVersion, Version
 from dg.core.types import Environment
 
 _v = schema.environment_versions
 _s = schema.environment_secrets
 _k = schema.data_keys
+_c = schema.environment_keys
+_u = schema.secret_uses
 _p = schema.principals
 
 _SEEN = sa.select(_v, _p.c.name.label("by_name")).select_from(_v.outerjoin(_p, _p.c.id == _v.c.by))
@@ -28,6 +32,15 @@ _PAGE = Statement(
 )
 _EVERY = Statement(_SEEN.where(_OF).order_by(_v.c.version))
 _INSERT = Statement(_v.insert().values({column.name: bindparam(column.name) for column in _v.columns}))
+_DROP_CONFIGURED = Statement(_c.delete().where(_c.c.environment == bindparam("tier")))
+_INSERT_CONFIGURED = Statement(_c.insert())
+_USES = Statement(sa.select(_u).where(_u.c.environment == bindparam("tier")))
+_USE_OF = sa.and_(_u.c.environment == bindparam("tier"), _u.c.name == bindparam("secret"))
+_NOTE_USE = Statement(
+    _u.update().where(_USE_OF).values(used_at=bindparam("now"), used_by=bindparam("service"))
+)
+_NOTE_REMINDER = Statement(_u.update().where(_USE_OF).values(reminded_at=bindparam("now")))
+_INSERT_USE = Statement(_u.insert().values({column.name: bindparam(column.name) for column in _u.columns}))
 _SECRET_OF = sa.and_(_s.c.environment == bindparam("tier"), _s.c.name == bindparam("secret"))
 _SEALED = Statement(sa.select(_s.c.sealed).where(_SECRET_OF, _s.c.version == bindparam("wanted")))
 _LAST_SECRET = Statement(sa.select(sa.func.max(_s.c.version).label("n")).where(_SECRET_OF))
@@ -41,6 +54,14 @@ _RESEAL_KEY = Statement(
     _k.update().where(_k.c.name == bindparam("key")).values(sealed=bindparam("new_sealed"))
 )
 _INSERT_KEY = Statement(_k.insert().values({column.name: bindparam(column.name) for column in _k.columns}))
+
+
+class Use(NamedTuple):
+    """When a secret was last given to a service's steps, and when somebody was last told that it is old."""
+
+    used_at: int | None = None
+    used_by: str | None = None
+    reminded_at: int | None = None
 
 
 def newest(tx: Tx, environment: Environment) -> tuple[Content, Version | None]:
@@ -73,6 +94,9 @@ def add(tx: Tx, environment: Environment, content: Content, version: Version) ->
         changed=json.dumps(version.changed),
         **version.model_dump(exclude={"changed", "by_name"}),
     )
+    tx.run(_DROP_CONFIGURED, tier=environment.value)
+    for key in sorted(keys(content)):
+        tx.run(_INSERT_CONFIGURED, environment=environment.value, key=key)
 
 
 def sealed(tx: Tx, environment: Environment, name: str, version: int) -> str | None:
@@ -88,6 +112,26 @@ def last_version(tx: Tx, environment: Environment, name: str) -> int:
 
 def add_secret(tx: Tx, environment: Environment, name: str, version: int, text: str) -> None:
     tx.run(_INSERT_SECRET, environment=environment.value, name=name, version=version, sealed=text)
+
+
+def uses(tx: Tx, environment: Environment) -> dict[str, Use]:
+    """What is known of how its secrets are used, by name."""
+    rows = tx.all(_USES, tier=environment.value)
+    return {row["name"]: Use(row["used_at"], row["used_by"], row["reminded_at"]) for row in rows}
+
+
+def note_use(tx: Tx, environment: Environment, name: str, service: str, now: int) -> None:
+    """The steps of `service` get it now."""
+    if not tx.run(_NOTE_USE, tier=environment.value, secret=name, now=now, service=service):
+        row = {"environment": environment.value, "name": name, "reminded_at": None}
+        tx.run(_INSERT_USE, **row, used_at=now, used_by=service)
+
+
+def note_reminder(tx: Tx, environment: Environment, name: str, now: int) -> None:
+    """Somebody is told now that it is old."""
+    if not tx.run(_NOTE_REMINDER, tier=environment.value, secret=name, now=now):
+        row = {"environment": environment.value, "name": name, "reminded_at": now}
+        tx.run(_INSERT_USE, **row, used_at=None, used_by=None)
 
 
 def kept_secrets(tx: Tx) -> list[tuple[Environment, str, int]]:

@@ -135,25 +135,27 @@ class Vault:
 class KeptSecrets:
     """The secrets of environments as the steps of deployments get them."""
 
-    def __init__(self, db: Database, vault: Vault) -> None:
+    def __init__(self, db: Database, vault: Vault, clock: Clock) -> None:
         self._db = db
         self._vault = vault
+        self._clock = clock
 
-    async def get(self, environment: Environment, names: Iterable[str]) -> dict[str, str]:
-        """The values of those of `names` that are set; Sealed ones open in the runner alone.
+    async def get(self, service: str, environment: Environment, names: Iterable[str]) -> dict[str, str]:
+        """The values of those of `names` that are set, for the steps of `service`, which is noted.
 
-        Raises Refused as `Vault.open` does.
+        Sealed ones open in the runner alone. Raises Refused as `Vault.open` does.
         """
         wanted = frozenset(names)
 
         def work(tx: Tx) -> dict[str, str]:
-            states = store.newest(tx, environment)[0].secrets
-            return {
-                name: _handed(states[name], self._vault.open(tx, environment, name, states[name].version))
-                for name in sorted(wanted & states.keys())
-            }
+            states, found = store.newest(tx, environment)[0].secrets, {}
+            for name in sorted(wanted & states.keys()):
+                text = self._vault.open(tx, environment, name, states[name].version)
+                found[name] = _handed(states[name], text)
+                store.note_use(tx, environment, name, service, self._clock.micros())
+            return found
 
-        return await self._db.read(work)
+        return await self._db.write(work) if wanted & await self.names(environment) else {}
 
     async def names(self, environment: Environment) -> frozenset[str]:
         """Every name that is set."""

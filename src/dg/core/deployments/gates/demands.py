@@ -57,6 +57,7 @@ class Demands(Table):
     approvals: Approvals | None = None
     requires: tuple[Environment, ...] = ()
     soak: Wait | None = None
+    keys_of: tuple[Environment, ...] = ()
     windows: Annotated[tuple[Window, ...], at_most(MOST_RULES)] = ()
     queue: Queue = "all"
     gates: Annotated[tuple[Expression, ...], at_most(MOST_RULES)] = ()
@@ -66,6 +67,8 @@ class Demands(Table):
             yield "soak", "counts from the success in an earlier environment; name it in `requires`"
         if len(set(self.requires)) < len(self.requires):
             yield "requires", "names an environment twice"
+        if len(set(self.keys_of)) < len(self.keys_of):
+            yield "keys_of", "names an environment twice"
 
     def misplaced(self, environment: Environment) -> Iterator[tuple[str, str]]:
         """What cannot be demanded of `environment`: field and sentence."""
@@ -73,6 +76,9 @@ class Demands(Table):
         for at, required in enumerate(self.requires):
             if order.index(required) >= order.index(environment):
                 yield f"requires[{at}]", f"must be an environment before {environment}, and {required} is not"
+        for at, other in enumerate(self.keys_of):
+            if other is environment:
+                yield f"keys_of[{at}]", f"must be another environment than {environment}"
         for at, gate in enumerate(self.gates):
             if problem := unknowable(gate, environment):
                 yield f"gates[{at}]", problem
@@ -133,6 +139,10 @@ class Guard(BaseModel):
     def soak(self) -> float:
         """Seconds; 0 without one."""
         return max((source.soak or 0.0 for source in self.sources), default=0.0)
+
+    @property
+    def keys_of(self) -> Sequence[Environment]:
+        return list(dict.fromkeys(name for source in self.sources for name in source.keys_of))
 
     @property
     def calendars(self) -> Sequence[Sequence[Window]]:

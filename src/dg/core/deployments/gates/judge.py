@@ -23,7 +23,10 @@ from dg.core.deployments.models import Approval, Deployment, Gate, Verdict
 from dg.core.types import Environment
 from dg.settings.units import format_duration
 
-APPROVALS, REQUIRES, SOAK, WINDOW = "approvals", "requires", "soak", "window"
+APPROVALS, REQUIRES, SOAK, KEYS, WINDOW = "approvals", "requires", "soak", "keys", "window"
+
+_NAMED = 5
+"""Keys that a sentence names; of more it says how many."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Inputs:
 
     `content` is the hash that approvals must be bound to; `approvals` are all decisions, the void ones too;
     `people` are those who made them, by id, as far as they may do anything still; `facts` are what
-    expressions ask about.
+    expressions ask about; `missing` are the keys that another environment has and this one lacks.
     """
 
     deployment: Deployment
@@ -52,6 +55,7 @@ class Inputs:
     people: Mapping[str, Principal] = field(default_factory=dict)
     successes: Mapping[Environment, Success] = field(default_factory=dict)
     facts: Mapping[str, expressions.Value] = field(default_factory=dict)
+    missing: Mapping[Environment, Sequence[str]] = field(default_factory=dict)
 
 
 def content(deployment: Deployment, base: str | None, *, known: bool) -> str:
@@ -81,6 +85,8 @@ def _judged(inputs: Inputs) -> Iterator[Gate]:
         yield _requires(inputs)
     if guard.soak:
         yield _soak(inputs)
+    if guard.keys_of:
+        yield _keys(inputs)
     if guard.calendars:
         yield _window(inputs)
     for expression in guard.gates:
@@ -217,6 +223,30 @@ def _soak(inputs: Inputs) -> Gate:
         return Gate(name=SOAK, open=True, sentence=f"It ran in {where} for {long} or longer.", values=values)
     sentence = f"It soaks in {where} for {long}, until {spoken_time(ends, inputs.now)}, and then goes on."
     return Gate(name=SOAK, open=False, sentence=sentence, opens_at=ends, values=values)
+
+
+# --- what it is configured with ------------------------------------------------------------------
+
+
+def _keys(inputs: Inputs) -> Gate:
+    environment, others = inputs.deployment.environment, inputs.guard.keys_of
+    lacking = {other: inputs.missing.get(other, ()) for other in others}
+    lacking = {other: keys for other, keys in lacking.items() if keys}
+    values: dict[str, str | int | bool] = {"missing": len({key for keys in lacking.values() for key in keys})}
+    if not lacking:
+        sentence = f"{environment} has every key that {' and '.join(others)} has."
+        return Gate(name=KEYS, open=True, sentence=sentence, values=values)
+    said = "; ".join(f"{other} has {_some(keys)}" for other, keys in lacking.items())
+    sentence = (
+        f"It waits until {environment} has every key of {' and '.join(lacking)}: {said}. "
+        f"Compare them, and set what is missing: dg env diff {next(iter(lacking))} {environment}"
+    )
+    return Gate(name=KEYS, open=False, sentence=sentence, values=values)
+
+
+def _some(keys: Sequence[str]) -> str:
+    rest = len(keys) - _NAMED
+    return ", ".join(keys[:_NAMED]) + (f" and {rest} more" if rest > 0 else "")
 
 
 # --- windows -------------------------------------------------------------------------------------

@@ -40,6 +40,10 @@ def inputs(tx: Tx, lane: Facts, guarded: Sequence[Deployment]) -> Callable[[Depl
     if any(guard.requires or guard.gates for guard in guards):
         # The last one may be a preview's, which is no row that waits.
         successes = store.successes(tx, *where, commit=guarded[-1].commit_sha)
+    missing = {
+        other: store.missing_keys(tx, lane.environment, other)
+        for other in dict.fromkeys(name for guard in guards for name in guard.keys_of)
+    }
     asked = any(guard.gates for guard in guards)
     failures = store.failures(tx, *where) if asked else 0
 
@@ -56,6 +60,7 @@ def inputs(tx: Tx, lane: Facts, guarded: Sequence[Deployment]) -> Callable[[Depl
             people=decided.people,
             successes=found,
             facts=_facts(tx, lane, deployment, found, failures) if deployment.guard.gates else {},
+            missing=missing,
         )
 
     return known

@@ -21,6 +21,13 @@ _a = schema.approvals
 _d = schema.deployments
 _p = schema.principals
 
+_here, _there = schema.environment_keys.alias("here"), schema.environment_keys.alias("there")
+_MISSING = Statement(
+    sa.select(_there.c.key)
+    .outerjoin(_here, sa.and_(_here.c.key == _there.c.key, _here.c.environment == bindparam("here")))
+    .where(_there.c.environment == bindparam("there"), _here.c.key.is_(None))
+    .order_by(_there.c.key)
+)
 _COLUMNS = [column for column in _a.columns if column.name not in ("seq", "deployment_id")]
 _INSERT = Statement(
     _a.insert().values({column.name: bindparam(column.name) for column in _a.columns if column.name != "seq"})
@@ -150,6 +157,11 @@ def failures(tx: Tx, service: str, environment: str, most: int = 100) -> int:
     """How many runs in a row have failed in a lane, counted from the newest; at most `most`."""
     rows = tx.all(_ENDS, service=service, environment=environment, limit=most)
     return next((at for at, row in enumerate(rows) if row["status"] == "success"), len(rows))
+
+
+def missing_keys(tx: Tx, environment: str, other: str) -> tuple[str, ...]:
+    """What `other` is configured with and `environment` is not, by key."""
+    return tuple(row["key"] for row in tx.all(_MISSING, here=environment, there=other))
 
 
 def kind(tx: Tx, principal_id: str) -> str | None:

@@ -374,6 +374,11 @@ class Pipeline(Table):
     environments: Mapping[Environment, EnvironmentTable] = Field(default={}, alias="env")
     triggers: Annotated[tuple[Trigger, ...], AfterValidator(_not_too_many), Field(alias="on")] = ()
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """Every secret that a step names."""
+        return frozenset(name for step in self.steps for name in step.secrets)
+
     def running(self, kind: Kind) -> Sequence[Step]:
         """The steps that a deployment of this kind runs, in order."""
         return [step for step in self.steps if step.runs_on(kind)]

@@ -16,6 +16,7 @@ from tests.api.conftest import Api
 
 from dg.api import contract, samples
 from dg.api.call import PREFIX
+from dg.core.access.accounts import Account
 from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Scope
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
@@ -94,6 +95,8 @@ class Occasions:
             "/sessions/device/": self._user_code,
             "/sessions/{id}/": self._session,
             "/webhooks/": self._webhook,
+            "/slack/links/": self._slack_link,
+            "/slack/codes/": self._slack_code,
         }
 
     async def begin(self) -> None:
@@ -175,6 +178,8 @@ class Occasions:
         match operation.id:
             case "collectTokens":
                 return {"device_code": (await self._device()).device_code}
+            case "linkSlackAccount":
+                return {"code": await self._slack_code()}
             case "refreshTokens":
                 return {"refresh_token": (await self._signed_in()).refresh_token}
         return None
@@ -194,6 +199,13 @@ class Occasions:
 
     async def _session(self) -> str:
         return (await self._signed_in()).session.id
+
+    async def _slack_code(self) -> str:
+        return await self._api.core.accounts.ask(Account("T0SHOP", f"U{next(self._numbers)}"), "ana")
+
+    async def _slack_link(self) -> str:
+        by = SYSTEM.model_copy(update={"kind": "person"})
+        return (await self._api.core.accounts.link(by, await self._slack_code())).id
 
     async def _webhook(self) -> str:
         # This machine itself, where nothing is sent to: a test of it ends at once.

@@ -18,6 +18,7 @@ from tests.api.conftest import Api
 from tests.api.occasions import OPERATIONS, Declared, Occasions
 
 from dg.api.call import PREFIX
+from dg.core.access.accounts import Account
 from dg.core.access.models import SYSTEM, CreateBinding, Origin, Scope
 from dg.core.access.sessions import ApproveLogin, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
@@ -96,8 +97,15 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
             "/security/access/bindings/": binding.id,
             "/sessions/": await signed_in(api, service, environment),
             "/webhooks/": webhook.webhook.id,
+            "/slack/links/": await linked(api),
         },
     )
+
+
+async def linked(api: Api) -> str:
+    """The id of somebody's account in Slack."""
+    by = SYSTEM.model_copy(update={"kind": "person"})
+    return (await api.core.accounts.link(by, await api.core.accounts.ask(Account("T0SHOP", "U1"), "ana"))).id
 
 
 async def signed_in(api: Api, service: str, environment: str) -> str:

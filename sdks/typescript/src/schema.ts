@@ -2068,6 +2068,97 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/slack/codes/{code}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that `/dg link` showed in Slack.
+                 * @example BCDF-GHJK-LMNP-QRST
+                 */
+                code: components["schemas"]["SlackCodeText"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Show whose a code is
+         * @description Which account in Slack was given this code. Look before you link it: whoever you link acts as you.
+         */
+        get: operations["getSlackCode"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/slack/links": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List accounts in Slack
+         * @description One's own, and those of others for whoever may see them; the oldest first.
+         */
+        get: operations["listSlackLinks"];
+        put?: never;
+        /**
+         * Say which account in Slack is yours
+         * @description What that account asks for in Slack is asked by the caller from then on, with what the caller may do at that time. Only people in person have accounts. A code is good once, for ten minutes.
+         */
+        post: operations["linkSlackAccount"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/slack/links/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The link. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * Make an account in Slack nobody's
+         * @description What it asks for is refused from now on. One's own, or any for whoever may unlink them.
+         */
+        delete: operations["unlinkSlackAccount"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks": {
         parameters: {
             query?: never;
@@ -4025,7 +4116,7 @@ export interface components {
         /** @enum {string} */
         PrincipalKind: "person" | "service" | "system";
         /** @enum {string} */
-        AuthMethod: "token" | "key" | "session" | "clerk" | "webhook" | "local" | "system";
+        AuthMethod: "token" | "key" | "session" | "clerk" | "slack" | "webhook" | "local" | "system";
         /** @enum {string} */
         HealthState: "ok" | "degraded";
         /** @enum {string} */
@@ -4316,6 +4407,59 @@ export interface components {
         };
         SessionList: {
             items: components["schemas"]["Session"][];
+        };
+        /** @example BCDF-GHJK-LMNP-QRST */
+        SlackCodeText: string;
+        LinkSlackRequest: {
+            code: components["schemas"]["SlackCodeText"];
+        };
+        SlackCode: {
+            /**
+             * @description The workspace.
+             * @example T0SHOP
+             */
+            team: string;
+            /**
+             * @description The account in it.
+             * @example U0ANA
+             */
+            user: string;
+            /**
+             * @description What it is called there; anybody chooses that.
+             * @example ana
+             */
+            name: string;
+            /** Format: date-time */
+            expires_at: string;
+        };
+        SlackLink: {
+            /** Format: uuid */
+            id: string;
+            /**
+             * @description The workspace.
+             * @example T0SHOP
+             */
+            team: string;
+            /**
+             * @description The account in it.
+             * @example U0ANA
+             */
+            user: string;
+            /**
+             * @description What it was called there when it was linked.
+             * @example ana
+             */
+            name: string;
+            /**
+             * @description Whose it is here; one for all sessions and tokens of a person.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            person: string;
+            /** Format: date-time */
+            linked_at: string;
+        };
+        SlackLinkList: {
+            items: components["schemas"]["SlackLink"][];
         };
         /** @description Types of events; `deployment.*` stands for all of a kind, `*` for all there are. */
         WebhookEvents: string[];
@@ -8342,6 +8486,161 @@ export interface operations {
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
             409: components["responses"]["Conflict"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getSlackCode: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The code that `/dg link` showed in Slack.
+                 * @example BCDF-GHJK-LMNP-QRST
+                 */
+                code: components["schemas"]["SlackCodeText"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackCode"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSlackLinks: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The accounts */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackLinkList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    linkSlackAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "BCDF-GHJK-LMNP-QRST"
+                 *     }
+                 */
+                "application/json": components["schemas"]["LinkSlackRequest"];
+            };
+        };
+        responses: {
+            /** @description The account, linked */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackLink"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    unlinkSlackAccount: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The link. */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The account as it was */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackLink"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

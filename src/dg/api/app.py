@@ -25,6 +25,7 @@ from dg.api import (
     request,
     sessions,
     sightings,
+    slack,
     traffic,
     webhooks,
 )
@@ -67,6 +68,7 @@ HANDLERS: Mapping[str, Handler] = {
     **backups.HANDLERS,
     **platform.HANDLERS,
     **sessions.HANDLERS,
+    **slack.HANDLERS,
 }
 _NO_BODY: tuple[Mapping[str, Any], bytes] = ({}, b"")
 UNVERSIONED = ("/health", "/metrics", "/diagnostics")

@@ -73,6 +73,7 @@ COMMANDS = {
         "migrate-to": "dg.cli.moving:migrate_to",
         "limits": "dg.cli.limits:limits",
         "webhook": "dg.cli.webhooks:webhook",
+        "slack": "dg.cli.slack:slack",
         "config": "dg.cli.config:config",
         "contracts": "dg.cli.contracts:contracts",
         "mock": "dg.cli.mock:mock",

@@ -10,8 +10,8 @@ import os
 import resource
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import click
@@ -23,6 +23,8 @@ from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
     from dg.cli.standby import Waiting
     from dg.core.app import Core
     from dg.core.tasks import Tasks
@@ -114,7 +116,10 @@ async def serve_until(
     async with open_core(settings, waits=waiting.begin) as core:
         await waiting.end()
         app = create_app(core, settings)
-        async with listen(app, waiting.server) as listening:
+        async with (
+            in_slack(app, core, settings) as served,
+            listen(served, waiting.server) as listening,
+        ):
             with announced(settings, listening.url):
                 gc.freeze()
                 gc.set_threshold(*COLLECT)
@@ -130,6 +135,18 @@ async def serve_until(
                 "another server took the database over: this one acts no more; start it again to stand by",
                 reason="superseded",
             )
+
+
+@asynccontextmanager
+async def in_slack(app: ASGIApp, core: Core, settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The application with the Slack bot beside it, where the settings say so. Raises Refused."""
+    if settings.slack.mode == "off":
+        yield app
+        return
+    from dg.bot.app import open_bot
+
+    async with open_bot(core, settings, os.environ) as bot:
+        yield bot.around(app)
 
 
 async def drain(core: Core, seconds: float | None) -> None:

@@ -25,6 +25,7 @@ from dg.client.ledger import Ledger
 from dg.client.models import Limit
 from dg.client.pipelines import Pipelines
 from dg.client.sessions import Sessions
+from dg.client.slack import Slack
 from dg.client.tokens import Tokens
 from dg.client.webhooks import Webhooks
 from dg.client.wire import decode
@@ -90,6 +91,7 @@ class Client:
         self.bindings = Bindings(self._http)
         self.sessions = Sessions(self._http)
         self.webhooks = Webhooks(self._http)
+        self.slack = Slack(self._http)
         self.audit = Audit(self._http)
         self.events = Events(self._http)
 

@@ -15,7 +15,7 @@ from dg import __version__
 from dg.core.access.keys import receipt_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
-from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
+from dg.core.access.service import Access, Accounts, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.anchors import Anchors
 from dg.core.audit import Audit, OriginsWitness
 from dg.core.backup.service import Backups
@@ -71,6 +71,11 @@ from dg.core.outbox import Following, Outbox
 from dg.core.outbox import store as outbox_store
 from dg.core.protection import Protections
 from dg.core.sealed import Keyring
+from dg.core.slack.announcing import Announcements
+from dg.core.slack.messenger import Messenger
+from dg.core.slack.routing import KIND as SLACK
+from dg.core.slack.routing import Routes
+from dg.core.slack.tokens import hidden_variables as hidden_by_slack
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
 from dg.core.types import Environment
@@ -114,8 +119,10 @@ class Core:
     bindings: Bindings
     sessions: Sessions
     logins: Logins
+    accounts: Accounts
     feed: Feed
     webhooks: Webhooks
+    messenger: Messenger
     audit: Audit
     system: System
     clock: Clock
@@ -218,8 +225,12 @@ async def open_core(
             settings.runner.area,
             _opener(settings.runner, environ),
         )
-        hidden = hidden_variables(settings.git.sources) | hidden_by_notices(settings.incoming.sources)
-        hidden |= set(settings.runner.decrypt_env)
+        hidden = (
+            hidden_variables(settings.git.sources)
+            | hidden_by_notices(settings.incoming.sources)
+            | hidden_by_slack(settings.slack)
+            | set(settings.runner.decrypt_env)
+        )
         parts = Parts(
             settings=settings,
             db=state,
@@ -263,9 +274,14 @@ async def open_core(
             Sources(settings.git.sources, home.path, environ),
             settings.server.public_url,
         )
-        outbox = Outbox(state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting})
+        messenger = Messenger(state, clock, ids)
+        outbox = Outbox(
+            state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting, SLACK: messenger}
+        )
+        messenger.wake = outbox.wake
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
-        following = Following(state, bus, clock, (subscriptions, reporting), outbox.wake)
+        announcements = Announcements(clock, ids, Routes(settings.slack))
+        following = Following(state, bus, clock, (subscriptions, reporting, announcements), outbox.wake)
         environments = Environments(state, clock, access, vault, protections)
         backups = Backups(settings, state, clock, access, vault, environments, environ)
         lag = LoopLag(clock)
@@ -275,7 +291,9 @@ async def open_core(
             "kept_logs": quota.figures,
             "outbox": lambda: {**outbox.figures, **following.figures},
             "backups": lambda: backups.figures,
+            "slack": messenger.figures,
         }
+        slack_signs = {"slack": messenger.state} if settings.slack.mode != "off" else {}
         system = System(
             state=state,
             logs=logs,
@@ -285,7 +303,7 @@ async def open_core(
             settings=settings.health,
             lag=lag,
             gauges=gauges,
-            signs={"kept_logs": lambda: quota.state, **entrance.signs(), **backups.signs()},
+            signs={"kept_logs": lambda: quota.state, **slack_signs, **entrance.signs(), **backups.signs()},
             anchors=anchors,
             bus=bus,
         )
@@ -341,10 +359,12 @@ async def open_core(
             bindings=entrance.bindings,
             sessions=entrance.sessions,
             logins=entrance.logins,
+            accounts=entrance.accounts,
             feed=feed,
             webhooks=Webhooks(
                 state, clock, ids, access, outbound, envelope, deliverer, settings.webhooks, outbox.wake
             ),
+            messenger=messenger,
             audit=Audit(state, access, clock),
             system=system,
             clock=clock,

@@ -613,6 +613,37 @@ class SessionReuseDetected(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlackFact(Fact):
+    """What every fact about somebody in Slack carries. Who that is there stays out of the ledger."""
+
+    about: ClassVar[str] = "link"
+
+    link: str
+    person: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackLinked(SlackFact):
+    """Somebody said which account in Slack is theirs: what it asks for is asked by `person`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackUnlinked(SlackFact):
+    """An account in Slack is nobody's any more."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackChannelLost(Fact):
+    """Nothing can be said in a channel any more, until somebody mends it: `alert`."""
+
+    about: ClassVar[str] = "channel"
+
+    channel: str
+    reason: str
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebhookFact(Fact):
     """What every fact about a webhook carries; its address stays out, which may be a secret."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0018"
+STATE_HEAD = "0019"
 LOGS_HEAD = "logs_0001"
 
 state = sa.MetaData()
@@ -74,6 +74,31 @@ principals = sa.Table(
     _text("name"),
     _text("kind"),
 )
+
+slack_accounts = sa.Table(
+    "slack_accounts",
+    state,
+    sa.Column("team", sa.Text, primary_key=True),
+    sa.Column("user", sa.Text, primary_key=True),
+    _text("id"),
+    _text("name"),
+    _text("person"),
+    _text("groups"),
+    _int("linked_at"),
+    sa.Index("slack_accounts_person", "person"),
+)
+"""Who somebody is in Slack. `groups` are the user groups that they were last seen in, as JSON."""
+
+slack_codes = sa.Table(
+    "slack_codes",
+    state,
+    sa.Column("digest", sa.Text, primary_key=True),
+    _text("team"),
+    _text("user"),
+    _text("name"),
+    _int("expires_at"),
+)
+"""Codes that somebody in Slack was given, to say here who they are."""
 
 seen_rights = sa.Table(
     "seen_rights",
@@ -456,12 +481,13 @@ outbox = sa.Table(
     _int("settled_at", null=True),
     _text("last_error", null=True),
     _int("answer", null=True),
+    _int("priority", default=5),
     sa.Index("outbox_message", "kind", "key", unique=True),
     sa.Index("outbox_destination", "destination", "seq"),
     sa.Index("outbox_settled", "settled_at"),
 )
 """Messages that are wanted outside: `sent` is behind `wanted` until the newest has arrived. `next_at` is when
-it is tried next, and null when it is settled."""
+it is tried next, and null when it is settled. Of those that are due the lowest `priority` goes first."""
 
 _waiting = outbox.c.next_at.is_not(None)
 sa.Index(

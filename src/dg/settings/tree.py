@@ -444,6 +444,63 @@ class Webhooks(Section):
     """How long the secret before the newest one still signs."""
 
 
+class SlackRoute(Section):
+    """Which deployments, locks and freezes a channel hears of. The first table that fits counts alone."""
+
+    channel: str = Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")
+    """The channel's id, from its details in Slack: names change."""
+    environments: tuple[Literal["development", "staging", "production"], ...] = ()
+    """The only environments; all of them when left out."""
+    services: tuple[str, ...] = ()
+    """The only services; all of them when left out."""
+    post: Literal["always", "on_failure"] = "always"
+    """When a deployment gets its message: when it is asked for, or only when it has failed."""
+    mention: str | None = Field(None, pattern=r"^S[A-Z0-9]{1,20}$")
+    """The id of a user group that is mentioned when an approval is needed; without one, up to five people
+    who may give it."""
+
+
+class Slack(Section):
+    """The Slack bot: see `docs/slack.md`."""
+
+    mode: Literal["off", "socket", "http"] = "off"
+    """How Slack reaches this server: over sockets that dg opens, for which nothing needs to be public, or by
+    signed requests to `/slack/events`."""
+    bot_token_file: FilePath | None = None
+    """A file of mode 0600 with the bot token (`xoxb-...`). Relative paths are below the home."""
+    bot_token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment with the bot token; steps never see it."""
+    app_token_file: FilePath | None = None
+    """A file of mode 0600 with the app-level token (`xapp-...`), for `mode = "socket"`."""
+    app_token_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment with the app-level token."""
+    signing_secret_file: FilePath | None = None
+    """A file of mode 0600 with the signing secret, for `mode = "http"`."""
+    signing_secret_env: str | None = Field(None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """A variable of the server's environment with the signing secret."""
+    api_url: str = Field("https://slack.com/api/", pattern=r"^https?://[^\s?#@]+/$")
+    """Where Slack's methods are; another than Slack's own is for `dg slack-sim`."""
+    sockets: int = Field(2, ge=1, le=4)
+    """Sockets that are open at a time: while one is renewed the others carry on."""
+    viewers: Words = ()
+    """Domains of confirmed e-mail addresses whose owners may look without having linked their account."""
+    user_groups: bool = False
+    """Reads who is in which user group, for bindings to `slack-group:...`; takes a paid workspace."""
+    routes: Tables[SlackRoute] = Field({})
+    """What is told where, a table for each: `[slack.routes.production]`."""
+
+    @model_validator(mode="after")
+    def _check_secrets(self) -> Self:
+        for name in ("bot_token", "app_token", "signing_secret"):
+            if getattr(self, f"{name}_file") and getattr(self, f"{name}_env"):
+                raise ValueError(f"takes {name}_file or {name}_env, not both")
+        needed = {"off": (), "socket": ("bot_token", "app_token"), "http": ("bot_token", "signing_secret")}
+        for name in needed[self.mode]:
+            if not (getattr(self, f"{name}_file") or getattr(self, f"{name}_env")):
+                raise ValueError(f'mode = "{self.mode}" needs {name}_file or {name}_env')
+        return self
+
+
 class Retention(Section):
     """How long things are kept, and how often what is too old is removed."""
 
@@ -602,6 +659,7 @@ class Settings(Section):
     api: Api = Api()
     outbound: Outbound = Outbound()
     webhooks: Webhooks = Webhooks()
+    slack: Slack = Slack()
     limits: Limits = Limits()
     incoming: Incoming = Incoming()
     retention: Retention = Retention()

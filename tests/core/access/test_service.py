@@ -82,7 +82,8 @@ async def test_require_follows_the_table(room: Room, role: Role) -> None:
         else:
             with pytest.raises(Forbidden) as caught:
                 room.access.require(caller, action, "staging", "shop")
-            assert caught.value.details == {"action": action, "roles": sorted(roles)}
+            place = {"environment": "staging", "service": "shop"}
+            assert caught.value.details == {"action": action, "roles": sorted(roles), **place}
             with pytest.raises(Forbidden):
                 room.access.require_somewhere(caller, action)
         for environment in ("production", None):

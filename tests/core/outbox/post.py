@@ -71,7 +71,9 @@ class Post:
     outbox: Outbox
     sender: Scripted
 
-    async def put(self, key: str, destination: str = "there", **payload: Any) -> None:
+    async def put(
+        self, key: str, destination: str = "there", *, priority: int = 5, spacing: float = 0.0, **payload: Any
+    ) -> None:
         """Want a message, in a transaction of its own."""
         now = self.clock.micros()
         fresh = self.ground.ids.new()
@@ -84,6 +86,8 @@ class Post:
                 destination=destination,
                 payload=payload,
                 now=now,
+                priority=priority,
+                spacing=spacing,
             )
         )
         self.outbox.wake()

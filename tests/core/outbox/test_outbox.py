@@ -10,7 +10,7 @@ import pytest
 from tests.core.outbox.post import FIRST, Post, Scripted, open_post
 
 from dg.core.errors import Refused
-from dg.core.outbox import Failed, Message, Policy, Sent, store
+from dg.core.outbox import Failed, Later, Message, Policy, Sent, store
 from dg.core.outbox.service import AT_ONCE, hold, release
 from dg.core.testing import ManualClock, eventually, settle
 
@@ -300,3 +300,63 @@ async def test_the_message_of_a_place_that_was_removed_meanwhile_comes_to_nothin
 def test_a_message_shows_nothing_of_how_it_is_kept() -> None:
     message = Message("id", "note", "key", "there", {"a": 1}, 1, 0, 0)
     assert message.memory == {}
+
+
+async def test_the_most_urgent_goes_first(post: Post) -> None:
+    post.sender.gate.clear()
+    await post.put("first")
+    await eventually(lambda: post.sender.keys == ["first"])
+    await post.put("detail", priority=6)
+    await post.put("usual")
+    await post.put("urgent", priority=1)
+    post.sender.gate.set()
+    await post.until("sent", "sent", "sent", "sent")
+    assert post.sender.keys == ["first", "urgent", "usual", "detail"]
+
+
+async def test_what_is_put_off_is_no_failure_and_holds_up_nobody(post: Post) -> None:
+    post.sender.bad = lambda message: (
+        Later(30.0) if message.key == "b" and len(post.sender.sent) < 3 else None
+    )
+    await post.put("b")
+    await post.put("c")
+    await post.until("waiting", "sent")
+    assert post.sender.failures == []
+    await post.pass_time(31.0)
+    await post.until("sent", "sent")
+    (delivery, _) = await post.listed()
+    assert delivery.attempts == 1
+
+
+async def test_a_more_urgent_state_does_not_wait_for_the_one_before(post: Post) -> None:
+    post.sender.bad = lambda message: Later(1000.0) if message.payload["n"] == 1 else None
+    await post.put("a", n=1)
+    await eventually(lambda: len(post.sender.sent) == 1)
+    await post.put("a", n=2, priority=1)
+    await post.until("sent")
+    assert [message.payload["n"] for message in post.sender.sent] == [1, 2]
+
+
+async def test_a_message_is_spaced_from_its_own_last_sending(post: Post) -> None:
+    await post.put("a", n=1)
+    await post.until("sent")
+    await post.put("a", n=2, spacing=10.0)
+    await post.idle()
+    assert len(post.sender.sent) == 1
+    await post.pass_time(10.0)
+    await post.until("sent")
+    assert [message.payload["n"] for message in post.sender.sent] == [1, 2]
+
+
+async def test_what_was_begun_is_remembered_by_who_comes_after(post: Post) -> None:
+    post.sender.outcomes = [Later(5.0)]
+    await post.put("a")
+    await eventually(lambda: len(post.sender.sent) == 1)
+    first = post.sender.sent[0]
+    await post.ground.db.write(lambda tx: store.remember(tx, first.id, {"began": 7}))
+    await post.pass_time(6.0)
+    await post.until("sent")
+    assert post.sender.sent[1].memory == {"began": 7}
+    found = await post.ground.db.read(lambda tx: store.find(tx, "note", "a"))
+    assert found is not None
+    assert found.memory == {"began": 7}

@@ -69,6 +69,9 @@ class Action(StrEnum):
     SESSION_READ = "session:read"
     SESSION_APPROVE = "session:approve"
     SESSION_REVOKE = "session:revoke"
+    SLACK_READ = "slack:read"
+    SLACK_LINK = "slack:link"
+    SLACK_UNLINK = "slack:unlink"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_CREATE = "webhook:create"
     WEBHOOK_UPDATE = "webhook:update"
@@ -126,6 +129,9 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.SESSION_READ: frozenset({_A}),
     Action.SESSION_APPROVE: frozenset({_A}),
     Action.SESSION_REVOKE: frozenset({_A}),
+    Action.SLACK_READ: frozenset({_A}),
+    Action.SLACK_LINK: frozenset({_V, _O, _P, _A}),
+    Action.SLACK_UNLINK: frozenset({_A}),
     Action.WEBHOOK_READ: frozenset({_O, _A}),
     Action.WEBHOOK_CREATE: frozenset({_O, _A}),
     Action.WEBHOOK_UPDATE: frozenset({_O, _A}),
@@ -147,7 +153,7 @@ PERSONAL = frozenset(
     action
     for action in Action
     for kind, _, what in [action.partition(":")]
-    if kind in {"token", "key", "session", "role", "binding"} and what != "read"
+    if kind in {"token", "key", "session", "role", "binding", "slack"} and what != "read"
 ) | {Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE}
 """What nobody does in another's name: it decides who may come in or is told, and lasts when the other
 has left."""
@@ -228,7 +234,7 @@ class Origin:
 NOWHERE = Origin()
 """Where dg's own work comes from, and what was not told."""
 
-Method = Literal["token", "key", "session", "clerk", "webhook", "local", "system"]
+Method = Literal["token", "key", "session", "clerk", "slack", "webhook", "local", "system"]
 """How somebody proved who they are."""
 
 

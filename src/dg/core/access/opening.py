@@ -13,7 +13,7 @@ from dg.core.access.keys import session_key
 from dg.core.access.models import SYSTEM
 from dg.core.access.pepper import open_pepper
 from dg.core.access.rights import Directory
-from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessions, Tokens
+from dg.core.access.service import Access, Accounts, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.bus import Bus
 from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
@@ -37,6 +37,7 @@ class Entrance:
     bindings: Bindings
     sessions: Sessions
     logins: Logins
+    accounts: Accounts
     clerk: ClerkUsers | None
 
     def begin(self) -> None:
@@ -104,6 +105,7 @@ async def open_access(
         bindings=Bindings(db, clock, ids, access),
         sessions=sessions,
         logins=Logins(db, clock, ids, access, sessions, codes, settings.sessions),
+        accounts=Accounts(db, clock, ids, access),
         clerk=clerk,
     )
 

@@ -19,7 +19,7 @@ def standing(tx: Tx, ids: Iterable[str], now: int) -> dict[str, Principal]:
     wanted = set(ids)
     if not wanted:
         return {}
-    found = [principal for each in wanted if (principal := _standing(tx, each, now))]
+    found = [_grouped(tx, principal) for each in wanted if (principal := _standing(tx, each, now))]
     subjects = {subject for principal in found for subject in (principal.id, *principal.groups)}
     bound = rights.of(tx, subjects, now)
     return {principal.id: bound.complete(principal, now) for principal in found}
@@ -37,6 +37,14 @@ def _standing(tx: Tx, principal_id: str, now: int) -> Principal | None:
     if credential is None or credential.revoked_at is not None or credential.expires_at <= now:
         return None
     return credential.principal()
+
+
+def _grouped(tx: Tx, principal: Principal) -> Principal:
+    """The same with the user groups of their accounts in Slack."""
+    groups = [group for account in store.slack_accounts_of(tx, principal.id) for group in account.groups]
+    if principal.kind != "person" or not groups:
+        return principal
+    return principal.model_copy(update={"groups": (*principal.groups, *dict.fromkeys(groups))})
 
 
 def _seen(tx: Tx, principal_id: str, now: int) -> Principal | None:

@@ -18,7 +18,8 @@ class Message:
     """One message as its sender gets it.
 
     `id` is the same however often it is sent. `memory` is what an earlier sending of this message learnt,
-    such as the name that the other side gave it. A message that was changed since has a later `revision`.
+    such as the name that the other side gave it. A message that was changed since has a later `revision`. Of
+    those that are due for one destination the one of the lowest `priority` goes first.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Message:
     attempts: int
     created_at: int
     memory: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 5
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,14 @@ class Failed:
     memory: Mapping[str, Any] | None = None
 
 
-Outcome = Sent | Failed
+@dataclass(frozen=True)
+class Later:
+    """It was not tried: there is no room for it now. No failure, and no attempt; again in `seconds`."""
+
+    seconds: float
+
+
+Outcome = Sent | Failed | Later
 
 
 @dataclass(frozen=True)

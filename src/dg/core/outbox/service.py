@@ -15,7 +15,7 @@ from dg.core.clock import SECOND, Clock
 from dg.core.database import Database, Row, Tx
 from dg.core.errors import Problem
 from dg.core.outbox import store
-from dg.core.outbox.models import Failed, Message, Outcome, Policy, Sender, Sent
+from dg.core.outbox.models import Failed, Later, Message, Outcome, Policy, Sender, Sent
 from dg.core.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -129,6 +129,10 @@ class Outbox:
         now = self._clock.micros()
         if isinstance(outcome, Sent):
             self._note_sent(tx, message, outcome, row["wanted"], now)
+        elif isinstance(outcome, Later):
+            # Another state that came meanwhile may be more urgent, and is looked at anew.
+            newer = row["wanted"] != message.revision
+            store.put_off(tx, message.id, now if newer else now + int(outcome.seconds * SECOND))
         else:
             self._note_failed(tx, message, outcome, row, now)
 

@@ -39,7 +39,7 @@ _NEXT = Statement(
     sa.select(_o)
     .select_from(_joined)
     .where(_due, _o.c.destination == bindparam("destination"))
-    .order_by(_o.c.attempts, _o.c.seq)
+    .order_by(_o.c.priority, _o.c.attempts, _o.c.seq)
     .limit(1)
 )
 _EARLIEST = Statement(
@@ -65,7 +65,16 @@ _CHANGE = Statement(
     .values(
         {
             name: bindparam(f"new_{name}")
-            for name in ("destination", "payload", "wanted", "status", "attempts", "next_at", "settled_at")
+            for name in (
+                "destination",
+                "payload",
+                "wanted",
+                "status",
+                "attempts",
+                "next_at",
+                "settled_at",
+                "priority",
+            )
         }
     )
 )
@@ -88,6 +97,12 @@ _SETTLE = Statement(
         }
     )
 )
+_PUT_OFF = Statement(
+    _o.update()
+    .where(_o.c.id == bindparam("of"), _o.c.next_at.is_not(None))
+    .values(next_at=bindparam("new_next_at"))
+)
+_REMEMBER = Statement(_o.update().where(_o.c.id == bindparam("of")).values(memory=bindparam("new_memory")))
 _OF = Statement(
     sa.select(_o)
     .where(_o.c.destination == bindparam("destination"), _o.c.seq < bindparam("before"))
@@ -166,15 +181,23 @@ def put(
     destination: str,
     payload: Mapping[str, Any],
     now: int,
+    priority: int = 5,
+    spacing: float = 0.0,
 ) -> None:
-    """Want a message outside. One of the same `kind` and `key` that is there already is changed into this."""
+    """Want a message outside. One of the same `kind` and `key` that is there already is changed into this.
+
+    It goes no sooner than `spacing` seconds after that one went, and at once where it is more urgent than
+    what waits: the lower `priority` is.
+    """
     text = json.dumps(payload, ensure_ascii=False, separators=(",", ":"))
     row = tx.one(_FIND, kind=kind, key=key)
     if row is None:
         fresh = {"id": id, "kind": kind, "key": key, "destination": destination, "payload": text}
-        tx.run(_INSERT, **_FRESH, **fresh, next_at=now, created_at=now)
+        tx.run(_INSERT, **_FRESH, **fresh, next_at=now, created_at=now, priority=priority)
         return
     waits = row["next_at"] is not None
+    as_urgent = waits and row["priority"] <= priority
+    spaced = max(now, (row["settled_at"] or 0) + int(spacing * SECOND))
     tx.run(
         _CHANGE,
         of=row["id"],
@@ -183,8 +206,9 @@ def put(
         new_wanted=row["wanted"] + 1,
         new_status="waiting",
         new_attempts=row["attempts"] if waits else 0,
-        new_next_at=row["next_at"] if waits else now,
+        new_next_at=row["next_at"] if as_urgent else now if waits else spaced,
         new_settled_at=None,
+        new_priority=min(row["priority"], priority) if waits else priority,
     )
 
 
@@ -204,7 +228,7 @@ def record(tx: Tx, delivery: Delivery, *, kind: str, key: str, destination: str)
         "last_error": delivery.error,
         "answer": delivery.answer,
     }
-    tx.run(_INSERT, **values, next_at=None, created_at=delivery.created_at)
+    tx.run(_INSERT, **values, next_at=None, created_at=delivery.created_at, priority=5)
 
 
 def destinations_due(tx: Tx, now: int) -> list[str]:
@@ -225,6 +249,22 @@ def earliest(tx: Tx) -> int | None:
 
 def row_of(tx: Tx, message_id: str) -> Row | None:
     return tx.one(_ONE, id=message_id)
+
+
+def find(tx: Tx, kind: str, key: str) -> Message | None:
+    """The message of that kind and key, whether it waits or went."""
+    row = tx.one(_FIND, kind=kind, key=key)
+    return _message(row) if row else None
+
+
+def put_off(tx: Tx, message_id: str, until: int) -> None:
+    """Send a message that waits at `until` (microseconds)."""
+    tx.run(_PUT_OFF, of=message_id, new_next_at=until)
+
+
+def remember(tx: Tx, message_id: str, memory: Mapping[str, Any]) -> None:
+    """Keep what must be known if dg dies while it sends this message."""
+    tx.run(_REMEMBER, of=message_id, new_memory=json.dumps(dict(memory)))
 
 
 def settle(
@@ -330,6 +370,7 @@ def _message(row: Row) -> Message:
         attempts=row["attempts"],
         created_at=row["created_at"],
         memory=json.loads(row["memory"]) if row["memory"] else {},
+        priority=row["priority"],
     )
 
 

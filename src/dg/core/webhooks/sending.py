@@ -61,7 +61,7 @@ class Deliverer:
 
     async def send_now(
         self, delivery: str, webhook: Webhook, secrets: Sealed, kind: str, entry: Entry | None
-    ) -> Outcome:
+    ) -> Sent | Failed:
         """Send it once. Raises what `Outbound.send` does, Refused for secrets that cannot be opened."""
         now = self._clock.micros()
         content = signing.body(delivery, webhook.id, kind, entry)
@@ -71,7 +71,7 @@ class Deliverer:
         request = Request("POST", webhook.url, headers, content, self._settings.timeout, _KEPT)
         return self._read(await self._outbound.send(request))
 
-    def _read(self, answer: Answer) -> Outcome:
+    def _read(self, answer: Answer) -> Sent | Failed:
         status = answer.status
         if 200 <= status < 300:
             return Sent(status)

@@ -30,7 +30,7 @@ from dg.core.filters import condition, parse
 from dg.core.http import Outbound
 from dg.core.idempotency import Once, once
 from dg.core.keys import Envelope
-from dg.core.outbox import Delivery, Failed, Outcome
+from dg.core.outbox import Delivery, Failed, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
 from dg.core.text import plain
@@ -219,7 +219,7 @@ class Webhooks:
         webhook, secrets = await self._may(principal, Action.WEBHOOK_TEST, webhook_id)
         delivery_id, began = self._ids.new(), self._clock.micros()
         try:
-            outcome = await self._deliverer.send_now(delivery_id, webhook, secrets, TEST, None)
+            outcome: Sent | Failed = await self._deliverer.send_now(delivery_id, webhook, secrets, TEST, None)
         except Problem as problem:
             outcome = Failed(problem.message)
         delivery = self._tested(delivery_id, webhook, outcome, began)
@@ -232,7 +232,7 @@ class Webhooks:
         await self._db.write(work)
         return _listed(delivery)
 
-    def _tested(self, delivery_id: str, webhook: Webhook, outcome: Outcome, began: int) -> Delivery:
+    def _tested(self, delivery_id: str, webhook: Webhook, outcome: Sent | Failed, began: int) -> Delivery:
         failed = outcome if isinstance(outcome, Failed) else None
         return Delivery(
             id=delivery_id,

@@ -236,6 +236,7 @@ def _forbidden(
         f"{_lack(principal, action, environment, service)}. Ask an administrator for it",
         action=str(action),
         roles=[str(role) for role in sorted(ACTIONS.get(action, frozenset()))],
+        **{name: str(value) for name, value in (("environment", environment), ("service", service)) if value},
     )
 
 

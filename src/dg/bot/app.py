@@ -1,0 +1,193 @@
+"""Puts the bot together: `dg serve` opens it beside the API when the settings say so.
+
+Nothing in the core waits for Slack. What cannot be reached is tried again, and said in `/health`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from random import SystemRandom
+from typing import Any
+
+from slack_bolt.async_app import AsyncApp
+from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.request.async_request import AsyncBoltRequest
+from slack_bolt.response import BoltResponse
+
+from dg.bot.acting import Acting
+from dg.bot.auth import Doorkeeper
+from dg.bot.budget import Budget
+from dg.bot.client import Identity, SlackApi, SlackProblem, open_api
+from dg.bot.drawing import Drawing
+from dg.bot.homes import Homes
+from dg.bot.listeners import Listeners
+from dg.bot.posting import LOST_TOKEN, Posting
+from dg.bot.requests import Asgi, Dispatch, Requests
+from dg.bot.sockets import Sockets
+from dg.core.app import Core
+from dg.core.outbox.models import Later, Message, Outcome
+from dg.core.slack.routing import Routes
+from dg.core.slack.tokens import SlackTokens, read_tokens
+from dg.core.tasks import Tasks, open_tasks
+from dg.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_FIRST, _LONGEST = 1.0, 30.0
+
+
+class Bot:
+    """One workspace's bot. Made by `open_bot`."""
+
+    def __init__(
+        self, core: Core, settings: Settings, tokens: SlackTokens, api: SlackApi, tasks: Tasks
+    ) -> None:
+        self._core = core
+        self._settings = settings.slack
+        self._tokens = tokens
+        self._api = api
+        self._tasks = tasks
+        self._identity: Identity | None = None
+        self._app: AsyncApp | None = None
+        self._posting: Posting | None = None
+        self._sockets: Sockets | None = None
+        self._trouble: str | None = "not connected yet"
+
+    # --- how it goes
+
+    def state(self) -> str:
+        """`ok`, or what is wrong in a few words."""
+        if trouble := self._trouble or (self._posting and self._posting.trouble):
+            return trouble
+        if self._sockets and not any(each.connected for each in self._sockets.vitals):
+            return "no socket"
+        return "ok"
+
+    def figures(self) -> dict[str, Any]:
+        """For the diagnostics."""
+        now = self._core.clock.monotonic()
+        sockets = [
+            {
+                "connected": each.connected,
+                "opened": each.opened,
+                "heard": round(now - each.heard_at, 1) if each.opened else None,
+                "last_end": each.trouble,
+            }
+            for each in (self._sockets.vitals if self._sockets else ())
+        ]
+        counted = self._posting.counted if self._posting else {}
+        return {"mode": self._settings.mode, "state": self.state(), "sockets": sockets, **counted}
+
+    # --- its life
+
+    async def run(self) -> None:
+        """Find out who the bot is, until Slack says it, and begin."""
+        identity = await self._identify()
+        self._begin(identity)
+        self._trouble = None
+        self._core.messenger.wake()
+        log.info("in Slack as %s of %s", identity.user, identity.name)
+
+    async def post(self, message: Message) -> Outcome:
+        """Show how things are now, once it is known who the bot is."""
+        return await self._posting.post(message) if self._posting else Later(_FIRST)
+
+    async def _identify(self) -> Identity:
+        pause = _FIRST
+        while True:
+            try:
+                return await self._api.identify()
+            except SlackProblem as problem:
+                self._trouble = problem.code
+                if problem.code in LOST_TOKEN:
+                    log.error("Slack does not take slack.bot_token: %s", problem.code)
+                else:
+                    log.warning("Slack does not say who the bot is: %s", problem.code)
+            await self._core.clock.sleep(pause)
+            pause = min(_LONGEST, pause * 2)
+
+    def _begin(self, identity: Identity) -> None:
+        core, routes = self._core, Routes(self._settings)
+        self._identity = identity
+        drawing = Drawing(core, identity.team, routes)
+        self._posting = Posting(self._api, core.messenger, drawing, Budget(core.clock), core.clock)
+        doorkeeper = Doorkeeper(core, self._api, identity, self._settings)
+        acting = Acting(core, self._api, identity.team, drawing, routes)
+        homes = Homes(core, self._api, doorkeeper)
+        self._app = self._bolt(identity)
+        Listeners(core, self._api, doorkeeper, acting, homes, self._lose).listen(self._app)
+        self._tasks.spawn("slack user groups", doorkeeper.keep_groups())
+        if self._settings.mode == "socket":
+            count = self._settings.sockets
+            self._sockets = Sockets(
+                self._api, self._from_socket, core.clock, self._tasks, SystemRandom(), count
+            )
+            self._sockets.start()
+
+    def _lose(self, why: str) -> None:
+        self._trouble = why
+        log.error("dg was taken out of Slack: %s", why)
+
+    def _bolt(self, identity: Identity) -> AsyncApp:
+        async def authorize(**_: Any) -> AuthorizeResult:
+            # Asking Slack for each request would make every answer wait for it.
+            return AuthorizeResult(
+                enterprise_id=None,
+                team_id=identity.team,
+                bot_user_id=identity.user,
+                bot_id=identity.bot,
+                bot_token=self._tokens.bot,
+            )
+
+        return AsyncApp(
+            logger=logging.getLogger("dg.bot.bolt"),
+            client=self._api.client(None),
+            signing_secret=self._tokens.signing_secret or "no requests are signed in this mode",
+            authorize=authorize,
+            raise_error_for_unhandled_request=False,
+        )
+
+    # --- what comes in
+
+    async def _from_socket(self, envelope: Mapping[str, Any]) -> Any:
+        """Handle one request of a socket; what its acknowledgement carries."""
+        if self._app is None:
+            return None
+        headers: dict[str, str | Sequence[str]] = {}
+        if envelope.get("retry_attempt"):
+            headers["x-slack-retry-num"] = str(envelope["retry_attempt"])
+        request = AsyncBoltRequest(mode="socket_mode", body=envelope.get("payload") or {}, headers=headers)
+        answer: BoltResponse = await self._app.async_dispatch(request)
+        if answer.status != 200:
+            return None
+        if not answer.body:
+            return {}
+        kind = answer.headers.get("content-type", [""])[0]
+        return json.loads(answer.body) if kind.startswith("application/json") else {"text": answer.body}
+
+    def around(self, inner: Asgi) -> Asgi:
+        """The server's application with `/slack/events` before it, in the mode that needs it."""
+        return Requests(inner, self._dispatch) if self._settings.mode == "http" else inner
+
+    def _dispatch(self) -> Dispatch | None:
+        return self._app.async_dispatch if self._app else None
+
+
+@asynccontextmanager
+async def open_bot(core: Core, settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Bot]:
+    """The bot of these settings while the block runs. Raises Refused for tokens that are none."""
+    tokens = read_tokens(settings.slack, settings.home, environ)
+    async with (
+        open_api(settings.slack.api_url, tokens.bot, tokens.app) as api,
+        open_tasks() as tasks,
+    ):
+        bot = Bot(core, settings, tokens, api, tasks)
+        await core.messenger.attach(bot)
+        tasks.spawn("slack bot", bot.run())
+        try:
+            yield bot
+        finally:
+            core.messenger.detach()

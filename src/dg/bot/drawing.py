@@ -1,0 +1,139 @@
+"""Looks up what a message is to show, and has it drawn. Everything is read anew for each sending."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from dg.bot.messages import deployments, lanes
+from dg.bot.messages.blocks import Rendered
+from dg.bot.messages.deployments import Shown
+from dg.core.access.models import SYSTEM, Action
+from dg.core.app import Core
+from dg.core.deployments.models import FINAL, Changes, Deployment, Status
+from dg.core.errors import NotFound, Problem
+from dg.core.remember import Remembered
+from dg.core.slack.routing import Routes
+
+_LAST_LINES = 60
+
+
+class Drawing:
+    """What is so, for one workspace."""
+
+    def __init__(self, core: Core, team: str, routes: Routes) -> None:
+        self._core = core
+        self._team = team
+        self._routes = routes
+        self._changes: Remembered[Changes] = Remembered(256)
+        url = core.settings.server.public_url
+        self._base = url.rstrip("/") if url else None
+
+    async def draw(self, payload: Mapping[str, Any], *, new: bool) -> Rendered | None:
+        """The message as it is to look now; `new` when it will be posted, which people are told of.
+
+        None for what there is nothing to show of.
+        """
+        try:
+            match payload["what"]:
+                case "deployment":
+                    return await self.deployment(payload["deployment"], new=new)
+                case "log":
+                    return await self._log(payload["deployment"])
+                case "changes":
+                    return await self._commits(payload["deployment"])
+                case "lane":
+                    return await self._lane(payload)
+                case "freeze":
+                    return await self._freeze(payload)
+                case "summary":
+                    return await self._summary(payload)
+        except NotFound:
+            return None
+        return None
+
+    async def deployment(self, deployment_id: str, *, new: bool = False) -> Rendered:
+        """The message of one deployment. Raises NotFound."""
+        core = self._core
+        told = await core.deployments.get(SYSTEM, deployment_id)
+        progress = await core.deployments.status(SYSTEM, deployment_id)
+        people = [told.created_by, *(each.by for each in told.approvals or ())]
+        shown = Shown(
+            progress.model_copy(update={"deployment": told}),
+            lane=await core.lanes.get(SYSTEM, told.service, told.environment.value),
+            changes=await self._changed(told),
+            accounts=await core.accounts.of(self._team, people),
+            mention=await self._mention(told) if new else None,
+            url=f"{self._base}/v1/deployments/{told.id}" if self._base else None,
+        )
+        return deployments.deployment(shown)
+
+    async def _changed(self, told: Deployment) -> Changes | None:
+        """The commits, read once for each base; None where git does not know them."""
+        base = told.base_sha
+        if told.status in (Status.PENDING, Status.BUILDING):
+            lane = await self._core.lanes.get(SYSTEM, told.service, told.environment.value)
+            base = lane.current_sha
+        if base is None:
+            return None
+        key = (told.service, base, told.commit_sha)
+        if (known := self._changes.known(key)) is None:
+            with contextlib.suppress(Problem):
+                found = await self._core.deployments.changes(SYSTEM, told.id)
+                return self._changes.get(key, lambda: found)
+        return known
+
+    async def _mention(self, told: Deployment) -> str | None:
+        """Who is called for an approval: those of the route, else who could give it."""
+        if not deployments.waits_for_approval(told):
+            return None
+        where = told.environment.value, told.service
+        place = self._routes.place(*where)
+        if place and place.route.mention:
+            return f"<!subteam^{place.route.mention}>"
+        able = await self._core.accounts.able(self._team, Action.DEPLOYMENT_APPROVE, *where)
+        own = (await self._core.accounts.of(self._team, [told.created_by])).get(told.created_by)
+        return " ".join(f"<@{user}>" for user in able if user != own) or None
+
+    async def _log(self, deployment_id: str) -> Rendered | None:
+        told = await self._core.deployments.get(SYSTEM, deployment_id)
+        tail = await self._core.deployments.status(SYSTEM, deployment_id)
+        if not tail.logs:
+            return None
+        return deployments.log_tail(told, tail.logs[-_LAST_LINES:])
+
+    async def _commits(self, deployment_id: str) -> Rendered | None:
+        told = await self._core.deployments.get(SYSTEM, deployment_id)
+        if told.status in FINAL or not (changes := await self._changed(told)) or not changes.total:
+            return None
+        return deployments.commit_list(told, changes)
+
+    async def _lane(self, payload: Mapping[str, Any]) -> Rendered:
+        fact = payload["lock"]
+        lane = await self._core.lanes.get(SYSTEM, payload["service"], payload["environment"])
+        same = lane.lock and not lane.lock.automatic and lane.lock.until == fact["until"]
+        closed = lanes.Closed(
+            f"{lane.service} in {lane.environment.value}",
+            fact["reason"],
+            payload["by"],
+            lane.lock.by if same and lane.lock else None,
+            fact["until"],
+            over=not same,
+        )
+        return lanes.lock(closed, lane, await self._core.accounts.of(self._team, [payload["by"]]))
+
+    async def _freeze(self, payload: Mapping[str, Any]) -> Rendered:
+        fact, by = payload["set"], payload["by"]
+        where = " in ".join(filter(None, (fact.get("service"), fact.get("environment")))) or "everything"
+        over = payload["over"] or fact["until"] <= self._core.clock.micros()
+        name = (await self._core.access.names([by]))[by]
+        closed = lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
+        return lanes.freeze(closed, await self._core.accounts.of(self._team, [by]))
+
+    async def _summary(self, payload: Mapping[str, Any]) -> Rendered:
+        found = []
+        for deployment_id in payload["deployments"]:
+            with contextlib.suppress(NotFound):
+                found.append(await self._core.deployments.get(SYSTEM, deployment_id))
+        return lanes.away(payload["since"], payload["until"], found)

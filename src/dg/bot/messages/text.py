@@ -1,0 +1,70 @@
+"""Text in Slack's mark-up: what came from outside is only ever text there, and never longer than its room."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from dg.core.clock import SECOND, to_datetime
+from dg.core.text import plain
+
+
+def escape(text: str, limit: int = 300) -> str:
+    """`text` in one line, as text and nothing else: no mention, no link."""
+    shown = plain(text, limit=limit)
+    return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+def code(text: str, limit: int = 80) -> str:
+    """`text` as code, which Slack neither links nor formats."""
+    return f"`{escape(text, limit).replace('`', chr(39)) or ' '}`"
+
+
+def block_of_code(lines: Sequence[str], budget: int) -> str:
+    """The last lines that fit into `budget` characters, as a block of code."""
+    kept: list[str] = []
+    left = budget - 8
+    for line in reversed(lines):
+        shown = escape(line, 500).replace("```", "'''")
+        left -= len(shown) + 1
+        if left < 0:
+            break
+        kept.append(shown)
+    return "```\n" + "\n".join(reversed(kept)) + "\n```"
+
+
+def person(principal: str, name: str | None, accounts: Mapping[str, str]) -> str:
+    """Somebody by their account in Slack, else by what they are called here."""
+    user = accounts.get(principal)
+    return f"<@{user}>" if user else f"*{escape(name or principal, 60).replace('*', '')}*"
+
+
+def moment(micros: int) -> str:
+    """A moment as each reader's own clock shows it; UTC where Slack cannot."""
+    return f"<!date^{micros // SECOND}^{{time}}|{to_datetime(micros):%H:%M} UTC>"
+
+
+def day(micros: int) -> str:
+    """A moment with its day."""
+    shown = f"{to_datetime(micros):%Y-%m-%d %H:%M} UTC"
+    return f"<!date^{micros // SECOND}^{{date_short_pretty}} {{time}}|{shown}>"
+
+
+def span(seconds: float) -> str:
+    """`42 s`, `3 min`, `1 h 20 min`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min" if minutes else f"{hours} h"
+    return f"{minutes} min" if minutes else f"{rest} s"
+
+
+def bar(percent: float, width: int = 16) -> str:
+    """How far something is."""
+    full = max(0, min(width, round(percent / 100 * width)))
+    return "█" * full + "░" * (width - full)
+
+
+def joined(parts: list[str], most: int = 5) -> str:
+    """`a, b and 3 more`."""
+    more = f" and {len(parts) - most} more" if len(parts) > most else ""
+    return ", ".join(parts[:most]) + more

@@ -1,0 +1,196 @@
+"""`dg slack`: who you are in Slack, and how the bot gets there."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING
+
+import click
+
+from dg.cli.errors import ExitCode
+from dg.cli.finding import Finding
+from dg.cli.options import Group, Invocation, pass_invocation
+from dg.cli.output import Meaning, Text
+
+if TYPE_CHECKING:
+    from dg.core.access.accounts import SlackCode, SlackLink
+    from dg.settings import Settings
+
+_STEPS = """\
+Slack is not set up here yet. In this order:
+
+1. https://api.slack.com/apps, "Create New App", "From an app manifest": choose the
+   workspace and paste what `dg slack manifest` prints.
+2. "Install to Workspace"; then "OAuth & Permissions" has the bot token (xoxb-...).
+3. "Basic Information", "App-Level Tokens": one with the scope connections:write
+   (xapp-...).
+4. Put each into a file of mode 0600 in {home}, and into
+   {home}/server.toml:
+
+     [slack]
+     mode = "socket"
+     bot_token_file = "slack-bot-token"
+     app_token_file = "slack-app-token"
+
+     [slack.routes.everything]
+     channel = "C0123456789"   # the channel's id, from its details
+
+5. Type /invite @dg in that channel, run this again, and restart the server.
+"""
+
+
+@click.command(cls=Group)
+def slack() -> None:
+    """Link your account in Slack; set the bot up."""
+
+
+@slack.command()
+@click.argument("code", metavar="CODE")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@pass_invocation
+def link(invocation: Invocation, code: str, yes: bool) -> None:
+    """Say that the account in Slack that was shown this code is yours.
+
+    Whatever it asks for is asked by you from then on.
+    """
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.slack.code(code))
+        if not yes:
+            _ask(found, invocation)
+        made = dg.run(dg.client.slack.link(code))
+    if invocation.json:
+        record(invocation.output, made)
+    else:
+        invocation.output.line(invocation.output.glyph("ok"), "linked:", _called(made))
+
+
+def _ask(found: SlackCode, invocation: Invocation) -> None:
+    """Show whose code it is, and raise Abort unless the person at the terminal agrees."""
+    from dg.core.errors import Invalid
+
+    if not sys.stdin.isatty():
+        raise Invalid("look whose code it is and say yes at a terminal, or give --yes", reason="usage")
+    output = invocation.output.to(sys.stderr)
+    output.line("The account", (_called(found), Meaning.STRONG), "in Slack will act as you.")
+    sys.stderr.flush()
+    click.confirm("Is it yours?", abort=True, err=True)
+
+
+@slack.command()
+@pass_invocation
+def links(invocation: Invocation) -> None:
+    """List your accounts in Slack, and those of others that you may see."""
+    from dg.cli.remote import now, record, server
+    from dg.cli.words import ago
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.slack.links())
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+        return
+    rows: list[tuple[Text, ...]] = [
+        (each.id, _called(each), each.person, (ago(each.linked_at, now()), Meaning.DIM)) for each in found
+    ]
+    output.table(rows, header=("ID", "ACCOUNT", "PERSON", "SINCE"))
+
+
+@slack.command()
+@click.argument("id", metavar="ID")
+@pass_invocation
+def unlink(invocation: Invocation, id: str) -> None:  # noqa: A002 - the public word
+    """Make an account in Slack nobody's: what it asks for is refused."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        ended = dg.run(dg.client.slack.unlink(id))
+    if invocation.json:
+        record(invocation.output, ended)
+    else:
+        invocation.output.line(("unlinked", Meaning.WARN), _called(ended))
+
+
+@slack.command()
+@click.option("--command", default="/dg", show_default=True, help="The slash command.")
+@pass_invocation
+def manifest(invocation: Invocation, command: str) -> None:
+    """Print the manifest from which Slack makes the app of this server."""
+    import yaml
+
+    from dg.bot.manifest import manifest as of
+
+    found = of(invocation.settings().settings, command)
+    if invocation.json:
+        invocation.output.record(found)
+    else:
+        invocation.output.stream.write(yaml.safe_dump(found, sort_keys=False))
+
+
+@slack.command()
+@pass_invocation
+def setup(invocation: Invocation) -> ExitCode:
+    """Say how the bot is set up, and check each step that was made."""
+    settings = invocation.settings().settings
+    if settings.slack.mode == "off":
+        invocation.output.stream.write(_STEPS.format(home=settings.home))
+        return ExitCode.FAILED
+    from dg.cli.doctor import show
+
+    found = asyncio.run(_examined(settings, invocation))
+    show(found, invocation.output)
+    return ExitCode.FAILED if any(each.level == "fail" for each in found) else ExitCode.OK
+
+
+async def _examined(settings: Settings, invocation: Invocation) -> list[Finding]:
+    from dg.bot.client import open_api
+    from dg.bot.preflight import examine
+    from dg.core.slack.tokens import read_tokens
+
+    tokens = read_tokens(settings.slack, settings.home, invocation.environ)
+    async with open_api(settings.slack.api_url, tokens.bot, tokens.app) as api:
+        return [
+            Finding(each.name, "ok" if each.good else "fail", each.message, "" if each.good else each.remedy)
+            async for each in examine(api, settings.slack)
+        ]
+
+
+@slack.command()
+@click.option("--channel", metavar="ID", help="Where; the channel of the first route when left out.")
+@pass_invocation
+def test(invocation: Invocation, channel: str | None) -> None:
+    """Post one message to a channel, and edit it."""
+    from dg.core.errors import Invalid
+
+    settings = invocation.settings().settings
+    routes = list(settings.slack.routes.values())
+    if settings.slack.mode == "off":
+        raise Invalid("Slack is not set up here: see dg slack setup", reason="settings")
+    if not (where := channel or (routes[0].channel if routes else None)):
+        raise Invalid("say where with --channel: there are no routes", reason="usage")
+    posted = asyncio.run(_tried(settings, invocation, where))
+    if invocation.json:
+        invocation.output.record({"channel": where, "ts": posted})
+    else:
+        invocation.output.line(invocation.output.glyph("ok"), f"posted to {where}, and edited")
+
+
+async def _tried(settings: Settings, invocation: Invocation, channel: str) -> str:
+    from dg.bot.client import SlackProblem, open_api
+    from dg.bot.preflight import try_out
+    from dg.core.errors import Unavailable
+    from dg.core.slack.tokens import read_tokens
+
+    tokens = read_tokens(settings.slack, settings.home, invocation.environ)
+    async with open_api(settings.slack.api_url, tokens.bot, tokens.app) as api:
+        try:
+            return await try_out(api, channel)
+        except SlackProblem as problem:
+            raise Unavailable(f"Slack answers {problem.code} for {channel}", reason="slack") from None
+
+
+def _called(account: SlackCode | SlackLink) -> str:
+    return f"{account.name or 'without a name'} ({account.user} in {account.team})"

@@ -1,0 +1,30 @@
+"""Accounts in Slack, and whose they are."""
+
+from __future__ import annotations
+
+from dg.client.http import Http, path
+from dg.client.wire import decode
+from dg.core.access.accounts import SlackCode, SlackLink
+from dg.core.deployments.models import Page
+
+
+class Slack:
+    def __init__(self, http: Http) -> None:
+        self._http = http
+
+    async def code(self, code: str) -> SlackCode:
+        """Which account was given this code. Raises NotFound."""
+        return decode(SlackCode, await self._http.get(path("slack", "codes", code)))
+
+    async def link(self, code: str, *, key: str | None = None) -> SlackLink:
+        """Say that the account which was given this code is the caller's. Raises NotFound, Forbidden."""
+        where, body = path("slack", "links"), {"code": code}
+        return decode(SlackLink, await self._http.write("POST", where, body, key=key))
+
+    async def links(self) -> tuple[SlackLink, ...]:
+        """One's own accounts, and those of others that one may see."""
+        return decode(Page[SlackLink], await self._http.get(path("slack", "links"))).items
+
+    async def unlink(self, link_id: str) -> SlackLink:
+        """Make an account nobody's. Raises NotFound, Forbidden."""
+        return decode(SlackLink, await self._http.write("DELETE", path("slack", "links", link_id)))

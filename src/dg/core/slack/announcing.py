@@ -1,0 +1,150 @@
+"""Makes messages for Slack of what happened: which channel hears of it, and how urgent it is.
+
+A message holds no state: what it shows is how things are when it is sent, so that only the newest is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from dg.core import ledger
+from dg.core.clock import Clock, Ids
+from dg.core.database import Tx
+from dg.core.deployments import store as deployments
+from dg.core.deployments.filters import exactly
+from dg.core.deployments.models import FINAL, Deployment, Reason, Status
+from dg.core.events import (
+    DeploymentCreated,
+    DeploymentFinished,
+    FreezeLifted,
+    FreezeSet,
+    LaneLocked,
+    StepFinished,
+    StepStarted,
+)
+from dg.core.ledger import Entry
+from dg.core.outbox import store as outbox
+from dg.core.slack.routing import KIND, Place, Routes
+from dg.settings.tree import SlackRoute
+
+FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 1, 2, 3, 5, 6
+"""How urgent a message is, the most urgent first."""
+
+_STEPS = frozenset({StepStarted.type, StepFinished.type})
+_STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.SUPERSEDED})
+_MOST_WAITING = 20
+_SPACING = 10.0
+"""Seconds between two looks at the progress of one deployment."""
+
+
+class Announcements:
+    """The outbox's follower for Slack."""
+
+    def __init__(self, clock: Clock, ids: Ids, routes: Routes) -> None:
+        self._clock = clock
+        self._ids = ids
+        self._routes = routes
+
+    def wants(self, entry: Entry) -> bool:
+        kind = entry.type.partition(".")[0]
+        return bool(self._routes) and kind in ("deployment", "step", "lane", "freeze", "approval", "gate")
+
+    def project(self, tx: Tx, entries: Sequence[Entry]) -> None:
+        for entry in entries:
+            kind = entry.type.partition(".")[0]
+            if kind == "lane":
+                self._lane(tx, entry)
+            elif kind == "freeze":
+                self._freeze(tx, entry)
+            elif (found := deployments.find(tx, entry.object)) is not None:
+                self._deployment(tx, found, entry)
+
+    # --- deployments
+
+    def _deployment(self, tx: Tx, deployment: Deployment, entry: Entry) -> None:
+        place = self._routes.place(deployment.environment.value, deployment.service)
+        if place is None:
+            return
+        key = f"{place.channel}:deployment:{deployment.id}"
+        if not _is_told(place.route, deployment) and outbox.find(tx, KIND, key) is None:
+            return
+        about = {"what": "deployment", "deployment": deployment.id}
+        if entry.type in _STEPS:
+            self._put(tx, place, key, about, PROGRESS, _SPACING)
+        else:
+            self._put(tx, place, key, about, _urgency(deployment))
+        if entry.type == DeploymentFinished.type and _went_wrong(deployment):
+            self._detail(tx, place, "log", deployment, key)
+        if entry.type == DeploymentCreated.type and deployment.guard and deployment.guard.approvals:
+            self._detail(tx, place, "changes", deployment, key)
+
+    def _detail(self, tx: Tx, place: Place, what: str, deployment: Deployment, parent: str) -> None:
+        about = {"what": what, "deployment": deployment.id, "parent": parent}
+        self._put(tx, place, f"{place.channel}:{what}:{deployment.id}", about, DETAIL)
+
+    # --- lanes
+
+    def _lane(self, tx: Tx, entry: Entry) -> None:
+        if entry.service is None or entry.environment is None:
+            return
+        place = self._routes.place(entry.environment, entry.service)
+        if place is None:
+            return
+        lane = {"service": entry.service, "environment": entry.environment}
+        closed = [each for each in ledger.about(tx, entry.object) if each.type == LaneLocked.type]
+        if closed and not closed[-1].payload.get("automatic"):
+            since = {"what": "lane", **lane, "lock": closed[-1].payload, "by": closed[-1].actor}
+            key = f"{place.channel}:lane:{entry.service}/{entry.environment}:{closed[-1].seq}"
+            self._put(tx, place, key, since, CHANGE)
+        # The messages of what waits there, and of what failed last, say how their lane is, too.
+        failed = exactly(service=entry.service, environment=entry.environment, status=Status.FAILED)
+        waiting = deployments.queue(tx, entry.service, entry.environment)[:_MOST_WAITING]
+        for deployment in (*waiting, *deployments.page(tx, failed, None, 1)):
+            key = f"{place.channel}:deployment:{deployment.id}"
+            if outbox.find(tx, KIND, key) is not None:
+                self._put(tx, place, key, {"what": "deployment", "deployment": deployment.id}, CHANGE)
+
+    def _freeze(self, tx: Tx, entry: Entry) -> None:
+        told = self._routes.places(entry.environment, entry.service)
+        began = [each for each in ledger.about(tx, entry.object) if each.type == FreezeSet.type]
+        ended = entry.type == FreezeLifted.type
+        for place in told if began else ():
+            about = {"what": "freeze", "freeze": entry.object, "set": began[0].payload, "by": began[0].actor}
+            self._put(tx, place, f"{place.channel}:freeze:{entry.object}", {**about, "over": ended}, CHANGE)
+
+    def _put(
+        self,
+        tx: Tx,
+        place: Place,
+        key: str,
+        about: Mapping[str, Any],
+        priority: int,
+        spacing: float = 0.0,
+    ) -> None:
+        outbox.put(
+            tx,
+            id=self._ids.new(),
+            kind=KIND,
+            key=key,
+            destination=place.destination,
+            payload={**about, "channel": place.channel},
+            now=self._clock.micros(),
+            priority=priority,
+            spacing=spacing,
+        )
+
+
+def _is_told(route: SlackRoute, deployment: Deployment) -> bool:
+    return route.post == "always" or _went_wrong(deployment)
+
+
+def _went_wrong(deployment: Deployment) -> bool:
+    failed = deployment.status in (Status.FAILED, Status.ROLLED_BACK)
+    return failed and deployment.reason not in _STOPPED
+
+
+def _urgency(deployment: Deployment) -> int:
+    if deployment.status in FINAL:
+        return FINAL_STATE
+    return DECISION if deployment.status is Status.PENDING else CHANGE

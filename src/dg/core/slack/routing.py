@@ -1,0 +1,56 @@
+"""Which channel hears of what: the first route of the settings that fits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from dg.settings.tree import Slack, SlackRoute
+
+KIND = "slack"
+"""The outbox's word for these messages."""
+
+
+class Place(NamedTuple):
+    """A channel, and what it is told."""
+
+    channel: str
+    route: SlackRoute
+
+    @property
+    def destination(self) -> str:
+        return destination(self.channel)
+
+
+def destination(channel: str) -> str:
+    """How the outbox calls a channel."""
+    return f"{KIND}:{channel}"
+
+
+class Routes:
+    """The routes of the settings, in their order; none where there is no bot."""
+
+    def __init__(self, settings: Slack) -> None:
+        self._routes = tuple(settings.routes.values()) if settings.mode != "off" else ()
+
+    def __bool__(self) -> bool:
+        return bool(self._routes)
+
+    def place(self, environment: str, service: str) -> Place | None:
+        """Who hears of that lane."""
+        return next(self._fitting(environment, service), None)
+
+    def places(self, environment: str | None, service: str | None) -> list[Place]:
+        """All who hear of some of these lanes, each channel once; None is all of a kind."""
+        found = {place.channel: place for place in reversed([*self._fitting(environment, service)])}
+        return [*reversed(found.values())]
+
+    def _fitting(self, environment: str | None, service: str | None) -> Iterator[Place]:
+        for route in self._routes:
+            if _fits(route.environments, environment) and _fits(route.services, service):
+                yield Place(route.channel, route)
+
+
+def _fits(named: Sequence[str], value: str | None) -> bool:
+    """Whether a route that names these hears of `value`."""
+    return not named or value is None or value in named

@@ -1,0 +1,237 @@
+"""What is shown, held against Slack's own rules: whatever anybody wrote into a commit, a note or a log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from dg.bot.messages import answers, deployments, home, lanes, modals
+from dg.bot.messages.blocks import Rendered
+from dg.bot.messages.deployments import Shown
+from dg.bot.messages.text import block_of_code, code, escape, span
+from dg.core.access.models import Grant, Principal
+from dg.core.deployments.models import (
+    Approval,
+    Changes,
+    CommitLine,
+    Deployment,
+    Gate,
+    Kind,
+    Lane,
+    LaneState,
+    Lock,
+    Progress,
+    Reason,
+    Status,
+    Step,
+    StepStatus,
+    Verdict,
+    Waiting,
+)
+from dg.core.grammar import VERBS, Misread, commands
+from dg.core.types import Environment
+from dg.slacksim.blockkit import check_blocks, check_view, text_length
+
+NOW = 1_795_000_000_000_000
+LONGEST = 13_200
+ID = "019acd5e-7c00-7000-8000-000000000000"
+SIGNS = "<!channel> <@U1> &amp; `*_~ \n\r\t\x00\x1b\u202e\ud800 ``` 🎉 http://a.b x@y.z"
+
+hostile = st.one_of(
+    st.sampled_from(
+        ["", "<!channel>", "<@UADMIN>", "`" * 50, "x" * 9000, "<" * 4000, "🎉" * 3000, "a\nb" * 900]
+    ),
+    st.text(st.sampled_from(SIGNS), max_size=60),
+)
+
+
+@st.composite
+def deployed(draw: st.DrawFn) -> Deployment:
+    """A deployment in any state, with anything written into it."""
+    status = draw(st.sampled_from(Status))
+    moment = st.one_of(st.none(), st.integers(NOW, NOW + 10**10))
+    words = st.one_of(st.none(), hostile)
+    approvals = st.builds(
+        Approval,
+        by=hostile,
+        by_name=words,
+        at=st.just(NOW),
+        verdict=st.sampled_from(Verdict),
+        gate=words,
+        content=st.just("c"),
+        note=words,
+    )
+    gate = st.builds(
+        Gate,
+        name=st.sampled_from(["approvals", "window"]),
+        open=st.booleans(),
+        sentence=hostile,
+        values=st.just({"given": 0, "needed": 2}),
+    )
+    return Deployment(
+        id=ID,
+        number=draw(st.integers(1, 10**12)),
+        service=draw(hostile),
+        environment=draw(st.sampled_from(Environment)),
+        kind=draw(st.sampled_from(Kind)),
+        status=status,
+        stage="x",
+        version=draw(hostile),
+        commit_sha="a" * 40,
+        reason=draw(st.sampled_from(Reason)) if status is Status.FAILED else None,
+        message=draw(words),
+        hold=draw(words),
+        note=draw(words),
+        override=draw(words),
+        touched=draw(st.booleans()),
+        created_by=draw(hostile),
+        created_by_name=draw(words),
+        created_at=NOW,
+        queued_at=NOW,
+        expires_at=draw(moment),
+        started_at=draw(moment),
+        completed_at=draw(moment),
+        cancel_requested_at=draw(moment),
+        pipeline_sha256="b" * 64,
+        gates=draw(st.one_of(st.none(), st.lists(gate, max_size=2).map(tuple))),
+        approvals=draw(st.one_of(st.none(), st.lists(approvals, max_size=9).map(tuple))),
+        content=draw(st.one_of(st.none(), st.just("d" * 64))),
+    )
+
+
+steps = st.lists(
+    st.builds(
+        Step,
+        index=st.just(0),
+        name=hostile,
+        phase=st.just("build"),
+        status=st.sampled_from(StepStatus),
+        seconds=st.one_of(st.none(), st.floats(0, 10**6)),
+    ),
+    max_size=60,
+).map(tuple)
+commits = st.lists(
+    st.builds(CommitLine, sha=st.just("e" * 40), author=hostile, subject=hostile, at=st.just(NOW)),
+    max_size=40,
+).map(tuple)
+changes = st.builds(
+    Changes,
+    base=st.just("f" * 40),
+    head=st.just("e" * 40),
+    total=st.integers(0, 9999),
+    commits=commits,
+    leaving_total=st.integers(0, 9),
+)
+locks = st.builds(
+    Lock, reason=hostile, automatic=st.booleans(), by=hostile, since=st.just(NOW), until=st.just(NOW)
+)
+found_lanes = st.builds(
+    Lane,
+    service=hostile,
+    environment=st.sampled_from(Environment),
+    state=st.sampled_from(LaneState),
+    sentence=hostile,
+    current=st.one_of(st.none(), st.just(ID)),
+    current_version=st.one_of(st.none(), hostile),
+    known=st.booleans(),
+    lock=st.one_of(st.none(), locks),
+)
+
+
+def check(found: Rendered) -> None:
+    """Slack takes it, and nothing that somebody wrote is more than text in it."""
+    body = found.body()
+    assert check_blocks(body["blocks"]) == []
+    assert text_length(body["blocks"]) <= LONGEST
+    check_text(body)
+
+
+def check_text(found: Any) -> None:
+    """Nobody's words call anybody; plain text calls nobody whatever it says."""
+    match found:
+        case {"type": "mrkdwn", "text": str(said)} | {"blocks": list(), "text": str(said)}:
+            assert "<!channel>" not in said
+            assert "<@UADMIN>" not in said
+    inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
+    for each in inner:
+        check_text(each)
+
+
+@settings(max_examples=200, deadline=None)
+@given(deployed(), steps, st.one_of(st.none(), changes), st.one_of(st.none(), found_lanes), st.floats(0, 100))
+def test_a_deployment_s_message_is_always_taken(
+    told: Deployment, run: tuple[Step, ...], brings: Changes | None, lane: Lane | None, percent: float
+) -> None:
+    progress = Progress(deployment=told, progress=percent, steps=run, estimated_completion=NOW)
+    shown = Shown(progress, lane, brings, {"U": "U1"}, "<!subteam^S1>", "https://dg.example.org/v1/x")
+    check(deployments.deployment(shown))
+
+
+@settings(deadline=None)
+@given(deployed(), changes, st.lists(hostile, max_size=60))
+def test_what_stands_in_a_thread_is_always_taken(told: Deployment, brings: Changes, lines: list[str]) -> None:
+    tail = deployments.log_tail(told, lines)
+    check(tail)
+    assert text_length(tail.body()["blocks"]) <= deployments.THREAD_BUDGET + 200
+    check(deployments.commit_list(told, brings))
+
+
+@settings(deadline=None)
+@given(st.lists(found_lanes, max_size=40), st.lists(deployed(), max_size=15), hostile)
+def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deployment], text: str) -> None:
+    who = Principal(id="p", name=text, grants=(Grant(role="viewer"),))
+    check(answers.lanes(lanes_found, told))
+    check(answers.problem(text, ["U1", "U2"]))
+    check(answers.unclear(Misread(text, text, 0, 0)))
+    check(answers.who(who))
+    check(answers.commands(VERBS))
+    check(lanes.away(NOW, NOW, told))
+    closed = lanes.Closed(text, text, text, text, NOW, over=False)
+    check(lanes.freeze(closed, {}))
+    for lane in lanes_found[:3]:
+        waiting = [Waiting(position=1, deployment=each) for each in told]
+        check(answers.why(lane, waiting))
+        check(lanes.lock(closed, lane, {}))
+    view = home.board(home.Board(who, lanes_found, told, told, NOW))
+    assert check_view({"type": "home", **view}, ("home",)) == []
+    check_text(view)
+
+
+@settings(deadline=None)
+@given(hostile, hostile, deployed())
+def test_every_modal_is_always_taken(text: str, other: str, told: Deployment) -> None:
+    views = [
+        modals.deploy(commands.Deploy(text, other, Environment.PRODUCTION, None, text), "C1"),
+        modals.rollback(commands.Rollback(text, Environment.PRODUCTION, None, text), None, None, "C1"),
+        modals.outcome(f"`{escape(text)}`"),
+        modals.reject(told, "C1"),
+    ]
+    for view in views:
+        if len(view["private_metadata"]) <= 3000:
+            assert check_view(view) == []
+        check_text({**view, "private_metadata": ""})
+
+
+@pytest.mark.parametrize(
+    ("make", "shown"),
+    [
+        (lambda: escape("a <b> & c"), "a &lt;b&gt; &amp; c"),
+        (lambda: code("v1`x"), "`v1'x`"),
+        (lambda: span(42), "42 s"),
+        (lambda: span(4800), "1 h 20 min"),
+        (lambda: block_of_code(["one", "two"], 12), "```\ntwo\n```"),
+    ],
+)
+def test_text_is_only_ever_text(make: Callable[[], Any], shown: str) -> None:
+    assert make() == shown
+
+
+def test_what_was_typed_into_a_form_is_checked() -> None:
+    ids = {"service": "web"}
+    assert modals.mistakes(ids, {"reason": "because", "name": "web"}) == {}
+    assert set(modals.mistakes(ids, {"reason": " no ", "name": "wbe"})) == {"reason", "name"}
+    assert modals.mistakes(ids, {"reason": "because"}) == {}

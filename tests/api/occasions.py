@@ -145,11 +145,25 @@ class Occasions:
                 return await self._backup()
             case "key":
                 return "session_key"
+            case "probe":
+                return await self._probe(operation)
             case "name":
                 return await self._role()
         maker = next((make for begin, make in self._makers.items() if operation.path.startswith(begin)), None)
         assert maker, f"say in tests/api/occasions.py how to make what {{{name}}} names in {operation.path}"
         return await maker()
+
+    async def _probe(self, operation: Declared) -> str:
+        """One to test, and one that takes beats; any other may be set."""
+        if operation.id == "setProbe":
+            return "web"
+        probes = {
+            "web": {"kind": "dns", "service": "shop", "host": "localhost", "interval": "1h"},
+            "pulse": {"kind": "heartbeat", "service": "shop", "interval": "1h"},
+        }
+        wish = UpdateEnvironment(domain="staging.example.com", config={}, probes=probes)
+        await self._api.core.environments.update(SYSTEM, Environment.STAGING, wish)
+        return "pulse" if operation.id == "beatProbe" else "web"
 
     async def _deployment(self) -> str:
         return self.deployment

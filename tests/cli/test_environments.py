@@ -46,6 +46,7 @@ def environment(**changed: Any) -> dict[str, Any]:
         "targets": {"hosts": ["web-1"], "regions": [], "clusters": []},
         "links": {"docs": "https://d.example/"},
         "protection": {"approvals": {"count": 2}},
+        "probes": {"web": {"kind": "dns", "service": "shop", "host": "a.example"}},
         "runs": {"web": {"url": "https://w.example/v", "pointer": "/commit", "interval": 60, "timeout": 10}},
         "version": 7,
         "changed_at": "2026-11-26T07:00:00Z",

@@ -18,6 +18,7 @@ WORK = {
     ("/deployments", "post"): "createDeployment",
     ("/deployments/{id}/status", "get"): "getDeploymentStatus",
     ("/environments/{name}", "put"): "updateEnvironment",
+    ("/environments/{name}/health", "get"): "getEnvironmentHealth",
 }
 """The specification's operations that dg has, and their ids."""
 

@@ -1390,6 +1390,186 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/{name}/health": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get environment health status
+         * @description What the probes of the environment found: the worst of them for each service, the worst of the services for the whole. An environment of which not all is known is `degraded`, with `known: false`; a service may be `unknown`.
+         */
+        get: operations["getEnvironmentHealth"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/health/history": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get health over time
+         * @description What each probe found, spans of `step` together, oldest first; spans without a try are left out. Single tries are kept for hours, those of a minute, an hour and a day together for longer: a step that is finer than what is kept becomes longer.
+         */
+        get: operations["getHealthHistory"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/probes": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * List the probes of an environment
+         * @description Each with how it stands and what it asks.
+         */
+        get: operations["listProbes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/probes/{probe}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Set or remove one probe
+         * @description Give either `definition` or `remove`. It makes a new version of the environment. Whoever gives a probe a secret needs `secret:update` too: it could be sent anywhere.
+         */
+        put: operations["setProbe"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/probes/{probe}/test": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Try a probe once, now
+         * @description Of what is configured, or of a `definition` of the caller's own, which takes `environment:update`. Nothing of it is kept. 409 for a heartbeat, which nobody can ask.
+         */
+        put: operations["testProbe"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/environments/{name}/probes/{probe}/beat": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Send a heartbeat
+         * @description Says that what pushes it is alive, or with `ok: false` that something is wrong. 409 for a probe of another kind.
+         */
+        put: operations["beatProbe"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/security/access/keys": {
         parameters: {
             query?: never;
@@ -3617,6 +3797,10 @@ export interface components {
             runs?: {
                 [key: string]: components["schemas"]["RunningCheck"];
             };
+            /** @description What is asked of its services, by the names of the probes. A definition has a `kind` (`http`, `tcp`, `dns`, `command`, `postgresql`, `redis`, `heartbeat`), the `service` and what `docs/health.md` says of that kind. */
+            probes?: {
+                [key: string]: Record<string, never>;
+            };
             /**
              * Format: int64
              * @description Counts changes; 0 until there is one.
@@ -3656,6 +3840,10 @@ export interface components {
             /** @description What says which version of a service really runs, by service. Left out, it stays. */
             runs?: {
                 [key: string]: components["schemas"]["RunningCheck"];
+            };
+            /** @description What is asked of its services, by the names of the probes. A definition has a `kind` (`http`, `tcp`, `dns`, `command`, `postgresql`, `redis`, `heartbeat`), the `service` and what `docs/health.md` says of that kind. Left out, they stay. */
+            probes?: {
+                [key: string]: Record<string, never>;
             };
             /**
              * @description Why; it stands in the history.
@@ -3765,6 +3953,158 @@ export interface components {
             /** @example true */
             withdraw?: boolean;
         } & (unknown | unknown | unknown);
+        /** @example web */
+        ProbeName: string;
+        /** @enum {string} */
+        HealthStatus: "healthy" | "degraded" | "unhealthy";
+        /** @enum {string} */
+        ServiceStatus: "healthy" | "degraded" | "unhealthy" | "unknown";
+        /** @enum {string} */
+        Severity: "critical" | "warning";
+        /** @enum {string} */
+        Outcome: "passed" | "slow" | "failed" | "unknown";
+        /** @description The share of tries that passed (0 to 1); what could not be known is not counted. */
+        Uptime: {
+            day?: number;
+            week?: number;
+            month?: number;
+        };
+        ProbeReading: {
+            name: components["schemas"]["ProbeName"];
+            /** @example http */
+            kind: string;
+            service: components["schemas"]["ServiceName"];
+            status: components["schemas"]["ServiceStatus"];
+            severity: components["schemas"]["Severity"];
+            /** Format: date-time */
+            since?: string;
+            /** Format: date-time */
+            last_checked?: string;
+            /** @description Seconds, of the last try that had an answer. */
+            response_time?: number;
+            /** @description Why it is not healthy. */
+            message?: string;
+            /** @description The probe that it depends on whose failure explains its own. */
+            because?: string;
+            /** @description Whether it rests now, and stays what it was. */
+            maintenance: boolean;
+            depends_on: components["schemas"]["ProbeName"][];
+            uptime: components["schemas"]["Uptime"];
+        };
+        ProbeState: {
+            name: components["schemas"]["ProbeName"];
+            /** @example http */
+            kind: string;
+            service: components["schemas"]["ServiceName"];
+            status: components["schemas"]["ServiceStatus"];
+            severity: components["schemas"]["Severity"];
+            /** Format: date-time */
+            since?: string;
+            /** Format: date-time */
+            last_checked?: string;
+            /** @description Seconds, of the last try that had an answer. */
+            response_time?: number;
+            /** @description Why it is not healthy. */
+            message?: string;
+            /** @description The probe that it depends on whose failure explains its own. */
+            because?: string;
+            /** @description Whether it rests now, and stays what it was. */
+            maintenance: boolean;
+            depends_on: components["schemas"]["ProbeName"][];
+            uptime: components["schemas"]["Uptime"];
+            /** @description What it asks, as it stands in the environment. */
+            definition: {
+                [key: string]: unknown;
+            };
+        };
+        ProbeList: {
+            items: components["schemas"]["ProbeState"][];
+        };
+        ServiceHealth: {
+            name: components["schemas"]["ServiceName"];
+            status: components["schemas"]["ServiceStatus"];
+            /** @description Seconds, of the slowest of its probes. */
+            response_time?: number;
+            /** Format: date-time */
+            last_checked?: string;
+            /** Format: date-time */
+            since?: string;
+            /** @description Why it is not healthy. */
+            message?: string;
+            uptime: components["schemas"]["Uptime"];
+            readings: components["schemas"]["ProbeReading"][];
+        };
+        EnvironmentHealth: {
+            name: components["schemas"]["EnvironmentName"];
+            status: components["schemas"]["HealthStatus"];
+            /** @description False while something is unknown, or nothing is probed. */
+            known: boolean;
+            /** @description One sentence for a person. */
+            message: string;
+            /** Format: date-time */
+            since?: string;
+            uptime: components["schemas"]["Uptime"];
+            services: components["schemas"]["ServiceHealth"][];
+        };
+        /** @description Tries from `at` on, for as long as the step. */
+        HealthSpan: {
+            /** Format: date-time */
+            at: string;
+            passed: number;
+            slow: number;
+            failed: number;
+            unknown: number;
+            /** @description Seconds, the mean. */
+            response_time?: number;
+            /** @description Seconds. */
+            slowest?: number;
+        };
+        HealthSeries: {
+            probe: components["schemas"]["ProbeName"];
+            service: components["schemas"]["ServiceName"];
+            spans: components["schemas"]["HealthSpan"][];
+        };
+        HealthHistory: {
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            /** @description How long a span is, in seconds. */
+            step: number;
+            items: components["schemas"]["HealthSeries"][];
+        };
+        SetProbeRequest: {
+            /** @description What it asks. */
+            definition?: {
+                [key: string]: unknown;
+            };
+            /** @example false */
+            remove?: boolean;
+            /** @description Why; it stands in the history. */
+            reason?: string;
+        };
+        TestProbeRequest: {
+            /** @description What to ask instead of what is configured. */
+            definition?: {
+                [key: string]: unknown;
+            };
+        };
+        ProbeTest: {
+            outcome: components["schemas"]["Outcome"];
+            status: components["schemas"]["ServiceStatus"];
+            message: string;
+            response_time?: number;
+            /** @description Details: the address, the state, days of the certificate, the code of a command. */
+            facts: {
+                [key: string]: unknown;
+            };
+        };
+        BeatRequest: {
+            /** @default true */
+            ok?: boolean;
+            /** @description What is wrong. */
+            message?: string;
+        };
         RestoreEnvironmentRequest: {
             version: components["schemas"]["VersionNumber"];
             /** @description Why; it stands in the history. */
@@ -4806,6 +5146,8 @@ export interface components {
         Name: components["schemas"]["EnvironmentName"];
         /** @description The backup's name, one of the caller's choice. */
         BackupId: components["schemas"]["BackupId"];
+        /** @description The probe's name. */
+        Probe: components["schemas"]["ProbeName"];
         /**
          * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
          * @example "7"
@@ -7248,6 +7590,287 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getEnvironmentHealth: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Environment health information */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EnvironmentHealth"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getHealthHistory: {
+        parameters: {
+            query?: {
+                /** @description Only of this service. */
+                service?: components["schemas"]["ServiceName"];
+                /** @description Where it begins; a day before its end unless it is given. */
+                since?: string;
+                /** @description Where it ends; now unless it is given. */
+                until?: string;
+                /** @description How long a span is, such as `1m`; at most 2000 of them fit. */
+                step?: string;
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The series */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["HealthHistory"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listProbes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The probes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProbeList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    setProbe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /**
+                 * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
+                 * @example "7"
+                 */
+                "If-Match"?: components["parameters"]["IfMatch"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "definition": {
+                 *         "kind": "http",
+                 *         "service": "shop",
+                 *         "url": "https://staging.example.com/health",
+                 *         "interval": "10s"
+                 *       },
+                 *       "reason": "watch the shop"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SetProbeRequest"];
+            };
+        };
+        responses: {
+            /** @description The environment as it is now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Environment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            412: components["responses"]["Stale"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    testProbe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["TestProbeRequest"];
+            };
+        };
+        responses: {
+            /** @description What it found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProbeTest"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    beatProbe: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+                /** @description The probe's name. */
+                probe: components["parameters"]["Probe"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "ok": true
+                 *     }
+                 */
+                "application/json": components["schemas"]["BeatRequest"];
+            };
+        };
+        responses: {
+            /** @description How the probe stands now */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProbeReading"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -114,6 +114,23 @@ def _value(request: SetSecret) -> str | Box | Ciphertext | None:
     return given[0] if given else None
 
 
+async def set_probe(call: Call) -> Response:
+    definition = call.body.get("definition")
+    if (definition is None) is not call.body.get("remove", False):
+        raise Invalid("definition: give either a definition or remove", field="definition")
+    return changed(
+        await call.core.environments.set_probe(
+            call.principal,
+            _name(call),
+            call.arguments["probe"],
+            definition,
+            call.body.get("reason"),
+            expected(call.arguments["If-Match"]),
+            call.once,
+        )
+    )
+
+
 def _name(call: Call) -> Environment:
     return Environment(call.arguments["name"])
 
@@ -147,4 +164,5 @@ HANDLERS: Mapping[str, Handler] = {
     "acceptDrift": accept_drift,
     "listSecrets": list_secrets,
     "getSealingKey": get_sealing_key,
+    "setProbe": set_probe,
 }

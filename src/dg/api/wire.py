@@ -22,13 +22,15 @@ from dg.settings.units import parse_duration
 
 M = TypeVar("M", bound=BaseModel)
 
-TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
+TIMES = frozenset(
+    {"at", "since", "until", "not_before", "estimated_start", "estimated_completion", "last_checked"}
+)
 """Fields of core models that hold microseconds since the epoch; those that end in `_at` do too."""
 
 INTERNAL = frozenset({"epoch", "guard", "spool_seq"})
 """Fields that only the core reads."""
 
-VERBATIM = frozenset({"payload", "outputs", "checks", "values"})
+VERBATIM = frozenset({"payload", "outputs", "checks", "values", "definition", "probes", "facts"})
 """Fields whose content is not the API's to read: it leaves as it is."""
 
 

@@ -36,7 +36,7 @@ NAME = click.argument("environment", metavar="ENVIRONMENT", type=ENVIRONMENT)
 REASON = click.option("--reason", help="Why; it stands in the history.")
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Only say what would change.")
 
-_EDITED = ("domain", "config", "targets", "links", "protection", "runs")
+_EDITED = ("domain", "config", "targets", "links", "protection", "runs", "probes")
 
 
 @click.command(cls=Group)
@@ -106,6 +106,10 @@ def print_state(state: EnvironmentState, output: Output) -> None:
     ]
     rows += [[f"links.{name}", url] for name, url in sorted(state.links.items())]
     rows += [[f"runs.{name}", _asked(check)] for name, check in sorted(state.runs.items())]
+    rows += [
+        [f"probes.{name}", json.dumps(probe, ensure_ascii=False)]
+        for name, probe in sorted(state.probes.items())
+    ]
     output.table(rows, whole=True)
 
 

@@ -47,6 +47,7 @@ COMMANDS = {
         "pipeline": "dg.cli.pipelines:pipeline",
         "env": "dg.cli.environments:env",
         "secret": "dg.cli.environments:secret",
+        "probe": "dg.cli.probes:probe",
     },
     "What happened": {
         "events": "dg.cli.events:events",

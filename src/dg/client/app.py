@@ -18,6 +18,7 @@ from dg.client.deployments import Deployments
 from dg.client.environments import Environments
 from dg.client.feed import Events
 from dg.client.figures import Figures
+from dg.client.health import Health
 from dg.client.http import Http, path
 from dg.client.keys import Keys
 from dg.client.lanes import Lanes
@@ -85,6 +86,7 @@ class Client:
         self.figures = Figures(self._http)
         self.environments = Environments(self._http)
         self.backups = Backups(self._http)
+        self.health = Health(self._http)
         self.tokens = Tokens(self._http)
         self.keys = Keys(self._http)
         self.roles = Roles(self._http)

@@ -18,10 +18,25 @@ T = TypeVar("T")
 JSON = Any
 """What `json.loads` gives; checked by the model it is read into."""
 
-TIMES = frozenset({"at", "since", "until", "not_before", "estimated_start", "estimated_completion"})
+TIMES = frozenset(
+    {"at", "since", "until", "not_before", "estimated_start", "estimated_completion", "last_checked"}
+)
 """Fields that hold a moment, beside all that end in `_at`."""
 
-OPAQUE = frozenset({"payload", "outputs", "details", "values", "config", "links", "protection"})
+OPAQUE = frozenset(
+    {
+        "payload",
+        "outputs",
+        "details",
+        "values",
+        "config",
+        "links",
+        "protection",
+        "probes",
+        "definition",
+        "facts",
+    }
+)
 """Fields whose keys are not ours: what looks like a moment in there stays text."""
 
 MULTILINE = frozenset({"text", "logs"})

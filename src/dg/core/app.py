@@ -57,12 +57,14 @@ from dg.core.drift.models import Deployed
 from dg.core.drift.models import Lane as DriftLane
 from dg.core.drift.service import Drift
 from dg.core.drift.watch import Watch
-from dg.core.environments.service import Environments, protections_of, runs_of
+from dg.core.environments.service import Environments, probes_of, protections_of, runs_of
 from dg.core.environments.usage import SecretUsage
 from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Invalid, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
+from dg.core.health.opening import open_vigil
+from dg.core.health.service import Health
 from dg.core.home import Home, write_private
 from dg.core.http import Outbound, Resolve
 from dg.core.jobs import Every, Job, open_scheduler
@@ -111,6 +113,7 @@ class Core:
     secrets: SecretUsage
     drift: Drift
     backups: Backups
+    health: Health
     keyring: Keyring
     access: Access
     tokens: Tokens
@@ -246,6 +249,21 @@ async def open_core(
             receipt_key=signing,
             place=home.place(),
         )
+        vigil = await stack.enter_async_context(
+            open_vigil(
+                state,
+                logs,
+                access=access,
+                clock=clock,
+                settings=settings,
+                secrets=parts.secrets,
+                environ={
+                    name: parts.environ[name] for name in settings.runner.env_pass if name in parts.environ
+                },
+                documents=await probes_of(state),
+                resolve=drivers.resolve,
+            )
+        )
         bus.subscribe(parts.followers.observe)
         outbound = Outbound(settings.outbound, resolve=drivers.resolve)
         deliverer = Deliverer(state, clock, outbound, envelope, settings.webhooks)
@@ -282,13 +300,14 @@ async def open_core(
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
         announcements = Announcements(clock, ids, Routes(settings.slack))
         following = Following(state, bus, clock, (subscriptions, reporting, announcements), outbox.wake)
-        environments = Environments(state, clock, access, vault, protections)
+        environments = Environments(state, clock, access, vault, protections, vigil.rules)
         backups = Backups(settings, state, clock, access, vault, environments, environ)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)
         gauges: dict[str, Gauge] = {
             "active_runs": lambda: dispatcher.active,
             "kept_logs": quota.figures,
+            "probes": lambda: vigil.watch.figures,
             "outbox": lambda: {**outbox.figures, **following.figures},
             "backups": lambda: backups.figures,
             "slack": messenger.figures,
@@ -323,6 +342,7 @@ async def open_core(
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *drift_jobs(watch),
                 Job("secrets.remind", Every(_HOUR), usage.remind),
+                *vigil.jobs,
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
                 *backups.jobs(),
@@ -336,6 +356,7 @@ async def open_core(
             gauges["scheduler"] = lambda: scheduler.figures
             work.spawn("loop lag", lag.measure())
             work.spawn("dispatcher", dispatcher.run())
+            vigil.begin()
             work.spawn("following the ledger", following.run())
             work.spawn("outbox", outbox.run())
         yield Core(
@@ -350,6 +371,7 @@ async def open_core(
             secrets=usage,
             environments=environments,
             backups=backups,
+            health=vigil.health,
             keyring=keyring,
             drift=Drift(state, clock, access, runs_of, _lane, settings.drift),
             access=access,

@@ -408,6 +408,27 @@ class DriftWithdrawn(LaneFact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class EnvironmentHealthChanged(Fact):
+    """A service is not any more what it was, by what `probe` found; `status` and `was` are the environment's.
+
+    `because` is what the probe depends on, where that failed too. A status of the environment is one of the
+    specification's; that of a service is also `unknown`.
+    """
+
+    about: ClassVar[str] = "environment"
+
+    environment: str
+    service: str
+    status: str
+    was: str
+    service_status: str
+    service_was: str
+    probe: str | None = None
+    message: str | None = None
+    because: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class KeyringRotated(Fact):
     """The newest key of the home's envelope sealed what older ones had sealed: `sealed` texts."""
 

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 USER_AGENT = f"dg/{__version__}"
 
 _LONGEST_URL = 2048
+_MOST_LOGGED = 1000
 _MOST_ADDRESSES = 4
 """Addresses of one name that are tried in turn."""
 _PORTS = {"http": 80, "https": 443}
@@ -102,6 +103,7 @@ class Outbound:
         self._ports = tuple(_span(word) for word in settings.ports)
         self._resolve = resolve or look_up
         self._settings = settings
+        self._logged: set[tuple[str, addresses.Ip]] = set()
         # The public authorities take 30 ms to read, which a start without a request need not pay.
         self._tls = _trusting(settings) if settings.ca_file else None
 
@@ -112,7 +114,26 @@ class Outbound:
             address = addresses.read(place.host)
         except ValueError:
             return
-        self._vet(place, [address])
+        self._vet(str(place), place.host, [address])
+
+    async def reach(self, host: str, port: int) -> Sequence[addresses.Ip]:
+        """The addresses to dial for `host`, by one look-up: what it leads to later does not count.
+
+        Raises as `send` does.
+        """
+        where = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._check_port(where, port)
+        return self._vet(where, host, await self._addresses(host, port))
+
+    @property
+    def tls(self) -> ssl.SSLContext:
+        """How the other side of a connection must prove who it is."""
+        self._tls = self._tls or _trusting(self._settings)
+        return self._tls
+
+    def read(self, url: str) -> httpx.URL:
+        """An http or https address that may be asked. Raises Invalid, Refused for its form and its port."""
+        return self._place(url).url
 
     async def send(self, request: Request) -> Answer:
         """Send it and read the answer, whatever its status is.
@@ -151,7 +172,7 @@ class Outbound:
 
     async def _exchange(self, request: Request) -> Answer:
         place = self._place(request.url)
-        found = self._vet(place, await self._addresses(place))
+        found = self._vet(str(place), place.host, await self._addresses(place.host, place.port))
         for address in found[:-1]:
             try:
                 return await self._dial(request, place, address)
@@ -172,8 +193,7 @@ class Outbound:
             content=request.content,
             extensions={"sni_hostname": place.host, "timeout": {"connect": request.timeout / 2}},
         )
-        self._tls = self._tls or _trusting(self._settings)
-        async with httpx.AsyncHTTPTransport(verify=self._tls, trust_env=False) as transport:
+        async with httpx.AsyncHTTPTransport(verify=self.tls, trust_env=False) as transport:
             response = await transport.handle_async_request(sent)
             try:
                 content, truncated = await _read(response, request.cap)
@@ -196,46 +216,58 @@ class Outbound:
         place = _Place(parsed, host, _PORTS[parsed.scheme] if parsed.port is None else parsed.port)
         if "%" in host:
             raise Invalid("an address may not name a network interface")
-        if not any(low <= place.port <= high for low, high in self._ports):
-            raise Refused(
-                f"{place} is on a port that dg does not reach for; an admin adds it to `[outbound] ports`",
-                reason="outbound",
-            )
+        self._check_port(str(place), place.port)
         return place
 
-    async def _addresses(self, place: _Place) -> list[addresses.Ip]:
+    def _check_port(self, where: str, port: int) -> None:
+        if not any(low <= port <= high for low, high in self._ports):
+            raise Refused(
+                f"{where} is on a port that dg does not reach for; an admin adds it to `[outbound] ports`",
+                reason="outbound",
+            )
+
+    async def _addresses(self, host: str, port: int) -> list[addresses.Ip]:
         try:
-            found = await self._resolve(place.host, place.port)
+            found = await self._resolve(host, port)
             return [addresses.read(text) for text in found]
         except (OSError, UnicodeError) as error:
             why = error.strerror if isinstance(error, OSError) else None
-            raise _unreachable(f"{place.host} has no address{f' ({why})' if why else ''}") from None
+            sentence = f"{host} has no address{f' ({why})' if why else ''}"
+            # A resolver that does not answer says nothing about the name.
+            mute = isinstance(error, socket.gaierror) and error.errno == socket.EAI_AGAIN
+            raise Unavailable(sentence, reason="resolver" if mute else "unreachable") from None
 
-    def _vet(self, place: _Place, found: Sequence[addresses.Ip]) -> Sequence[addresses.Ip]:
+    def _vet(self, where: str, host: str, found: Sequence[addresses.Ip]) -> Sequence[addresses.Ip]:
         """The addresses to dial, all of which are fine. Raises Refused, Unavailable when there is none."""
         for address in found:
             if objection := addresses.objection(address, self._allowed):
-                raise _inside(place, *objection)
+                raise self._inside(where, host, *objection)
         if not found:
-            raise _unreachable(f"{place.host} has no address")
+            raise _unreachable(f"{host} has no address")
         return list(dict.fromkeys(found))[:_MOST_ADDRESSES]
 
-
-def _inside(place: _Place, address: addresses.Ip, what: str) -> Refused:
-    """The no to an address inside. What a name means there is for the log: who asks may be a stranger."""
-    allow = f'`[outbound] allow = ["{ipaddress.ip_network(address)}"]`'
-    if place.host == str(address):
-        where, way = f"{address}, {what}", f"an admin allows it with {allow}"
-    else:
-        log.warning(
-            "%s leads to %s, %s, where dg sends nothing; %s would allow it", place, address, what, allow
-        )
-        where = "an address inside"
-        way = "an admin finds which in the server's log, and allows it with `[outbound] allow`"
-    # Whoever reads a cloud's metadata has the machine's own rights there: no way in is offered.
-    if "metadata" in what:
-        return Refused(f"{place} leads to {what}, where dg sends nothing", reason="outbound")
-    return Refused(f"{place} leads to {where}, where dg sends nothing; {way}", reason="outbound")
+    def _inside(self, where: str, host: str, address: addresses.Ip, what: str) -> Refused:
+        """The no to an address inside. What a name means there is for the log: who asks may be a stranger."""
+        allow = f'`[outbound] allow = ["{ipaddress.ip_network(address)}"]`'
+        if host == str(address):
+            to, way = f"{address}, {what}", f"an admin allows it with {allow}"
+        else:
+            # A probe asks every few seconds; the log is to say it once.
+            if (host, address) not in self._logged:
+                self._logged = {*list(self._logged)[-_MOST_LOGGED:], (host, address)}
+                log.warning(
+                    "%s leads to %s, %s, where dg sends nothing; %s would allow it",
+                    where,
+                    address,
+                    what,
+                    allow,
+                )
+            to = "an address inside"
+            way = "an admin finds which in the server's log, and allows it with `[outbound] allow`"
+        # Whoever reads a cloud's metadata has the machine's own rights there: no way in is offered.
+        if "metadata" in what:
+            return Refused(f"{where} leads to {what}, where dg sends nothing", reason="outbound")
+        return Refused(f"{where} leads to {to}, where dg sends nothing; {way}", reason="outbound")
 
 
 async def look_up(host: str, port: int) -> Sequence[str]:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0019"
-LOGS_HEAD = "logs_0001"
+STATE_HEAD = "0020"
+LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
 logs = sa.MetaData()
@@ -611,6 +611,16 @@ backups = sa.Table(
 )
 """Backups that the server made and still keeps; `what` is an environment, or `home`."""
 
+service_health = sa.Table(
+    "service_health",
+    state,
+    sa.Column("environment", sa.Text, primary_key=True),
+    sa.Column("service", sa.Text, primary_key=True),
+    _text("status"),
+    _int("since"),
+)
+"""How each service is, as the ledger was told last; the row without a service is the whole environment's."""
+
 chunks = sa.Table(
     "chunks",
     logs,
@@ -621,6 +631,35 @@ chunks = sa.Table(
     _int("at"),
     sa.Column("body", sa.LargeBinary, nullable=False),
 )
+
+probe_standings = sa.Table(
+    "probe_standings",
+    logs,
+    sa.Column("id", _Big, primary_key=True, autoincrement=False),
+    _text("environment"),
+    _text("probe"),
+    _text("standing"),
+)
+"""Every probe that there ever was, by the number that its results have, and how it stood last."""
+
+probe_spans = sa.Table(
+    "probe_spans",
+    logs,
+    sa.Column("level", _Big, primary_key=True, autoincrement=False),
+    sa.Column("at", _Big, primary_key=True, autoincrement=False),
+    sa.Column("probe", _Big, primary_key=True, autoincrement=False),
+    _int("passed"),
+    _int("slow"),
+    _int("failed"),
+    _int("unknown"),
+    _int("answers"),
+    _int("took"),
+    _int("slowest"),
+    sqlite_with_rowid=False,
+)
+"""Tries of probes counted together: `level` is the length of a span in seconds, 0 for one try alone. `took`
+and `slowest` are microseconds, over `answers`. In the order of time, so that what is written together lies
+together."""
 
 attached_chunks = chunks.to_metadata(sa.MetaData(), schema="logs")
 """The same table as the reading connections of the state database see it."""

@@ -373,6 +373,24 @@ class Outbound(Section):
     """A PEM file of authorities that it believes besides the public ones."""
 
 
+class Probes(Section):
+    """Probes of the environments' health. See `docs/health.md`."""
+
+    concurrency: int = Field(256, ge=1, le=10_000)
+    """Probes that are asked at the same time; the others wait."""
+    commands: int = Field(0, ge=0, le=1000)
+    """Commands among them that run at the same time. They run as the server's user, whoever may configure an
+    environment: 0 refuses them."""
+    keep_results: Duration = 2 * 3600.0
+    """How long the result of each single try is kept."""
+    keep_minutes: Duration = 3 * 86400.0
+    """How long the results of each minute are kept together."""
+    keep_hours: Duration = 90 * 86400.0
+    """How long those of each hour are."""
+    keep_days: Duration = 3 * 365 * 86400.0
+    """How long those of each day are."""
+
+
 class Limits(Section):
     """How much one caller may ask for: so many requests at once, and so many again in each window. See
     `docs/limits.md`."""
@@ -658,6 +676,7 @@ class Settings(Section):
     access: Access = Access()
     api: Api = Api()
     outbound: Outbound = Outbound()
+    probes: Probes = Probes()
     webhooks: Webhooks = Webhooks()
     slack: Slack = Slack()
     limits: Limits = Limits()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from dg.api import json, wire
 from dg.core.events import (
     DeploymentAdvanced,
@@ -9,6 +11,7 @@ from dg.core.events import (
     DeploymentFinished,
     DeploymentRolledBack,
     DeploymentStarted,
+    EnvironmentHealthChanged,
     Fact,
 )
 from dg.core.ledger import Entry
@@ -34,7 +37,9 @@ def moved_to(entry: Entry) -> str | None:
 
 
 def message(entry: Entry) -> bytes | None:
-    """The `deployment_status_update` that a fact means, as JSON; None for facts that move no deployment."""
+    """What a fact means, as JSON: a `deployment_status_update`, an `environment_health_change`, or None."""
+    if entry.type == EnvironmentHealthChanged.type:
+        return _text("environment_health_change", entry.payload, entry)
     if (status := moved_to(entry)) is None:
         return None
     fact = entry.payload
@@ -45,9 +50,13 @@ def message(entry: Entry) -> bytes | None:
         "service": entry.service,
         **{name: fact[name] for name in _BESIDE if name in fact},
     }
+    return _text("deployment_status_update", payload, entry)
+
+
+def _text(kind: str, payload: Mapping[str, object], entry: Entry) -> bytes:
     return json.write(
         {
-            "type": "deployment_status_update",
+            "type": kind,
             "payload": payload,
             "timestamp": wire.timestamp(entry.at),
             "seq": entry.seq,

@@ -49,6 +49,8 @@ class Action(StrEnum):
     BACKUP_READ = "backup:read"
     BACKUP_CREATE = "backup:create"
     BACKUP_RESTORE = "backup:restore"
+    PROBE_TEST = "probe:test"
+    PROBE_BEAT = "probe:beat"
     EVENT_READ = "event:read"
     AUDIT_READ = "audit:read"
     AUDIT_VERIFY = "audit:verify"
@@ -109,6 +111,8 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.BACKUP_READ: frozenset({_V, _O, _P, _A}),
     Action.BACKUP_CREATE: frozenset({_O, _A}),
     Action.BACKUP_RESTORE: frozenset({_A}),
+    Action.PROBE_TEST: frozenset({_O, _A}),
+    Action.PROBE_BEAT: frozenset({_O, _A}),
     Action.EVENT_READ: frozenset({_V, _O, _P, _A}),
     Action.AUDIT_READ: frozenset({_A}),
     Action.AUDIT_VERIFY: frozenset({_V, _O, _P, _A}),

@@ -157,7 +157,12 @@ class SqliteDatabase(Database):
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
-            connection.execute("PRAGMA optimize")
+            # The lock first: who asks for it with a snapshot in hand is refused at once, not made to wait.
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                connection.execute("PRAGMA optimize")
+            finally:
+                connection.execute("COMMIT")
 
         await _hop(self._writer, work)
         return await self.sizes()
@@ -193,9 +198,10 @@ def _connect(file: SqliteFile, *, reading: bool) -> sqlite3.Connection:
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA temp_store = MEMORY")
     connection.execute("PRAGMA cache_size = -20000")
-    for name, path in file.attach.items():
-        connection.execute(f"ATTACH DATABASE ? AS {name}", (str(path),))
     if reading:
+        # A writer would hold the lock of what it attaches for as long as its own.
+        for name, path in file.attach.items():
+            connection.execute(f"ATTACH DATABASE ? AS {name}", (str(path),))
         connection.execute("PRAGMA query_only = ON")
         return connection
     connection.execute(f"PRAGMA synchronous = {'FULL' if file.durable else 'NORMAL'}")

@@ -56,10 +56,8 @@ class Wanted:
     secrets: Mapping[str, str | None]
     kept: frozenset[str] = frozenset()
     """The secrets that were given as they are shown."""
-    protects: bool = False
-    """Whether its protection was given; else the one that stands stays."""
-    checks_runs: bool = False
-    """Whether it was given what says what runs; else that stays too."""
+    stays: frozenset[str] = frozenset()
+    """Of `protection`, `runs` and `probes`, what was not given and stays as it is."""
 
 
 def read(request: UpdateEnvironment) -> Wanted:
@@ -68,7 +66,8 @@ def read(request: UpdateEnvironment) -> Wanted:
     settings = {key: value for key, value in request.config.items() if key not in (*URLS, API_KEYS)}
     wrong = [
         *_wrong_domain(request.domain),
-        *_wrong_protection(request.protection or {}),
+        *_wrong_table("protection", request.protection or {}),
+        *_wrong_table("probes", request.probes or {}),
         *_wrong_settings(settings),
         *_wrong_api_keys(request.config),
         *_wrong_secrets(request.secrets),
@@ -82,6 +81,7 @@ def read(request: UpdateEnvironment) -> Wanted:
         raise refused(wrong)
     content = Content(
         protection=request.protection or {},
+        probes=request.probes or {},
         domain=request.domain,
         settings=settings,
         targets=request.targets,
@@ -93,8 +93,7 @@ def read(request: UpdateEnvironment) -> Wanted:
         content,
         {name_of(path): value for path, value in given.items() if not _shown(value)},
         kept,
-        request.protection is not None,
-        request.runs is not None,
+        frozenset(field for field in ("protection", "runs", "probes") if getattr(request, field) is None),
     )
 
 
@@ -117,6 +116,18 @@ def check_ciphertext(name: str, text: str) -> None:
 def is_secret_name(name: str) -> bool:
     """Whether a step could name it."""
     return _SECRET.fullmatch(name) is not None and name != API_KEY
+
+
+def with_probe(name: str, definition: Mapping[str, Any]) -> Content:
+    """A content of that probe alone. Raises Invalid for what no JSON of an environment may hold."""
+    if wrong := wrong_probes({name: definition}):
+        raise refused(wrong)
+    return Content(probes={name: dict(definition)})
+
+
+def wrong_probes(probes: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What no JSON of an environment may hold, or hold so much of."""
+    return list(_wrong_table("probes", probes))
 
 
 def check_reason(reason: str | None) -> None:
@@ -171,6 +182,11 @@ def _flat(content: Content) -> dict[str, Any]:
         **{f"links.{name}": url for name, url in content.links.items()},
         **{f"protection.{key}": value for key, value in content.protection.items()},
         **{f"runs.{name}": check.model_dump(mode="json") for name, check in content.runs.items()},
+        **{
+            f"probes.{name}.{key}": value
+            for name, probe in content.probes.items()
+            for key, value in probe.items()
+        },
     }
 
 
@@ -234,10 +250,10 @@ def _wrong_settings(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "config", f"is larger than {_LARGEST // 1024} KiB"
 
 
-def _wrong_protection(protection: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """What any JSON must keep to; what it may demand is judged elsewhere."""
-    if (problem := _wrong_value(dict(protection))) or not _is_small(protection):
-        yield "protection", problem or f"is larger than {_LARGEST // 1024} KiB"
+def _wrong_table(field: str, table: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What any JSON must keep to; what it may say is judged elsewhere."""
+    if (problem := _wrong_value(dict(table))) or not _is_small(table):
+        yield field, problem or f"is larger than {_LARGEST // 1024} KiB"
 
 
 def _is_small(settings: Mapping[str, Any]) -> bool:

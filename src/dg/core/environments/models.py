@@ -150,6 +150,7 @@ class Content(_Model):
     links: dict[str, str] = Field(default_factory=dict)
     protection: dict[str, Any] = Field(default_factory=dict)
     runs: dict[str, RunningCheck] = Field(default_factory=dict)
+    probes: dict[str, Any] = Field(default_factory=dict)
 
 
 class Version(_Model):
@@ -242,6 +243,8 @@ class EnvironmentState(_Model):
     """What the environment demands beside the settings, as `[environments.NAME]` writes it there."""
     runs: dict[str, RunningCheck] = Field(default_factory=dict)
     """What says which version of a service really runs, by service."""
+    probes: dict[str, Any] = Field(default_factory=dict)
+    """What is asked of its services, by the names of the probes."""
     version: int
     changed_at: int | None = None
     changed_by: str | None = None
@@ -260,7 +263,7 @@ class EnvironmentState(_Model):
             config=content.settings | masks,
             **{
                 field: getattr(content, field)
-                for field in ("domain", "secrets", "targets", "links", "protection", "runs")
+                for field in ("domain", "secrets", "targets", "links", "protection", "runs", "probes")
             },
             version=version.version if version else 0,
             changed_at=version.at if version else None,
@@ -291,6 +294,7 @@ class UpdateEnvironment(_Model):
     protection: dict[str, Any] | None = None
     """None leaves it as it is, so that nobody loosens it by not knowing of it."""
     runs: dict[str, RunningCheck] | None = None
+    probes: dict[str, Any] | None = None
     """None leaves them as they are."""
     reason: str | None = None
 

@@ -33,6 +33,8 @@ from dg.core.idempotency import Once, once
 from dg.core.types import Environment
 
 _NEWEST = 1 << 62
+_LIVE = ("protection", "probes")
+"""What of an environment others act by: they are told when it changes."""
 
 Change = Callable[[Tx, Content], Content]
 
@@ -45,16 +47,29 @@ class Rules(Protocol):
     async def change(self, environment: Environment, protection: Mapping[str, Any]) -> None: ...
 
 
+class Probing(Protocol):
+    """Who asks what an environment has probes for (see `core/health/`)."""
+
+    def mistakes(self, probes: Mapping[str, Any]) -> list[tuple[str, str]]: ...
+
+    def secrets(self, probes: Mapping[str, Any]) -> frozenset[str]: ...
+
+    def hold(self, environment: Environment, probes: Mapping[str, Any]) -> None: ...
+
+
 class Environments:
     """The actions on environments. `expected` is the version that a change was made from: any other by now
     is Stale, and nothing is changed."""
 
-    def __init__(self, db: Database, clock: Clock, access: Access, vault: Vault, rules: Rules) -> None:
+    def __init__(
+        self, db: Database, clock: Clock, access: Access, vault: Vault, rules: Rules, probing: Probing
+    ) -> None:
         self._db = db
         self._clock = clock
         self._access = access
         self._vault = vault
         self._rules = rules
+        self._probing = probing
 
     async def list(self, principal: Principal) -> tuple[EnvironmentState, ...]:
         """Those within the caller's reach, in the order of a release."""
@@ -86,7 +101,7 @@ class Environments:
         key: Once | None = None,
     ) -> EnvironmentState:
         """Make it so, as a new version unless it is so already. Raises Invalid, Stale, Mismatch."""
-        wanted = self._wanted(principal, name, request)
+        wanted = await self._wanted(principal, name, request)
         change = self._replacing(principal, name, wanted)
         return await self._change(principal, name, change, request.reason, expected, key)
 
@@ -94,7 +109,7 @@ class Environments:
         self, principal: Principal, name: Environment, request: UpdateEnvironment, expected: int | None = None
     ) -> EnvironmentState:
         """What `update` would lead to, with its `changes`; nothing is changed. Raises Invalid, Stale."""
-        wanted = self._wanted(principal, name, request)
+        wanted = await self._wanted(principal, name, request)
         return await self._previewed(name, self._replacing(principal, name, wanted, keep=False), expected)
 
     async def _previewed(self, name: Environment, change: Change, expected: int | None) -> EnvironmentState:
@@ -163,13 +178,16 @@ class Environments:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         contents.check_reason(reason)
         now, then = await self._db.read(lambda tx: (store.newest(tx, name)[0], _at(tx, name, version)[0]))
-        if now.secrets != then.secrets:
+        if wrong := self._probing.mistakes(then.probes):
+            raise contents.refused(wrong)
+        if now.secrets != then.secrets or self._gives_away(now, then):
             self._access.require(principal, Action.SECRET_UPDATE, name)
 
         def change(tx: Tx, before: Content) -> Content:
             # A secret that was set since the look above.
             if before.secrets != then.secrets and not principal.may(Action.SECRET_UPDATE, name):
                 raise Stale(f"the secrets of {name} were changed just now: look again", reason="stale")
+            self._check_given(principal, name, before, then)
             return then
 
         return await self._change(principal, name, change, reason, expected, key, restored=version)
@@ -210,7 +228,8 @@ class Environments:
     def _putting_back(self, principal: Principal, snapshot: Snapshot, *, keep: bool = True) -> Change:
         name, content = snapshot.environment, snapshot.content
         self._access.require(principal, Action.BACKUP_RESTORE, name)
-        if wrong := self._rules.mistakes(name, content.protection):
+        wrong = [*self._rules.mistakes(name, content.protection), *self._probing.mistakes(content.probes)]
+        if wrong:
             raise contents.refused(wrong)
 
         def change(tx: Tx, before: Content) -> Content:
@@ -267,13 +286,67 @@ class Environments:
             return Graded(value.ciphertext, "runner_only")
         return None if value is None else Graded(value)
 
-    def _wanted(self, principal: Principal, name: Environment, request: UpdateEnvironment) -> contents.Wanted:
+    async def set_probe(
+        self,
+        principal: Principal,
+        name: Environment,
+        probe: str,
+        definition: Mapping[str, Any] | None,
+        reason: str | None = None,
+        expected: int | None = None,
+        key: Once | None = None,
+    ) -> EnvironmentState:
+        """Set one probe, or remove it with None. Raises Invalid, Stale, NotFound, Mismatch."""
+        self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
+        contents.check_reason(reason)
+
+        def change(tx: Tx, before: Content) -> Content:
+            if definition is None and probe not in before.probes:
+                raise NotFound(f"{name} has no probe {probe}")
+            others = {key: value for key, value in before.probes.items() if key != probe}
+            probes = others if definition is None else {**before.probes, probe: dict(definition)}
+            wrong = [*contents.wrong_probes(probes), *self._probing.mistakes(probes)]
+            if wrong:
+                raise contents.refused(wrong)
+            after = before.model_copy(update={"probes": probes})
+            self._check_given(principal, name, before, after)
+            return after
+
+        if definition is not None:
+            given = contents.with_probe(probe, definition)
+            await self._require_given(principal, name, given)
+        return await self._change(principal, name, change, reason, expected, key)
+
+    async def _require_given(self, principal: Principal, name: Environment, given: Content) -> None:
+        """Raises Forbidden for who may not set secrets and would have a probe send one somewhere else."""
+        before = await self._db.read(lambda tx: store.newest(tx, name)[0])
+        if self._gives_away(before, given):
+            self._access.require(principal, Action.SECRET_UPDATE, name)
+
+    def _check_given(self, principal: Principal, name: Environment, before: Content, after: Content) -> None:
+        """Raises Stale for what was changed since `_require_given`."""
+        if self._gives_away(before, after) and not principal.may(Action.SECRET_UPDATE, name):
+            raise Stale(f"the probes of {name} were changed just now: look again", reason="stale")
+
+    def _gives_away(self, before: Content, after: Content) -> bool:
+        """Whether a probe is given a secret that it was not given before, or takes it elsewhere."""
+        new = {key: value for key, value in after.probes.items() if before.probes.get(key) != value}
+        return bool(self._probing.secrets(new))
+
+    async def _wanted(
+        self, principal: Principal, name: Environment, request: UpdateEnvironment
+    ) -> contents.Wanted:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         wanted = contents.read(request)
-        if wrong := self._rules.mistakes(name, wanted.content.protection):
+        wrong = [
+            *self._rules.mistakes(name, wanted.content.protection),
+            *self._probing.mistakes(wanted.content.probes),
+        ]
+        if wrong:
             raise contents.refused(wrong)
         if wanted.secrets:
             self._access.require(principal, Action.SECRET_UPDATE, name)
+        await self._require_given(principal, name, wanted.content)
         return wanted
 
     def _replacing(
@@ -285,9 +358,10 @@ class Environments:
                 raise contents.refused([(where, "is not set, so there is nothing to keep: give its value")])
             given = {key: None if value is None else Graded(value) for key, value in wanted.secrets.items()}
             secrets = self._secrets(tx, principal, name, before, given, keep=keep)
-            stays: dict[str, Any] = {} if wanted.protects else {"protection": before.protection}
-            stays |= {} if wanted.checks_runs else {"runs": before.runs}
-            return wanted.content.model_copy(update={"secrets": secrets, **stays})
+            stays = {field: getattr(before, field) for field in wanted.stays}
+            after = wanted.content.model_copy(update={"secrets": secrets, **stays})
+            self._check_given(principal, name, before, after)
+            return after
 
         return change
 
@@ -342,17 +416,17 @@ class Environments:
         past: Callable[[Tx], None] | None = None,
     ) -> EnvironmentState:
         """`past` makes the versions before, where there are none."""
-        moved = False
+        moved: set[str] = set()
 
         def effect(tx: Tx) -> EnvironmentState:
-            nonlocal moved
+            moved.clear()
             before, standing = _current(tx, name, expected)
             if past and standing is None:
                 past(tx)
                 before, standing = store.newest(tx, name)
             after = change(tx, before)
             changed = tuple(item.key for item in contents.difference(before, after))
-            moved = after.protection != before.protection
+            moved.update(field for field in _LIVE if getattr(after, field) != getattr(before, field))
             if changed:
                 version = Version(
                     version=(standing.version if standing else 0) + 1,
@@ -370,8 +444,10 @@ class Environments:
             return once(tx, principal, self._sealed(tx, key), EnvironmentState, self._clock, effect)
 
         state = await self._db.write(work)
-        if moved:
+        if "protection" in moved:
             await self._rules.change(name, state.protection)
+        if "probes" in moved:
+            self._probing.hold(name, state.probes)
         return state
 
     def _sealed(self, tx: Tx, key: Once | None) -> Once | None:
@@ -387,6 +463,11 @@ def runs_of(tx: Tx, name: Environment) -> Mapping[str, RunningCheck]:
 async def protections_of(db: Database) -> dict[Environment, dict[str, Any]]:
     """What each environment demands by itself."""
     return await db.read(lambda tx: {name: store.newest(tx, name)[0].protection for name in Environment})
+
+
+async def probes_of(db: Database) -> dict[Environment, dict[str, Any]]:
+    """What is asked of each environment's services."""
+    return await db.read(lambda tx: {name: store.newest(tx, name)[0].probes for name in Environment})
 
 
 def _check(secret: str, value: str | Box | Ciphertext | None) -> None:

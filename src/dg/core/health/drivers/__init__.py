@@ -1,0 +1,1 @@
+"""How probes touch the world, one module for each kind."""

@@ -1,0 +1,76 @@
+"""Asks a PostgreSQL server with a session and a query that reads nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dg.core import addresses
+from dg.core.health.drivers.attempts import Attempt, Failed, Unable
+from dg.core.health.probes import PostgresqlProbe
+from dg.core.http import Outbound
+from dg.core.text import plain
+
+_KNOWN = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "channel_binding"})
+"""What an address may say; the rest of libpq's words name files of this machine, or other servers."""
+_OWN = {
+    "application_name": "dg probe",
+    "passfile": "/dev/null",
+    "connect_timeout": "60",
+    "gssencmode": "disable",
+}
+_LONGEST = 200
+
+
+async def ask(outbound: Outbound, attempt: Attempt[PostgresqlProbe]) -> None:
+    """Log in and ask. Raises Failed, Unable, Problem, OSError."""
+    try:
+        import psycopg
+    except ImportError:
+        raise Unable("the server has no driver for PostgreSQL: install dg[postgresql]") from None
+    given = _address(attempt)
+    host, port = given["host"], int(given["port"])
+    attempt.host = None if addresses.is_loopback(host) else host.lower()
+    found = await outbound.reach(host, port)
+    if all(address.is_loopback for address in found):
+        attempt.host = None
+    attempt.facts["address"] = str(found[0])
+    many = {
+        "hostaddr": ",".join(map(str, found)),
+        "host": ",".join([host] * len(found)),
+        "port": ",".join([str(port)] * len(found)),
+    }
+    try:
+        session = await psycopg.AsyncConnection.connect(**{**given, **_OWN, **many}, autocommit=True)
+        try:
+            attempt.connected = True
+            await session.execute("SELECT 1")
+        finally:
+            await session.close()
+    except psycopg.Error as error:
+        raise Failed(_said(error)) from None
+
+
+def _address(attempt: Attempt[PostgresqlProbe]) -> dict[str, Any]:
+    from psycopg import ProgrammingError
+    from psycopg.conninfo import conninfo_to_dict
+
+    name = attempt.probe.secret
+    try:
+        given = dict(conninfo_to_dict(attempt.secrets[name]))
+    except ProgrammingError:
+        raise Unable(
+            f"the secret {name} is no address such as postgresql://user:password@host/name"
+        ) from None
+    if unknown := sorted(given.keys() - _KNOWN):
+        raise Unable(f"the secret {name} says {', '.join(unknown)}, which a probe does not use")
+    host, port = str(given.get("host") or ""), str(given.get("port") or "5432")
+    if not host or "," in host or host.startswith(("/", "@")) or not port.isdecimal():
+        raise Unable(f"the secret {name} must name one host on the network")
+    return {**given, "host": host, "port": port}
+
+
+def _said(error: Any) -> str:
+    """The last of what the server or libpq said: the lines before name addresses."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    text = lines[-1] if lines else type(error).__name__
+    return plain(text.rpartition("failed: ")[2] or text, limit=_LONGEST)

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, journalled, report
 
+from dg.client.app import Client
 from dg.core.deployments.models import FINAL, CreateDeployment, Deployment, Status
 from dg.core.testing import eventually
 from dg.core.types import Environment
@@ -92,3 +94,75 @@ async def _is_restored(house: House, backup: Path, key: Path, acknowledged: list
         )
         assert (await truth.end_of(client, again.id)).status is Status.SUCCESS
     return restored + ready
+
+
+@pytest.mark.long
+async def test_backups_by_a_schedule_go_on_under_load_and_over_a_kill(
+    tmp_path: Path, observed: Observed
+) -> None:
+    """R18: while clients deploy, each backup is made, sent on and proved, and the server answers in time."""
+    store, bucket = tmp_path / "store", tmp_path / "bucket"
+    store.mkdir()
+    bucket.mkdir()
+    settings = {
+        "DG_BACKUP__FOLDER": str(store),
+        "DG_BACKUP__EVERY": "1s",
+        "DG_BACKUP__TEST_EVERY": "1s",
+        "DG_BACKUP__KEEP_DAILY": "0",
+        "DG_BACKUP__KEEP_WEEKLY": "0",
+        "DG_BACKUP__KEEP_MONTHLY": "0",
+        "DG_BACKUP__COMMAND": "cp,/dev/stdin," + str(bucket / "newest"),
+    }
+    (tmp_path / "house").mkdir()
+    house = House(tmp_path / "house", settings)
+    try:
+        house.start()
+        async with house.client() as client:
+            await client.pipelines.register(house.pipeline(journalled("switch", "deploy", 0.05)))
+            load, stop = Load(house), asyncio.Event()
+            async with asyncio.TaskGroup() as clients:
+                for number in range(CLIENTS):
+                    clients.create_task(load.client(number, stop))
+                await proved(client, 3)
+                slowest = await slowest_read(client)
+                stop.set()
+        observed("R18", "backups and their tests under load", "slowest read", slowest, at_most=2.0, unit="s")
+        await eventually(lambda: any(store.glob(".dg-unfinished-*")), 30.0)
+        house.kill()
+        for path in store.glob("*.dgb"):
+            dg("backup", "verify", str(path), "--home", str(house.home.path))
+        house.start()
+        async with house.client() as client:
+            before = {each.id for each in await client.backups.list()}
+            await proved(client, 1, apart_from=before)
+            assert len(await client.backups.list()) <= 4
+            assert (await client.backups.list())[0].problem is None
+            await truth.books_are_in_order(house, client)
+        assert (bucket / "newest").stat().st_size > 0
+    finally:
+        house.close()
+
+
+async def proved(client: Client, count: int, apart_from: Collection[str] = ()) -> None:
+    """Wait until so many backups were restored for a test, all of which went well."""
+    seen: set[str] = set()
+    for _ in range(600):
+        for each in await client.backups.list():
+            assert each.problem is None, each.problem
+            if each.tested_at and each.id not in apart_from:
+                seen.add(each.id)
+        if len(seen) >= count:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"only {len(seen)} backups were proved")
+
+
+async def slowest_read(client: Client) -> float:
+    """Seconds that the slowest of a hundred reads takes."""
+    slowest = 0.0
+    for _ in range(100):
+        began = time.monotonic()
+        await client.deployments.list(limit=1)
+        slowest = max(slowest, time.monotonic() - began)
+        await asyncio.sleep(0.02)
+    return slowest

@@ -63,7 +63,7 @@ def _rows(found: Sequence[BackupRecord], now: int) -> list[list[Text]]:
         [
             each.what,
             each.id,
-            f"{age((now - each.at) / 1e6)} ago",
+            _ago(each.at, now),
             "schedule" if each.scheduled else each.by_name or each.by,
             f"{each.size / KIBIBYTE:.0f} KiB",
             _proved(each, now),
@@ -77,7 +77,12 @@ def _proved(record: BackupRecord, now: int) -> Text:
         return "not tried", Meaning.DIM
     if record.problem:
         return record.problem, Meaning.ERR
-    return f"tried {age((now - record.tested_at) / 1e6)} ago", Meaning.OK
+    return f"tried {_ago(record.tested_at, now)}", Meaning.OK
+
+
+def _ago(moment: int, now: int) -> str:
+    ago = age((now - moment) / 1e6)
+    return ago if ago == "now" else f"{ago} ago"
 
 
 def restore(

@@ -119,7 +119,7 @@ class _Hashing:
 def writing(target: Path, recipients: Sequence[Recipient]) -> Iterator[Writer]:
     """Write a backup; it takes the name `target` when it is finished, or leaves nothing. Raises OSError."""
     sweep(target.parent)
-    fresh = target.with_name(f"{_UNFINISHED}{os.getpid()}-{target.name}")
+    fresh = target.with_name(f"{_UNFINISHED}{os.getpid()}-{target.stem}.part")
     descriptor = os.open(fresh, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with os.fdopen(descriptor, "w+b") as file:

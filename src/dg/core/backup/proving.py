@@ -30,7 +30,7 @@ async def prove(
     began = clock.monotonic()
     manifest = (await asyncio.to_thread(reading.verify, source, identities)).manifest
     repositories = 0
-    with scratch(parent) as folder:
+    async with scratch(parent) as folder:
         if manifest.environment is None:
             home = Home(folder / "home")
             await restore(source, home, clock=clock, environ=environ, identities=identities)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -47,7 +47,7 @@ async def restore(
         Invalid: the backup is cut off, was changed or does not hold what it says.
         Unavailable: the disk is full, or git does not answer.
     """
-    with _place(home) as staging:
+    async with _place(home) as staging:
         try:
             with source.open("rb") as file:
                 archive = await asyncio.to_thread(examine, file, identities)
@@ -71,8 +71,8 @@ def _check_kind(manifest: Manifest) -> None:
         )
 
 
-@contextmanager
-def _place(home: Home) -> Iterator[Home]:
+@asynccontextmanager
+async def _place(home: Home) -> AsyncIterator[Home]:
     """A home within the home, which is held meanwhile; both are gone again when the block fails.
 
     It is within, not beside it: the home may be a mounted disk whose parent is another one.
@@ -89,7 +89,7 @@ def _place(home: Home) -> Iterator[Home]:
         try:
             yield staging
         except BaseException:
-            _clear(home, staging, existed=existed)
+            await asyncio.shield(asyncio.to_thread(_clear, home, staging, existed=existed))
             raise
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -14,18 +15,31 @@ FOLDER = "scratch"
 """Its name in a home."""
 
 
-@contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
-    """A folder below `parent` that goes with the block; after a kill, with the next one's beginning."""
+@asynccontextmanager
+async def scratch(parent: Path) -> AsyncIterator[Path]:
+    """A folder below `parent` that goes with the block; after a kill, with the next one's beginning.
+
+    Whatever lies in it is removed in another thread: it may be a whole home.
+    """
+    folder, held = await asyncio.to_thread(_begin, parent)
+    try:
+        yield folder
+    finally:
+        await asyncio.shield(asyncio.to_thread(_end, folder, held))
+
+
+def _begin(parent: Path) -> tuple[Path, int]:
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with _locked(parent):
         _sweep(parent)
         folder = Path(mkdtemp(dir=parent))
-        held = _hold(folder)
+        return folder, _hold(folder)
+
+
+def _end(folder: Path, held: int) -> None:
     try:
-        yield folder
-    finally:
         shutil.rmtree(folder)
+    finally:
         os.close(held)
 
 

@@ -297,7 +297,7 @@ class Backups:
         stay = schedule.staying(((each.id, each.at) for each in mine), self._settings.backup)
         for record in mine:
             if record.id not in stay:
-                (self._folder / record.file).unlink(missing_ok=True)
+                await asyncio.to_thread((self._folder / record.file).unlink, missing_ok=True)
                 await self._db.write(_removing(record))
 
     # --- testing

@@ -61,24 +61,27 @@ async def take(
     mirrors = Mirrors(home.mirrors, clock=clock, environ=environ)
     recipients = keys.recipients(settings)
     try:
-        with archive.writing(target, recipients) as writer, scratch(home.path / FOLDER) as folder:
-            work = _Work(home, writer, folder)
-            made_at = clock.micros()
-            schema, head, counts = await asyncio.to_thread(work.add_databases, address_of(settings.database))
-            for mirror in sorted(home.mirrors.glob("*.git")):
-                await work.add_mirror(mirrors, mirror.name.removesuffix(".git"))
-            await asyncio.to_thread(work.add_files, settings, secrets)
-            manifest = Manifest(
-                format=FORMAT,
-                version=__version__,
-                made_at=made_at,
-                store="sqlite" if settings.database.in_home else "postgresql",
-                schema=schema,
-                head=head,
-                counts=counts,
-                files=work.files,
-            )
-            await asyncio.to_thread(work.finish, manifest)
+        with archive.writing(target, recipients) as writer:
+            async with scratch(home.path / FOLDER) as folder:
+                work = _Work(home, writer, folder)
+                made_at = clock.micros()
+                schema, head, counts = await asyncio.to_thread(
+                    work.add_databases, address_of(settings.database)
+                )
+                for mirror in sorted(home.mirrors.glob("*.git")):
+                    await work.add_mirror(mirrors, mirror.name.removesuffix(".git"))
+                await asyncio.to_thread(work.add_files, settings, secrets)
+                manifest = Manifest(
+                    format=FORMAT,
+                    version=__version__,
+                    made_at=made_at,
+                    store="sqlite" if settings.database.in_home else "postgresql",
+                    schema=schema,
+                    head=head,
+                    counts=counts,
+                    files=work.files,
+                )
+                await asyncio.to_thread(work.finish, manifest)
     except (OSError, sqlite3.Error) as error:
         raise cannot(target, error) from error
     return await asyncio.to_thread(_taken, home, target, manifest, recipients)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from pathlib import Path
 
 import httpx
 import pytest
 from tests.bot.office import Office, open_office
+
+from dg.core.access.accounts import Account
+from dg.core.access.models import Principal
 
 HEALED_WITHIN = 15.0
 
@@ -57,6 +61,25 @@ async def test_an_acknowledgement_takes_no_time(office: Office) -> None:
         assert delivery.ok
         took.append(delivery.answer.seconds)
     assert sorted(took)[10] < 0.25
+
+
+async def test_an_acknowledgement_waits_for_no_database(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts, gate = office.world.core.accounts, asyncio.Event()
+    usual = accounts.principal
+
+    async def stalled(account: Account, request_id: str = "") -> Principal | None:
+        await gate.wait()
+        return await usual(account, request_id)
+
+    monkeypatch.setattr(accounts, "principal", stalled)
+    delivery = await office.slack.post_command("ana", "who")
+    assert delivery.ok
+    assert delivery.answer.seconds < 1
+    assert office.slack.ephemerals("ana") == []
+    gate.set()
+    assert "operator" in await office.answered("ana", 0)
 
 
 @pytest.mark.parametrize("kind", ["forged", "skew"])

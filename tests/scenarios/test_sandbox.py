@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -228,3 +229,23 @@ def test_story_that_goes_differently_is_named_and_fails(tmp_path: Path) -> None:
         assert sandbox.process.wait(30) == 1
         assert_nothing_is_left(sandbox.home, sandbox.pids)
     assert "v1.0.0 to production should end with success, but ended with failed" in different["text"]
+
+
+@pytest.mark.long
+def test_a_slack_beside_it_is_told_the_story() -> None:
+    with started("--slack") as sandbox:
+        page = sandbox.until("ready", "slack")["url"]
+        sandbox.until("deployed", "production")
+        deadline = time.monotonic() + 30
+        while "production" not in (told := said_in_slack(page)) or "success" not in told:
+            assert time.monotonic() < deadline, told
+            time.sleep(0.1)
+        assert sandbox.stop(signal.SIGINT) == 130
+    assert_nothing_is_left(sandbox.home, sandbox.pids, 10)
+
+
+def said_in_slack(page: str) -> str:
+    """What stands in the channel, as ana sees it."""
+    with urllib.request.urlopen(f"{page}/sim/messages?channel=deploys&person=ana", timeout=10) as answer:
+        content: bytes = answer.read()
+    return content.decode()

@@ -57,8 +57,9 @@ STATUS = {
     "--port", type=click.IntRange(0, 65535), default=0, help="The server's port  [default: a free one]"
 )
 @click.option("--keep", is_flag=True, help="Stay up after the story, until Ctrl-C, to look around.")
+@click.option("--slack", is_flag=True, help="Tell it in a Slack too, on a page of its own.")
 @pass_invocation
-def sandbox(invocation: Invocation, port: int, keep: bool) -> int:
+def sandbox(invocation: Invocation, port: int, keep: bool, slack: bool) -> int:
     """Watch real deployments run, fail and roll back.
 
     Makes a small web shop with its git repository, three hosts and a dg server, all on this machine. One
@@ -68,13 +69,14 @@ def sandbox(invocation: Invocation, port: int, keep: bool) -> int:
     \b
     dg sandbox
     dg sandbox --keep --port 8470
+    dg sandbox --keep --slack
     """
     import asyncio
 
     from dg.core.clock import SystemClock
     from dg.sandbox.app import Options, run
 
-    options = Options(invocation.home, port, keep)
+    options = Options(invocation.home, port, keep, slack)
     narrator = Records(invocation.output) if invocation.json else Lines(invocation.output)
     try:
         well = asyncio.run(run(options, narrator, SystemClock()))
@@ -250,7 +252,7 @@ def invitation(scene: Scene, name: str, columns: int) -> list[list[Text]]:
     """Commands to try while the sandbox stays up, and what each is good for where there is room."""
     home = f"--home {shlex.quote(str(scene.home.path))}"
     production = next(host.site for environment, host in scene.hosts.items() if environment == "production")
-    commands = (
+    commands: tuple[tuple[str, str], ...] = (
         (f"{name} status {home}", "what runs where"),
         (f"{name} show latest {home}", "the last deployment"),
         (f"{name} logs latest {home}", "what its steps said"),
@@ -261,6 +263,8 @@ def invitation(scene: Scene, name: str, columns: int) -> list[list[Text]]:
         (f"curl -i {production}/products", "be a customer"),
         (f"git -C {shlex.quote(str(scene.repository.path))} log", "what is deployed"),
     )
+    if scene.slack is not None:
+        commands = ((f"open {scene.slack}", "the same in Slack"), *commands)
     size = max(len(command) for command, _ in commands)
     if size + 23 > columns:
         return [[f"  {command}"] for command, _ in commands]

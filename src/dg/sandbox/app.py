@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -19,16 +19,19 @@ from dg.sandbox.people import open_people
 from dg.sandbox.repository import make_repository
 from dg.sandbox.scene import Differs, Fact, Scene, Teller
 from dg.sandbox.server import open_server
+from dg.sandbox.slack import introduce, open_slack
 from dg.sandbox.story import tell_story
 
 
 @dataclass(frozen=True)
 class Options:
-    """`home` None is a folder of its own; `port` 0 is a free one; `keep` stays up after the story."""
+    """`home` None is a folder of its own; `port` 0 is a free one; `keep` stays up after the story; `slack`
+    has it told in a Slack of the sandbox's own too."""
 
     home: Path | None = None
     port: int = 0
     keep: bool = False
+    slack: bool = False
 
 
 class Narrator(Teller, Protocol):
@@ -90,7 +93,9 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
             parts.end(text, path=str(repository.path))
             parts.begin("server")
             write_private(home.path / "secrets.toml", secrets_toml(hosts))
-            async with open_server(home, options.port, clock) as server:
+            async with AsyncExitStack() as stack:
+                slack = await stack.enter_async_context(open_slack(home, clock)) if options.slack else None
+                server = await stack.enter_async_context(open_server(home, options.port, clock))
                 parts.end(f"dg {__version__} at {server.url}", pid=server.pid, url=server.url)
                 parts.begin("pipeline")
                 pipeline = await server.client.pipelines.register(repository.pipeline)
@@ -98,8 +103,20 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
                 parts.begin("people")
                 async with open_people(home, server.client, clock) as people:
                     parts.end("ana deploys, ben approves: a token for each")
+                    if slack is not None:
+                        parts.begin("slack")
+                        await introduce(slack, people)
+                        parts.end(f"ana and ben are known at {slack.url}", url=slack.url)
                     yield Scene(
-                        home, hosts, repository, server.client, people, clock, narrator, parts.started
+                        home,
+                        hosts,
+                        repository,
+                        server.client,
+                        people,
+                        clock,
+                        narrator,
+                        parts.started,
+                        slack.url if slack is not None else None,
                     )
 
 

@@ -48,7 +48,7 @@ class Differs(Exception):
 class Scene:
     """Everything the story is played with. `client` is the server owner's.
 
-    `started` is the clock's monotonic time at the beginning.
+    `started` is the clock's monotonic time at the beginning; `slack` the page of a Slack, where there is one.
     """
 
     home: SandboxHome
@@ -59,6 +59,7 @@ class Scene:
     clock: Clock
     teller: Teller
     started: float
+    slack: str | None = None
 
 
 def expect(what: str, found: object, wanted: object) -> None:

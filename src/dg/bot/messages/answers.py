@@ -38,7 +38,7 @@ def problem(message: str, able: Sequence[str] = ()) -> Rendered:
 def unclear(misread: Misread) -> Rendered:
     """A line that is no command."""
     hint = escape(misread.hint, 300)
-    return said(f":thinking_face: {escape(misread.message, 500)}\n{hint}")
+    return said(f":bulb: {escape(misread.message, 500)}\n{hint}")
 
 
 def link(code_: str, url: str | None) -> Rendered:
@@ -112,12 +112,13 @@ def why(lane: Lane, queue: Sequence[Waiting]) -> Rendered:
 def who(principal: Principal) -> Rendered:
     """Who somebody is here, and what they may."""
     held = ", ".join(sorted({grant.spoken for grant in principal.grants})) or "no role"
-    return said(f":bust_in_silhouette: You are *{escape(principal.name, 80)}*: {escape(held, 800)}")
+    return said(f"You are *{escape(principal.name, 80)}*: {escape(held, 800)}")
 
 
 def commands(verbs: Sequence[Verb]) -> Rendered:
     """What somebody may say."""
     lines = [f"`/dg {verb.example}`  {verb.summary}" for verb in verbs]
+    lines += ["`/dg link`  Say who you are; `/dg unlink` takes it back."]
     return Rendered("What you may say", (b.section("\n".join(lines)),))
 
 

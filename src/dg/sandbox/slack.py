@@ -1,0 +1,58 @@
+"""A Slack beside the sandbox's server, in which its two people are known: `dg sandbox --slack`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from dg.core.clock import Clock
+from dg.core.home import write_private
+from dg.sandbox.home import SandboxHome
+from dg.sandbox.people import People, Person
+from dg.sandbox.scene import Differs
+from dg.slacksim.sim import SlackSim
+
+SETTINGS = """\
+[slack]
+mode = "socket"
+api_url = "{url}"
+bot_token_file = "slack-bot-token"
+app_token_file = "slack-app-token"
+
+[slack.routes.everything]
+channel = "{channel}"
+"""
+CHANNEL = "deploys"
+
+_CODE = re.compile(r"[A-Z0-9]{4}(?:-[A-Z0-9]{4}){3}")
+_READY_WITHIN = 30.0
+
+
+@asynccontextmanager
+async def open_slack(home: SandboxHome, clock: Clock) -> AsyncIterator[SlackSim]:
+    """A Slack on a free port until the block ends, and the settings by which the server gets there."""
+    async with SlackSim(clock=clock) as slack:
+        for name, token in (("slack-bot-token", slack.bot_token), ("slack-app-token", slack.app_token)):
+            write_private(home.path / name, token)
+        channel = slack.parts.slack.conversation(CHANNEL).id
+        write_private(home.path / "server.toml", SETTINGS.format(url=slack.api_url, channel=channel))
+        yield slack
+
+
+async def introduce(slack: SlackSim, people: People) -> None:
+    """Link both people's accounts, as they would: by a code that Slack shows and dg is told.
+
+    Raises Differs when the bot gives none.
+    """
+    await slack.until(slack.parts.sockets.open, within=_READY_WITHIN)
+    for person in (people.ana, people.ben):
+        await _link(slack, person)
+
+
+async def _link(slack: SlackSim, person: Person) -> None:
+    await slack.post_command(person.name, "link", CHANNEL)
+    shown = await slack.until(lambda: slack.ephemerals(person.name), within=_READY_WITHIN)
+    if (code := _CODE.search(shown[-1].text)) is None:
+        raise Differs(f"the bot should show {person.name} a code, and says: {shown[-1].text}")
+    await person.client.slack.link(code[0])

@@ -82,7 +82,8 @@ async def ran(house: House, tmp_path: Path, rest: str) -> str:
 
 
 def files_with(house: House, text: str) -> list[Path]:
-    """The files of a home in which a text stands."""
+    """The files of a home in which a text stands, once its server is down."""
+    house.stop()
     kept = [path for path in house.home.path.rglob("*") if path.is_file()]
     return [path for path in kept if text.encode() in path.read_bytes()]
 
@@ -98,9 +99,9 @@ async def test_steps_see_nothing_of_the_key(production: House, tmp_path: Path) -
     log = await ran(production, tmp_path, f'run = ["{python}", "{look}"]')
     assert "looked None" in log
     assert KEY not in log
+    assert_closed(production.pid)
     assert files_with(production, KEY) == []
     assert KEY not in production.errors
-    assert_closed(production.pid)
 
 
 async def test_what_only_the_runner_opens_is_nowhere_but_in_its_step(

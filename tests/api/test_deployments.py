@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -338,6 +338,36 @@ async def test_waiting_for_logs_ends_when_the_server_stops(api: Api) -> None:
         api.app.stop()
         async with asyncio.timeout(5):
             assert (await waiting).json()["items"] == []
+
+
+async def test_a_download_of_a_log_is_cut_off_when_the_right_to_it_ends(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dg.api.deployments.deployments.PAGE", 1)
+    await registered(api, "echo one; echo two; echo three")
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        await reached(operator, deployment, "success")
+        path = f"{PATH}/{deployment['id']}/logs"
+        whole = (await operator.get(path, headers={"accept": "text/plain"})).text.splitlines()
+    issued = await api.core.tokens.create(SYSTEM, name="leaked", role="viewer")
+    chunks: list[bytes] = []
+
+    async def receive() -> dict[str, Any]:
+        await asyncio.Event().wait()
+        raise AssertionError("nothing more comes")
+
+    async def send(message: MutableMapping[str, Any]) -> None:
+        if chunk := message.get("body"):
+            chunks.append(chunk)
+            await api.core.tokens.revoke(SYSTEM, issued.token.id)
+
+    asked = [(b"accept", b"text/plain"), (b"authorization", f"Bearer {issued.secret}".encode())]
+    scope = {"type": "http", "method": "GET", "path": path, "query_string": b"", "headers": asked}
+    await api.app({**scope, "scheme": "http", "client": ("127.0.0.1", 1)}, receive, send)
+    first, *rest = b"".join(chunks).decode().splitlines()
+    assert first == whole[0]
+    assert rest == ["… cut off here: what you may read has ended meanwhile …"]
 
 
 async def test_whoever_waits_for_logs_with_a_revoked_token_gets_none(api: Api) -> None:

@@ -23,11 +23,14 @@ from dg.core.deployments.models import (
     Status,
     UpdateDeployment,
 )
+from dg.core.errors import NotFound, Unauthenticated
 from dg.core.remember import Remembered
 from dg.core.types import Environment
 
 PAGE = 1000
 """Lines that a download reads at a time."""
+
+CUT_OFF = "… cut off here: what you may read has ended meanwhile …\n".encode()
 
 _SHAPES: Remembered[Mapping[str, Any]] = Remembered(500)
 """What of a status does not change while its deployment's revision stays."""
@@ -184,14 +187,20 @@ async def _wait(call: Call) -> None:
 
 
 async def _text(call: Call, page: LogPage) -> AsyncIterator[bytes]:
-    """The log as text, page by page, with a line where the size limit left lines out."""
+    """The log as text, page by page, with a line where the size limit left lines out, and at the end of what
+    the caller may read when that is over before the log is."""
     while True:
         if page.left_out:
             yield f"… {page.left_out} lines left out …\n".encode()
         yield "".join(f"{line.text}\n" for line in page.items).encode()
         if len(page.items) < PAGE:
             return
-        page = await _lines(call, page.next_seq, PAGE)
+        try:
+            call.principal = await auth.by_now(call.core, call.principal, call.headers)
+            page = await _lines(call, page.next_seq, PAGE)
+        except (Unauthenticated, NotFound):
+            yield CUT_OFF
+            return
 
 
 def _id(call: Call) -> str:

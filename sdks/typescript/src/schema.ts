@@ -3280,6 +3280,19 @@ export interface components {
         FreezeList: {
             items: components["schemas"]["Freeze"][];
         };
+        /**
+         * @example {
+         *       "service": "shop",
+         *       "environment": "production",
+         *       "state": "open",
+         *       "sentence": "shop in production is open; nothing waits",
+         *       "current": "019acd5e-7c00-7000-8000-0000000000a1",
+         *       "current_version": "2.13.2",
+         *       "current_sha": "4e07408562bedb8b60ce05c1decfe3ad16b72230",
+         *       "known": true,
+         *       "queue": []
+         *     }
+         */
         Lane: {
             service: components["schemas"]["ServiceName"];
             environment: components["schemas"]["EnvironmentName"];

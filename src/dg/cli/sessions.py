@@ -156,7 +156,7 @@ Examples:
   dg session revoke 01936b2e-7c00-7000-8000-00000000000a
   dg session revoke --person ana""",
 )
-@click.argument("id", metavar="ID", required=False)
+@click.argument("id", metavar="[ID]", required=False)
 @click.option("--person", metavar="NAME", help="All sessions of the person of this name.")
 @pass_invocation
 def revoke(invocation: Invocation, id: str | None, person: str | None) -> None:  # noqa: A002

@@ -187,6 +187,11 @@ async def test_a_bad_wish_is_refused_by_its_field(room: Room, field: str, option
     assert caught.value.details["field"] == field
 
 
+async def test_a_life_that_is_too_long_is_refused_in_the_words_in_which_it_is_written(room: Room) -> None:
+    with pytest.raises(Invalid, match=r"lasts from 1s to 365d \(access\.token_ttl_max\), not 366d"):
+        await room.tokens.create(ADMIN, name="ci", role="viewer", ttl=366 * 86400.0)
+
+
 async def test_a_revoked_token_is_refused_at_once(room: Room) -> None:
     token, secret = await issued(room)
     await room.access.authenticate(secret)

@@ -11,6 +11,7 @@ from dg.core.access.rights import Rights
 from dg.core.errors import Invalid
 from dg.core.text import plain
 from dg.core.types import NAME_PATTERN, Environment
+from dg.settings.units import format_duration
 
 LONGEST_DESCRIPTION = 500
 SUBJECT_PATTERN = (
@@ -58,8 +59,9 @@ def _service(name: str | None) -> str | None:
 def lifetime(ttl: float, longest: float, what: str, setting: str) -> int:
     """The whole seconds that `what` ("a token") is to last. Raises Invalid, naming its bound, a `setting`."""
     if not (math.isfinite(ttl) and 1 <= ttl <= longest):
+        given = format_duration(ttl) if math.isfinite(ttl) and ttl >= 0 else f"{ttl:g}s"
         raise Invalid(
-            f"ttl: {what} lasts from 1 s to {longest:.0f} s ({setting}), not {ttl:g} s", field="ttl"
+            f"ttl: {what} lasts from 1s to {format_duration(longest)} ({setting}), not {given}", field="ttl"
         )
     return int(ttl)
 

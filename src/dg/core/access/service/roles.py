@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from dg.core.access import asked, store
 from dg.core.access.models import GIVEN, Action, CreateRole, DefinedRole, Grant, Principal, UpdateRole
@@ -121,9 +121,9 @@ class Roles:
             held = keys.with_role(tx, name, now)
             sessions = store.sessions_with(tx, name, now)
             if bindings or tokens or held or sessions:
+                holders = {"binding": bindings, "token": tokens, "API key": held, "session": sessions}
                 raise Refused(
-                    f"the role {name} is held by {bindings} bindings, {tokens} tokens, {held} API keys and "
-                    f"{sessions} sessions; take those back first",
+                    f"the role {name} is held by {_counted(holders)}; take back what holds it first",
                     reason="in_use",
                     bindings=bindings,
                     tokens=tokens,
@@ -138,6 +138,12 @@ class Roles:
 
     async def _once(self, principal: Principal, key: Once | None, effect: _Effect) -> DefinedRole:
         return await self._db.write(lambda tx: do_once(tx, principal, key, DefinedRole, self._clock, effect))
+
+
+def _counted(numbers: Mapping[str, int]) -> str:
+    """`1 binding, 2 tokens and 1 session`: those that there are."""
+    words = [f"{number} {what}{'' if number == 1 else 's'}" for what, number in numbers.items() if number]
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def _custom(tx: Tx, name: str) -> DefinedRole:

@@ -98,4 +98,11 @@ def test_what_a_tag_says_has_the_whole_width_of_a_telephone(reader: Reader) -> N
     reader.tab.resize(420, 844)
     widths = "[...document.querySelectorAll('.opblock-tag > small')].map((each) => each.offsetWidth)"
     assert min(reader.tab.evaluate(widths)) > 300
+    links = "document.querySelectorAll('.opblock-tag > .info__externaldocs').length"
+    cut = (
+        "[...document.querySelectorAll('.opblock-tag > .info__externaldocs')]"
+        ".filter((each) => each.scrollWidth > each.clientWidth).length"
+    )
+    assert reader.tab.evaluate(links) > 0
+    assert reader.tab.evaluate(cut) == 0
     assert reader.tab.evaluate("document.documentElement.scrollWidth") == 420

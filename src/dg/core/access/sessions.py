@@ -47,7 +47,7 @@ class Login(_Model):
     person: str | None = None
 
 
-class Approval(_Model):
+class LoginApproval(_Model):
     """As whom a login is let in, until when at the longest, and by whom: `approved_in` is their session."""
 
     person: str

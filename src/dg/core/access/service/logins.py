@@ -19,10 +19,10 @@ from dg.core.access.service.access import Access
 from dg.core.access.service.people import Whose, whose
 from dg.core.access.service.sessions import Sessions
 from dg.core.access.sessions import (
-    Approval,
     ApproveLogin,
     Device,
     Login,
+    LoginApproval,
     LoginState,
     Session,
     SessionTokens,
@@ -166,7 +166,7 @@ class Logins:
         self._sessions.end_family(tx, kept.session, now)
         return _expired()
 
-    def _is_withdrawn(self, tx: Tx, approval: Approval) -> bool:
+    def _is_withdrawn(self, tx: Tx, approval: LoginApproval) -> bool:
         """Whether the session in which it was approved has been revoked since, or a role of it deleted."""
         if any(actions_of(tx, grant.role) is None for grant in approval.grants):
             return True
@@ -175,7 +175,7 @@ class Logins:
         parent = store.session(tx, approval.approved_in)
         return parent is None or parent.revoked_at is not None
 
-    def _session(self, tx: Tx, login: Login, approval: Approval, now: int) -> Session:
+    def _session(self, tx: Tx, login: Login, approval: LoginApproval, now: int) -> Session:
         person = store.person(tx, approval.person)
         return Session(
             id=self._ids.new(),
@@ -218,7 +218,7 @@ class Logins:
             if request.grants:
                 check_unchanged(tx, given)
             longest = now + int(self._settings.longest * SECOND)
-            approval = Approval(
+            approval = LoginApproval(
                 person=other.settle(tx, principal, now).id if other else principal.id,
                 grants=given,
                 approved_in=principal.session,

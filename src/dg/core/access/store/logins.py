@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
-from dg.core.access.sessions import Approval, Login
+from dg.core.access.sessions import Login, LoginApproval
 from dg.core.access.store.grants import read_grants, written_grants
 from dg.core.database import Row, Statement, Tx
 
@@ -42,7 +42,7 @@ class KeptLogin(NamedTuple):
     """A login with what was decided: the approval, and the session that it became."""
 
     login: Login
-    approval: Approval | None
+    approval: LoginApproval | None
     session: str | None
 
 
@@ -98,7 +98,7 @@ def drop_login(tx: Tx, login_id: str) -> None:
     tx.run(_DROP, login=login_id)
 
 
-def decide(tx: Tx, login: Login, approval: Approval | None) -> None:
+def decide(tx: Tx, login: Login, approval: LoginApproval | None) -> None:
     """Keep what was decided, as `login` says it by now; without an approval it is denied."""
     tx.run(
         _DECIDE,
@@ -128,7 +128,7 @@ def _kept(row: Row | None) -> KeptLogin | None:
         return None
     approval = None
     if row["grants"] is not None:
-        approval = Approval(
+        approval = LoginApproval(
             person=row["person"],
             grants=read_grants(row["grants"]),
             approved_in=row["approved_in"],

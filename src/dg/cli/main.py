@@ -27,6 +27,7 @@ COMMANDS = {
         "plan": "dg.cli.previews:plan",
         "deploy": "dg.cli.deployments:deploy",
         "status": "dg.cli.deployments:status",
+        "tui": "dg.cli.tui:tui",
         "show": "dg.cli.deployments:show",
         "logs": "dg.cli.deployments:logs",
         "diff": "dg.cli.approvals:diff",

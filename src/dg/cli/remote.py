@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -14,6 +14,7 @@ from dg.cli.output import Meaning, Output
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from dg.client.app import Client
     from dg.client.auth import Credentials
     from dg.client.credentials import SessionFile
     from dg.client.sync import Blocking
@@ -32,12 +33,19 @@ def server(invocation: Invocation, session: SessionFile | None = None) -> Iterat
     It comes with the token that is set, the session of `dg login` or the owner's token; with `session` where
     that is given. Raises Unreachable when there is no server, NoCredential when nothing opens it.
     """
-    from dg.client.auth import Credentials, find
+    from dg.client.auth import Credentials
 
-    environ, home = _meant(invocation)
-    found = Credentials(session.url, None, session) if session else find(environ, home, url=invocation.url)
+    found = Credentials(session.url, None, session) if session else credentials(invocation)
     with _client(invocation, found) as dg:
         yield dg
+
+
+def credentials(invocation: Invocation) -> Credentials:
+    """The server in question and what opens it. Raises Unreachable, NoCredential."""
+    from dg.client.auth import find
+
+    environ, home = _meant(invocation)
+    return find(environ, home, url=invocation.url)
 
 
 @contextmanager
@@ -68,22 +76,10 @@ def _meant(invocation: Invocation) -> tuple[Mapping[str, str], Path]:
 @contextmanager
 def _client(invocation: Invocation, found: Credentials) -> Iterator[Blocking]:
     from dg.cli.local import is_unattended
-    from dg.client.app import Client
-    from dg.client.credentials import SignedIn
     from dg.client.errors import Unreachable
-    from dg.client.ledger import state_file
     from dg.client.sync import Blocking
-    from dg.core.clock import SystemClock
 
-    authority = invocation.environ.get("DG_CA_FILE")
-    client = Client(
-        found.url,
-        SignedIn(found.session, SystemClock()) if found.session else found.token,
-        ca_file=Path(authority) if authority else None,
-        memory=state_file(invocation.environ),
-        complain=lambda said: warn(invocation, said),
-    )
-    with Blocking(client) as dg:
+    with Blocking(client(invocation, found, lambda said: warn(invocation, said))) as dg:
         try:
             yield dg
         except Unreachable as error:
@@ -93,6 +89,23 @@ def _client(invocation: Invocation, found: Credentials) -> Iterator[Blocking]:
                 f"the server with the home {_meant(invocation)[1]} has stopped: start it with `dg serve`",
                 url=found.url,
             ) from error
+
+
+def client(invocation: Invocation, found: Credentials, complain: Callable[[str], None]) -> Client:
+    """A client that is not opened yet; `complain` gets what does not fit together in the server's ledger."""
+    from dg.client.app import Client
+    from dg.client.credentials import SignedIn
+    from dg.client.ledger import state_file
+    from dg.core.clock import SystemClock
+
+    authority = invocation.environ.get("DG_CA_FILE")
+    return Client(
+        found.url,
+        SignedIn(found.session, SystemClock()) if found.session else found.token,
+        ca_file=Path(authority) if authority else None,
+        memory=state_file(invocation.environ),
+        complain=complain,
+    )
 
 
 def warn(invocation: Invocation, sentence: str) -> None:

@@ -63,15 +63,28 @@ class Events:
         patience = Patience(self._http)
         while True:
             try:
-                async with aclosing(self._messages(after, matching)) as stream:
-                    async for message in stream:
+                async with aclosing(self.listen(after=after, matching=matching)) as stream:
+                    async for heard in stream:
                         patience.restore()
-                        seq = _seq(message)
-                        if message.data and (after is None or seq > after):
-                            yield decode(Event, _json(message.data))
+                        seq = heard if isinstance(heard, int) else heard.seq
+                        if isinstance(heard, Event) and (after is None or seq > after):
+                            yield heard
                         after = seq if after is None else max(seq, after)
             except Unreachable as error:
                 await patience.spend(error)
+
+    async def listen(
+        self, *, after: int | None = None, matching: str | None = None
+    ) -> AsyncGenerator[Event | int]:
+        """One connection as long as it lasts, facts as in `follow`; a number says where the stream stands.
+
+        For callers who show that it broke and go on themselves, behind the last number or fact. Raises
+        Unreachable when it is lost, also when it ends well.
+        """
+        async with aclosing(self._messages(after, matching)) as stream:
+            async for message in stream:
+                seq = _seq(message)
+                yield decode(Event, _json(message.data)) if message.data else seq
 
     async def _messages(self, after: int | None, matching: str | None) -> AsyncGenerator[Message]:
         headers = {} if after is None else {"Last-Event-ID": str(after)}

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.color import Color
+from rich.console import RenderableType
 from rich.segment import Segment
 from rich.style import Style
+from rich.text import Text
 from textual.color import Color as Background
 from textual.content import Content
 from textual.filter import LineFilter
@@ -163,6 +165,11 @@ def paragraph(rows: Iterable[Pieces]) -> Content:
     return Content("\n").join(
         Content.assemble(*((plain(text), _textual(words)) for text, words in row)) for row in rows
     )
+
+
+def printed(text: str) -> RenderableType:
+    """Text for the terminal that is left behind: its lines stay lines."""
+    return Text(plain(text, multiline=True))
 
 
 def _textual(words: str) -> str:

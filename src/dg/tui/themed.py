@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
@@ -10,7 +11,7 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
 
-from dg.tui.ink import Door, label
+from dg.tui.ink import Door, label, printed
 from dg.tui.palette import NIGHT, PALETTES, fitting
 
 Result = TypeVar("Result")
@@ -62,6 +63,27 @@ class Themed(App[Result]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._door]
+
+    def _fatal_error(self) -> None:
+        # Textual's own shows the variables of every frame, a token among them, and in colours.
+        self.panic(printed(self._report(traceback.format_exc())))
+
+    def _report(self, trace: str) -> str:
+        """Where the traceback was written to; itself, where it could not be."""
+        from dg.client.private import state_folder
+        from dg.core.home import write_private
+
+        folder = state_folder(os.environ)
+        last = trace.strip().splitlines()[-1]
+        if folder is None:
+            return trace
+        path = folder / f"crash-{os.getpid()}.log"
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            write_private(path, trace)
+        except OSError:
+            return trace
+        return f"dg: the dashboard ended with an error ({last}); the whole of it is in {path}"
 
     def tell(self, text: str, *, wrong: bool = False, title: str = "") -> None:
         """Show a message for some seconds; its text is never read as markup."""

@@ -1,0 +1,207 @@
+"""The dashboard: `dg tui` runs it. Screens by number, one feed that fills the store, and the store's changes
+brought to the screen that is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import signal
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from random import Random, SystemRandom
+from typing import TYPE_CHECKING, ClassVar
+
+from textual import events
+from textual.binding import Binding, BindingType
+
+from dg.core.clock import Clock, SystemClock
+from dg.tui.bar import Tab, top
+from dg.tui.deployments import Deployments
+from dg.tui.help import Commands, Help, active_keys
+from dg.tui.ink import Pieces
+from dg.tui.overview import Overview
+from dg.tui.store import Store, Topic
+from dg.tui.themed import STYLE, Themed
+from dg.tui.view import View
+
+if TYPE_CHECKING:
+    from dg.client.app import Client
+    from dg.tui.feed import Feed
+
+FLUSH = 0.2
+"""Seconds in which changes of the store come together before they are drawn."""
+TICK = 1.0
+"""Seconds after which ages are looked at; only those that read differently are drawn."""
+KEEP = 60.0
+"""Seconds after which the picture for the next start is written, when something has changed."""
+
+
+class Dashboard(Themed[None]):
+    """`connect` makes a client; `picture` is the file of the last picture, None to have none.
+
+    `read_only` takes every way to change something out of it, whoever is signed in.
+    """
+
+    ENABLE_COMMAND_PALETTE = True
+    COMMAND_PALETTE_BINDING = "ctrl+p"
+    COMMANDS: ClassVar = {Commands}
+    MODES: ClassVar = {"overview": Overview, "deployments": Deployments}
+    DEFAULT_MODE = "overview"
+    CSS = (
+        STYLE
+        + """
+    #bar { height: 1; dock: top; background: $panel; }
+    .box.-production {
+        border: heavy $dg-prod; border-title-color: $dg-background; border-title-background: $dg-prod;
+    }
+    .box.-production:focus, .box.-production:focus-within { border: heavy $dg-prod; background: $panel; }
+    .-stale .content { opacity: 60%; }
+    .-stale .box { border-subtitle-color: $dg-warn; border-subtitle-style: bold; }
+    CommandPalette { background: $background 60%; }
+    CommandPalette > Vertical {
+        width: 96; max-width: 100%;
+        margin-top: 3; border: round $primary; background: $surface; max-height: 70%;
+    }
+    CommandPalette SearchIcon { display: none; }
+    CommandPalette CommandInput, CommandPalette CommandInput:focus { border: none; padding: 0 2; }
+    CommandPalette CommandList { background: $surface; border: none; padding: 0 1; }
+    """
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("1", "go('overview')", "Overview", show=False, id="app.overview"),
+        Binding("2", "go('deployments')", "Deployments", show=False, id="app.deployments"),
+        Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
+        Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+    ]
+
+    tabs = (
+        Tab("1", "overview", "Overview", "Ovw"),
+        Tab("2", "deployments", "Deployments", "Dep"),
+    )
+
+    def __init__(
+        self,
+        connect: Callable[[], Client],
+        *,
+        picture: Path | None = None,
+        read_only: bool = False,
+        clock: Clock | None = None,
+        random: Random | None = None,
+        theme: str | None = None,
+        ascii: bool = False,  # noqa: A002
+    ) -> None:
+        super().__init__(theme=theme, ascii=ascii)
+        self.clock = clock or SystemClock()
+        self.read_only = read_only
+        self.store = Store(on_change=self._changed)
+        self._connect, self._random = connect, random or SystemRandom()
+        self._picture = picture
+        self._topics: set[Topic] = set()
+        self._feed: Feed | None = None
+        self._seen_live = False
+        if picture is not None:
+            self.store.recall(picture)
+
+    @property
+    def feed(self) -> Feed:
+        """The way to the server. Raises RuntimeError before the first picture is drawn."""
+        if self._feed is None:
+            raise RuntimeError("the feed starts with the first picture")
+        return self._feed
+
+    def on_ready(self) -> None:
+        # Behind the first picture: what speaks to a server takes half of the start's time to import.
+        from dg.tui.feed import Feed
+
+        self._feed = Feed(self.store, self._connect, self.clock, self._random)
+        self.run_worker(self._feed.run, name="feed")  # type: ignore[arg-type]
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            # Else the terminal would be left as the dashboard needs it.
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=code))
+        self.set_interval(TICK, self._tick)
+        self.set_interval(KEEP, self.keep_picture)
+
+    def on_unmount(self) -> None:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().remove_signal_handler(number)
+        self.keep_picture()
+
+    def keep_picture(self) -> None:
+        """Write what is known, for the next start."""
+        if self._picture is None or not self._seen_live:
+            return
+        try:
+            self.store.keep(self._picture)
+        except OSError as error:
+            self.log.warning(f"the picture was not kept: {error}")
+
+    # From the store to the screen
+
+    def _changed(self, topic: Topic) -> None:
+        if topic == "link" and self.store.link.live:
+            self._seen_live = True
+        if not self._topics and self.is_running:
+            self.set_timer(FLUSH, self._bring)
+        self._topics.add(topic)
+
+    def _bring(self) -> None:
+        topics, self._topics = frozenset(self._topics), set()
+        for screen in self._views():
+            screen.show(topics)
+            screen.show_frame()
+
+    def _tick(self) -> None:
+        for screen in self._views():
+            screen.tick()
+
+    def _views(self) -> list[View]:
+        """The view that can be seen, also when something stands before it."""
+        stack = [screen for screen in self.screen_stack if isinstance(screen, View)]
+        return stack[-1:]
+
+    def first_line(self, mode: str, width: int) -> Pieces:
+        """The top bar."""
+        rights = self.store.rights
+        role = "read only" if self.read_only else rights.role
+        who = " · ".join(filter(None, (rights.name, role)))
+        now, spent = self.clock.micros(), self.clock.monotonic()
+        return top(self.tabs, mode, self.store.link, who, now, spent, width)
+
+    # Keys
+
+    async def action_go(self, mode: str) -> None:
+        """A numbered screen, as it was left."""
+        while len(self.screen_stack) > 1 and self.current_mode == mode:
+            await self.pop_screen()
+        await self.switch_mode(mode)
+
+    def action_help(self) -> None:
+        self.push_screen(Help(active_keys(self.screen)))
+
+    def action_retry(self) -> None:
+        """Try to connect now."""
+        if not self.store.link.live:
+            self.feed.retry()
+
+    def action_theme(self, name: str) -> None:
+        self.theme = name
+
+    def open_deployment(self, id: str) -> None:  # noqa: A002
+        """Look at one deployment."""
+        from dg.tui.deployments import open_detail
+
+        if views := self._views():
+            open_detail(views[-1], id)
+
+    def on_resize(self, event: events.Resize) -> None:
+        self.call_after_refresh(self._tick)
+
+
+def picture_file(environ: Mapping[str, str], url: str, whose: str) -> Path | None:
+    """Where the last picture of a server is kept, for what opens it; None without a home directory."""
+    name = f"{hashlib.sha256(f'{url} {whose}'.encode()).hexdigest()[:32]}.json"
+    if (cache := Path(environ.get("XDG_CACHE_HOME", ""))).is_absolute():
+        return cache / "dg" / name
+    home = environ.get("HOME")
+    return Path(home, ".cache", "dg", name) if home else None

@@ -1,0 +1,255 @@
+"""Keeps the store as the server has it: one event stream, resumed without a gap, and reads of what changed.
+
+It never gives up and raises nothing but cancellation: a lost server is a state that the top bar shows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from random import Random
+from typing import TYPE_CHECKING, TypeVar
+
+from dg.core.errors import Problem, Unauthenticated, Unavailable
+from dg.tui.auth import rights_of
+from dg.tui.store import RECENT, Link, LinkState, Store
+from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView
+
+if TYPE_CHECKING:
+    from dg.client.app import Client
+    from dg.client.models import Event
+    from dg.core.clock import Clock
+
+T = TypeVar("T")
+
+PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
+"""Seconds before the next try to connect, the last one for ever; each more or less by a fifth."""
+BEAT = 2.0
+"""Seconds between two looks whether the server is there."""
+LATE = 3.0
+"""Seconds without an answer after which the connection is slow."""
+LOST = 9.0
+"""Seconds without an answer after which it is lost."""
+GATHER = 0.2
+"""Seconds in which changes come together before they are read."""
+REST = 3.0
+"""How many times as long as a read took the next one waits: a storm costs a quarter of the time at most."""
+FEW = 5
+"""So many changed deployments are read one by one, more as a page."""
+WATCHED = 6
+"""Most running deployments whose progress is read."""
+EVERY = 1.0
+"""Seconds between two looks at the progress of what runs."""
+
+RIGHTS = ("token.", "key.", "role.", "binding.", "session.")
+"""How facts begin after which somebody may do more or less."""
+
+
+@dataclass
+class Dirty:
+    """What has changed since it was read last."""
+
+    deployments: set[str] = field(default_factory=set)
+    lanes: bool = False
+    rights: bool = False
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def mark(self, fact: Event) -> None:
+        if deployment := fact.payload.get("deployment"):
+            self.deployments.add(str(deployment))
+        self.lanes |= fact.type.startswith(("deployment.", "lane.", "freeze.", "pipeline.", "version."))
+        self.rights |= fact.type.startswith(RIGHTS)
+        self.arrived.set()
+
+    def take(self) -> tuple[set[str], bool, bool]:
+        """All of it; from now on nothing is dirty."""
+        taken = self.deployments, self.lanes, self.rights
+        self.deployments, self.lanes, self.rights = set(), False, False
+        self.arrived.clear()
+        return taken
+
+
+class Feed:
+    """One server's state, kept in `store` while `run` runs. `connect` makes a client."""
+
+    def __init__(
+        self,
+        store: Store,
+        connect: Callable[[], Client],
+        clock: Clock,
+        random: Random,
+    ) -> None:
+        self._store, self._connect, self._clock, self._random = store, connect, clock, random
+        self._client: Client | None = None
+        self._retry = asyncio.Event()
+        self._dirty = Dirty()
+
+    async def run(self) -> None:
+        """Connect, follow, and connect again, until cancelled."""
+        attempt = 0
+        while True:
+            problem = await self._until_lost()
+            attempt = 1 if self._store.link.live else attempt + 1
+            await self._wait(problem, attempt)
+
+    def retry(self) -> None:
+        """Try to connect now."""
+        self._retry.set()
+
+    async def call(self, ask: Callable[[Client], Awaitable[T]]) -> T:
+        """One request of a screen. Raises Unavailable without a connection, and what the client raises."""
+        if self._client is None:
+            raise Unavailable("there is no connection to the server")
+        return await ask(self._client)
+
+    # One connection
+
+    async def _until_lost(self) -> Problem:
+        """Connect and follow; the answer is why that is over."""
+        lost: Problem = Unavailable("the connection ended")
+        try:
+            await self._follow()
+        except* Problem as broken:
+            lost = _first(broken)
+        return lost
+
+    async def _follow(self) -> None:
+        self._dirty = Dirty()
+        async with self._connected() as client, asyncio.TaskGroup() as group:
+            group.create_task(self._listen(client), name="tui: events")
+            group.create_task(self._beat(client), name="tui: heartbeat")
+            group.create_task(self._read_changes(client), name="tui: changes")
+            group.create_task(self._watch(client), name="tui: progress")
+
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[Client]:
+        async with await asyncio.to_thread(self._connect) as client:
+            self._client = client
+            try:
+                yield client
+            finally:
+                self._client = None
+
+    async def _listen(self, client: Client) -> None:
+        async with aclosing(client.events.listen(after=self._store.seq)) as stream:
+            async for heard in stream:
+                if isinstance(heard, int):
+                    seq = heard
+                else:
+                    seq = heard.seq
+                    if self._store.seq is None or seq > self._store.seq:
+                        self._dirty.mark(heard)
+                        self._store.add_fact(FactView.of(heard))
+                # The whole state is read behind the place where the stream begins: so there is no gap.
+                if self._store.seq is None or not self._store.link.live:
+                    self._store.seq = max(seq, self._store.seq or 0)
+                    await self._read_all(client)
+                self._store.seq = max(seq, self._store.seq)
+
+    async def _read_all(self, client: Client) -> None:
+        await self._read_rights(client)
+        if not self._store.activity:
+            newest = await client.events.read(after=max(0, (self._store.seq or 0) - 50), limit=50)
+            for fact in newest.items:
+                self._store.add_fact(FactView.of(fact))
+        self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
+        await self._read_page(client)
+        self._said_so()
+        self._store.set_link(Link(LinkState.LIVE, self._clock.monotonic()))
+
+    async def _read_rights(self, client: Client) -> None:
+        principal = await client.whoami()
+        defined: dict[str, frozenset[str]] = {}
+        if any(not grant.actions for grant in principal.grants):
+            defined = {role.name: frozenset(role.actions) for role in await client.roles.list()}
+        self._store.set_rights(rights_of(principal, defined))
+
+    async def _read_page(self, client: Client) -> None:
+        page = await client.deployments.list(limit=RECENT)
+        self._store.set_deployments(map(DeploymentView.of, page.items))
+
+    async def _read_changes(self, client: Client) -> None:
+        while True:
+            await self._dirty.arrived.wait()
+            await self._clock.sleep(GATHER)
+            began = self._clock.monotonic()
+            deployments, lanes, rights = self._dirty.take()
+            if len(deployments) > FEW:
+                await self._read_page(client)
+            else:
+                for each in sorted(deployments):
+                    self._store.put_deployment(DeploymentView.of(await client.deployments.get(each)))
+            if lanes:
+                self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
+            if rights:
+                await self._read_rights(client)
+            self._said_so()
+            await self._clock.sleep(REST * (self._clock.monotonic() - began))
+
+    async def _watch(self, client: Client) -> None:
+        while True:
+            for each in self._store.running[-WATCHED:]:
+                found = await client.deployments.status(each.id)
+                self._store.put_deployment(_merged(each, DeploymentView.of(found.deployment)))
+                self._store.put_progress(each.id, ProgressView.of(found))
+            await self._clock.sleep(EVERY)
+
+    async def _beat(self, client: Client) -> None:
+        """Look whether the server is there: a connection that was cut without a word says nothing itself."""
+        answered = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(BEAT)
+            try:
+                async with asyncio.timeout(LATE):
+                    await client.whoami()
+            except TimeoutError:
+                silent = self._clock.monotonic() - answered
+                if silent >= LOST:
+                    raise Unavailable(f"no answer for {silent:.0f} s") from None
+                if self._store.link.live:
+                    self._store.set_link(Link(LinkState.SLOW, answered))
+                continue
+            answered = self._clock.monotonic()
+            self._said_so()
+            if self._store.link.state is LinkState.SLOW:
+                self._store.set_link(Link(LinkState.LIVE, answered))
+
+    def _said_so(self) -> None:
+        self._store.at = self._clock.micros()
+
+    # Between two connections
+
+    async def _wait(self, problem: Problem, attempt: int) -> None:
+        pause = PAUSES[min(attempt, len(PAUSES)) - 1] * self._random.uniform(0.8, 1.2)
+        now = self._clock.monotonic()
+        before = self._store.link
+        out = isinstance(problem, Unauthenticated)
+        state = LinkState.SIGNED_OUT if out else LinkState.DISCONNECTED
+        since = before.since if before.state is state else now
+        self._store.set_link(Link(state, since, problem.message, attempt, now + pause))
+        self._retry.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._retry.wait()
+
+
+def _merged(known: DeploymentView, found: DeploymentView) -> DeploymentView:
+    """A look at the status alone does not judge the gates: what is known of them stays."""
+    if known.state == "needs_approval" and found.status == "pending":
+        return known
+    return found
+
+
+def _first(broken: BaseExceptionGroup[Problem]) -> Problem:
+    """The problem that says most: who may not come in comes before what does not answer."""
+    problems = list[Problem]()
+    ahead: list[BaseException] = [broken]
+    while ahead:
+        each = ahead.pop()
+        if isinstance(each, BaseExceptionGroup):
+            ahead += each.exceptions
+        elif isinstance(each, Problem):
+            problems.append(each)
+    return next((each for each in problems if isinstance(each, Unauthenticated)), problems[0])

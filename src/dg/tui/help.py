@@ -1,0 +1,113 @@
+"""`?`: the keys that do something here and now, read from the bindings that are active; and the palette."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.screen import ModalScreen, Screen
+
+from dg.tui.ink import label
+from dg.tui.palette import PALETTES
+from dg.tui.widgets.table import Column, Table
+
+if TYPE_CHECKING:
+    from dg.tui.app import Dashboard
+
+
+NOT_HERE = frozenset({"scroll_left", "scroll_right", "page_left", "page_right"})
+"""What every scrolling widget of Textual has, and none of these screens can use."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """One thing that keys do. `id` is its name in a keymap."""
+
+    id: str
+    keys: str
+    what: str
+    action: str
+    where: str
+
+
+def active_keys(screen: Screen[Any]) -> list[Key]:
+    """What keys do on this screen now, those of the focused widget first."""
+    found: dict[tuple[str, str], list[str]] = {}
+    rows: dict[tuple[str, str], Key] = {}
+    for active in screen.active_bindings.values():
+        binding, node = active.binding, active.node
+        if not binding.description or binding.action in NOT_HERE or not active.enabled:
+            continue
+        at = type(node).__name__, binding.action
+        found.setdefault(at, []).append(screen.app.get_key_display(binding))
+        where = type(node).__name__
+        rows[at] = Key(binding.id or binding.action, "", binding.description, binding.action, where)
+    return [
+        Key(row.id, " ".join(dict.fromkeys(found[at])), row.what, row.action, row.where)
+        for at, row in rows.items()
+    ]
+
+
+class Help(ModalScreen[None]):
+    """A list of keys."""
+
+    CSS = """
+    Help { align: center middle; background: $background 60%; }
+    Help Table { width: 76; max-width: 100%; height: 80%; border: round $primary; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,question_mark,q", "app.pop_screen", "Close", id="help.close")
+    ]
+
+    def __init__(self, keys: Iterable[Key]) -> None:
+        super().__init__()
+        self._keys = list(keys)
+
+    def compose(self) -> ComposeResult:
+        columns = (
+            Column[Key]("keys", "key", lambda row: [(row.keys, "primary bold")], 16),
+            Column[Key]("what", "does", lambda row: [(row.what, "fg")], 20, flex=True),
+            Column[Key]("id", "name in a keymap", lambda row: [(row.id, "dim")], 22, needs=60),
+        )
+        yield Table[Key](columns, lambda row: f"{row.where} {row.action}")
+
+    def on_mount(self) -> None:
+        table = self.query_one(Table)
+        table.border_title = label("keys here")
+        table.border_subtitle = label("esc closes")
+        table.replace(self._keys)
+        table.focus()
+
+
+class Commands(Provider):
+    """What the palette offers: screens, the keys of this screen by name, deployments, themes."""
+
+    def _offers(self) -> list[tuple[str, str, object]]:
+        dashboard = cast("Dashboard", self.app)
+        tabs = [
+            (f"go to {tab.title}", tab.key, partial(dashboard.action_go, tab.mode)) for tab in dashboard.tabs
+        ]
+        keys = [
+            (key.what, key.keys, partial(self.screen.run_action, key.action))
+            for key in active_keys(self.screen)
+            if "(" not in key.action and key.where == type(self.screen).__name__
+        ]
+        newest = sorted(dashboard.store.deployments.values(), key=lambda each: -each.number)[:50]
+        opened = [(f"open {each.name}", "", partial(dashboard.open_deployment, each.id)) for each in newest]
+        themes = [(f"theme {name}", "", partial(dashboard.action_theme, name)) for name in PALETTES]
+        return [*keys, *tabs, *opened, *themes]
+
+    async def discover(self) -> Hits:
+        for name, keys, run in self._offers():
+            yield DiscoveryHit(label(name), run, text=name, help=keys or None)  # type: ignore[arg-type]
+
+    async def search(self, query: str) -> Hits:
+        matcher = self.matcher(query)
+        for name, keys, run in self._offers():
+            if (score := matcher.match(name)) > 0:
+                yield Hit(score, label(name), run, text=name, help=keys or None)  # type: ignore[arg-type]

@@ -1,0 +1,171 @@
+"""What the dashboard knows by now. The feed fills it in, screens read it, nobody else holds anything."""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal
+
+from dg.tui.auth import Rights
+from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView
+
+RECENT = 200
+"""Deployments that are kept, the newest."""
+ACTIVITY = 200
+"""Facts that are kept."""
+FORM = 1
+"""Of the file with the last picture; another one is not read."""
+
+
+class LinkState(Enum):
+    """How the connection is."""
+
+    CONNECTING = "connecting"
+    LIVE = "live"
+    SLOW = "slow"
+    DISCONNECTED = "disconnected"
+    SIGNED_OUT = "signed out"
+
+
+@dataclass(frozen=True)
+class Link:
+    """The connection: since when it is so (monotonic seconds), why, and when it is tried again."""
+
+    state: LinkState = LinkState.CONNECTING
+    since: float = 0.0
+    why: str = ""
+    attempt: int = 0
+    again_at: float = 0.0
+
+    @property
+    def live(self) -> bool:
+        """Whether what is shown is what is so, and something may be sent."""
+        return self.state in (LinkState.LIVE, LinkState.SLOW)
+
+
+Topic = Literal["link", "rights", "lanes", "deployments", "progress", "activity"]
+
+
+@dataclass
+class Store:
+    """The last known state of everything that is shown. `at` is when it was so, in microseconds."""
+
+    on_change: Callable[[Topic], None] = lambda topic: None
+    link: Link = field(default_factory=Link)
+    rights: Rights = field(default_factory=Rights)
+    lanes: dict[tuple[str, str], LaneView] = field(default_factory=dict)
+    deployments: dict[str, DeploymentView] = field(default_factory=dict)
+    progress: dict[str, ProgressView] = field(default_factory=dict)
+    activity: deque[FactView] = field(default_factory=lambda: deque(maxlen=ACTIVITY))
+    seq: int | None = None
+    at: int = 0
+    unknown_facts: int = 0
+
+    def set_link(self, link: Link) -> None:
+        if link != self.link:
+            self.link = link
+            self.on_change("link")
+
+    def set_rights(self, rights: Rights) -> None:
+        if rights != self.rights:
+            self.rights = rights
+            self.on_change("rights")
+
+    def set_lanes(self, lanes: Iterable[LaneView]) -> None:
+        found = {lane.key: lane for lane in lanes}
+        if found != self.lanes:
+            self.lanes = found
+            self.on_change("lanes")
+
+    def set_deployments(self, found: Iterable[DeploymentView]) -> None:
+        """These are the newest ones."""
+        fresh = {each.id: each for each in found}
+        if fresh != self.deployments:
+            self.deployments = fresh
+            self._forget_progress()
+            self.on_change("deployments")
+
+    def put_deployment(self, found: DeploymentView) -> None:
+        """One of them, new or changed; an older look at it than the one that is known changes nothing."""
+        known = self.deployments.get(found.id)
+        if known == found or (known is not None and known.revision > found.revision):
+            return
+        self.deployments[found.id] = found
+        if len(self.deployments) > RECENT:
+            del self.deployments[min(self.deployments.values(), key=lambda each: each.number).id]
+        self._forget_progress()
+        self.on_change("deployments")
+
+    def put_progress(self, id: str, progress: ProgressView) -> None:  # noqa: A002
+        known = self.deployments.get(id)
+        if known is not None and known.active and self.progress.get(id) != progress:
+            self.progress[id] = progress
+            self.on_change("progress")
+
+    def add_fact(self, fact: FactView) -> None:
+        self.activity.append(fact)
+        self.on_change("activity")
+
+    def _forget_progress(self) -> None:
+        running = {each.id for each in self.deployments.values() if each.active}
+        self.progress = {id_: progress for id_, progress in self.progress.items() if id_ in running}
+
+    @property
+    def running(self) -> list[DeploymentView]:
+        """What is under way, the oldest first."""
+        return sorted(
+            (each for each in self.deployments.values() if each.active), key=lambda each: each.number
+        )
+
+    def keep(self, path: Path) -> None:
+        """Write the picture for the next start. Raises OSError."""
+        from dg.core.home import write_private
+
+        document = {
+            "form": FORM,
+            "at": self.at,
+            "lanes": [asdict(lane) for lane in self.lanes.values()],
+            "deployments": [asdict(each) for each in self.deployments.values()],
+            "activity": [asdict(fact) for fact in self.activity],
+        }
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_private(path, json.dumps(document, separators=(",", ":")))
+
+    def recall(self, path: Path) -> bool:
+        """Take the picture of the last time, if there is a whole one; what is live already is kept."""
+        try:
+            found = json.loads(path.read_text("utf-8"))
+            lanes, deployments, facts = _read(found)
+        except (OSError, ValueError, TypeError, KeyError):
+            # It is only a picture of how things were: without it the first one comes from the server.
+            return False
+        self.at = int(found["at"])
+        self.lanes = {lane.key: lane for lane in lanes}
+        self.deployments = {each.id: each for each in deployments}
+        self.activity.extend(facts)
+        return True
+
+
+def _read(found: Any) -> tuple[list[LaneView], list[DeploymentView], list[FactView]]:
+    if found["form"] != FORM:
+        raise ValueError("another form")
+    return (
+        [_made(LaneView, item) for item in found["lanes"]],
+        [_made(DeploymentView, item) for item in found["deployments"]],
+        [_made(FactView, item) for item in found["activity"]],
+    )
+
+
+def _made(kind: Any, item: dict[str, Any]) -> Any:
+    """A view from the file, which anybody may have changed: each field of the kind that it should have."""
+    made = kind(**item)
+    for name, wanted in kind.__annotations__.items():
+        value = getattr(made, name)
+        fits = {"int": int, "str": str, "bool": bool, "int | None": int | None}[wanted]
+        if not isinstance(value, fits):
+            raise TypeError(name)
+    return made

@@ -1,0 +1,234 @@
+"""The dashboard against a real server: what it shows, how one moves in it, what it does without one."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from functools import partial
+from pathlib import Path
+
+import pytest
+from tests.client.servers import serving
+from tests.tui.conftest import House
+from tests.tui.house import client, dashboard, deploy, finish, text, until
+from textual.widgets import Input
+
+from dg.client.app import Client
+from dg.client.errors import Unreachable
+from dg.core.types import Environment
+from dg.tui.app import picture_file
+from dg.tui.deployments import Deployments
+from dg.tui.detail import Detail
+from dg.tui.overview import Overview
+from dg.tui.store import LinkState, Store
+from dg.tui.widgets.log import Log
+from dg.tui.widgets.table import Table
+
+PRODUCTION = Environment.PRODUCTION
+
+
+def nowhere() -> Client:
+    return Client("http://127.0.0.1:9", "tok.en")
+
+
+async def test_what_others_do_appears_by_itself(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        assert "nothing yet" in text(app.screen)
+        made = await deploy(lived_in.home, "slow", Environment.DEVELOPMENT)
+        await until(pilot, lambda: made.id in app.store.progress)
+        await until(pilot, lambda: "release" in text(app.screen))
+        assert "↻ deploying" in text(app.screen)
+        lived_in.repository.joinpath("go").touch()
+        await until(pilot, lambda: app.store.deployments[made.id].status == "success")
+        await until(pilot, lambda: "✓ success" in text(app.screen))
+        await until(pilot, lambda: "0 under way" in text(app.screen))
+        assert app.store.progress == {}
+
+
+async def test_a_detail_has_steps_log_commits_and_receipt(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("ctrl+p", *"open #2")
+        await until(pilot, lambda: "open #2 web" in text(app.screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await until(pilot, lambda: "released" in [line.text for line in app.screen.query_one(Log).lines])
+        await until(pilot, lambda: "receipt" in text(app.screen))
+        shown = text(app.screen)
+        assert "overview › #2" in shown
+        assert "✗ smoke" in shown
+        assert "FAILED" in shown
+        assert "Make it bad" in shown
+        await pilot.press("slash", *"packing", "enter")
+        assert len(app.screen.query_one(Log)) == 1
+        await pilot.press("escape")
+        assert isinstance(app.screen, Overview)
+
+
+async def test_going_back_finds_everything_as_it_was_left(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("2", "slash", *"status=success env=staging", "enter")
+        table = app.screen.query_one("#list", Table)
+        await until(pilot, lambda: len(table) == 2)
+        await pilot.press("down", "o")
+        kept = table.cursor, table.sorted_by
+        await pilot.press("1", "2")
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await pilot.press("escape")
+        table = app.screen.query_one("#list", Table)
+        assert (table.cursor, table.sorted_by, len(table)) == (*kept, 2)
+        assert "deployments · status=success env=staging" in text(app.screen)
+        await pilot.press("escape")
+        await until(pilot, lambda: len(table) >= 3)
+
+
+async def test_a_filter_that_is_none_says_why_and_changes_nothing(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("2", "slash", *"colour=red", "enter")
+        await until(pilot, lambda: "colour" in text(app.screen).split("✗", 1)[-1] and "✗" in text(app.screen))
+        assert len(app.screen.query_one("#list", Table)) >= 3
+        assert app.screen.query_one("#filter", Input).has_focus
+
+
+async def test_help_lists_the_keys_that_do_something_here(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("2", "question_mark")
+        await pilot.pause()
+        shown = text(app.screen)
+        assert "deployments.filter" in shown
+        assert "table.open" in shown
+        assert "log.follow" not in shown
+        await pilot.press("escape")
+        assert isinstance(app.screen, Deployments)
+
+
+async def test_the_palette_finds_screens_and_deployments(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("ctrl+p", *"open #3")
+        await until(pilot, lambda: "open #3 web" in text(app.screen))
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+
+
+@pytest.mark.parametrize("size", [(160, 45), (120, 36), (80, 24), (60, 15), (20, 6), (2, 1)])
+async def test_every_size_is_served(lived_in: House, size: tuple[int, int]) -> None:
+    async with dashboard(partial(client, lived_in.home), size) as (app, pilot):
+        for keys in ((), ("2",), ("enter",), ("escape", "question_mark")):
+            await pilot.press(*keys)
+            await pilot.pause(0.1)
+            assert text(app.screen)
+        if size[0] >= 60:
+            await pilot.press("escape", "1")
+            await pilot.pause(0.1)
+            assert "PRODUCTION" in text(app.screen)
+
+
+async def test_a_storm_of_sizes_ends_in_the_last_one(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        for width in range(20, 160, 7):
+            await pilot.resize_terminal(width, width // 3)
+        await pilot.resize_terminal(120, 36)
+        await until(pilot, lambda: len(text(app.screen).splitlines()) == 36)
+        assert app.screen.has_class("-middle")
+
+
+async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: House) -> None:
+    await finish(house.home, "good")
+    async with dashboard(partial(client, house.home)) as (app, pilot):
+        house.server.process.send_signal(signal.SIGKILL)
+        await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED, within=3)
+        await until(pilot, lambda: "disconnected" in text(app.screen))
+        assert app.screen.has_class("-stale")
+        subtitles = {str(box.border_subtitle) for box in app.screen.query(".box")}
+        assert all(said.startswith("stale: as of ") for said in subtitles)
+        house.server.process.wait()
+        seq = app.store.seq
+        with serving(house.home):
+            ended = await finish(house.home, "bad")
+            await pilot.press("r")
+            await until(pilot, lambda: app.store.link.live)
+            await until(pilot, lambda: app.store.deployments.get(ended.id) is not None)
+            await until(pilot, lambda: app.store.deployments[ended.id].status == "failed")
+            seqs = [fact.seq for fact in app.store.activity if seq is not None and fact.seq > seq]
+            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
+            await until(pilot, lambda: not app.screen.has_class("-stale"))
+
+
+@pytest.mark.long
+async def test_a_server_that_says_nothing_more_is_slow_then_lost_then_back(house: House) -> None:
+    async with dashboard(partial(client, house.home)) as (app, pilot):
+        os.kill(house.server.process.pid, signal.SIGSTOP)
+        try:
+            await until(pilot, lambda: app.store.link.state is LinkState.SLOW, within=8)
+            await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED, within=20)
+        finally:
+            os.kill(house.server.process.pid, signal.SIGCONT)
+        await pilot.press("r")
+        await until(pilot, lambda: app.store.link.live)
+
+
+async def test_it_waits_for_a_server_that_is_not_there() -> None:
+    async with dashboard(nowhere, live=False) as (app, pilot):
+        await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED)
+        await until(pilot, lambda: "disconnected" in text(app.screen))
+        assert "not connected yet" in text(app.screen)
+        assert app.is_running
+
+
+async def test_a_client_that_cannot_be_made_is_no_end() -> None:
+    def refused() -> Client:
+        raise Unreachable("no server is running", url="")
+
+    async with dashboard(refused, live=False) as (app, pilot):
+        await until(pilot, lambda: app.store.link.why == "no server is running")
+
+
+async def test_the_last_picture_is_the_first_one_and_marked_as_old(lived_in: House, tmp_path: Path) -> None:
+    picture = tmp_path / "cache" / "picture.json"
+    async with dashboard(partial(client, lived_in.home), picture=picture):
+        pass
+    assert picture.stat().st_mode & 0o077 == 0
+    async with dashboard(nowhere, live=False, picture=picture) as (app, pilot):
+        await pilot.pause()
+        shown = text(app.screen)
+        assert "✓ success" in shown
+        assert "stale: as of" in shown
+
+
+@pytest.mark.parametrize(
+    "damage", ["", "{}", "[]", '{"form": 1}', '{"form": 99}', "\x00", '{"form":1,"at":1,"lanes":[{"a":1}]}']
+)
+def test_a_damaged_picture_is_none(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "picture.json"
+    path.write_text(damage)
+    store = Store()
+    assert not store.recall(path)
+    assert store.deployments == {}
+
+
+async def test_a_picture_with_values_of_another_kind_is_none(lived_in: House, tmp_path: Path) -> None:
+    picture = tmp_path / "picture.json"
+    async with dashboard(partial(client, lived_in.home), picture=picture):
+        pass
+    assert Store().recall(picture)
+    document = json.loads(picture.read_text())
+    document["deployments"][0]["number"] = "seven"
+    picture.write_text(json.dumps(document))
+    assert not Store().recall(picture)
+
+
+def test_pictures_are_kept_apart_by_server_and_identity(tmp_path: Path) -> None:
+    environ = {"HOME": str(tmp_path)}
+    files = {picture_file(environ, url, whose) for url in ("a", "b") for whose in ("x", "y")}
+    assert len(files) == 4
+    assert picture_file({}, "a", "x") is None
+    assert picture_file({"XDG_CACHE_HOME": "/c"}, "a", "x") in {
+        Path("/c/dg") / file.name for file in files if file
+    }
+
+
+async def test_a_viewer_and_a_look_only_are_told_so(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home), read_only=True) as (app, _):
+        assert "read only" in text(app.screen)
+        assert app.store.rights.may("deployment:create", "production", "web")

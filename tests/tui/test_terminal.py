@@ -1,0 +1,133 @@
+"""`dg tui` on a real terminal: the bytes that it writes, and the terminal that it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tests.tui.conftest import House
+from tests.tui.hostile import STRINGS
+from tests.tui.terminals import terminal
+
+from dg.tui.app import picture_file
+from dg.tui.store import Store
+from dg.tui.views import DeploymentView, FactView, LaneView
+
+NOWHERE = "http://127.0.0.1:9"
+TOKEN = "tok.en"
+LEFT = b"\x1b[?1049l"
+"""Back from the alternate screen."""
+THEIRS = (
+    b"\x1b]0;owned",
+    b"\x1b]52;",
+    b"\xc2\x9b",
+    b"owned\x07",
+    b"ZWQ=\x07",
+    b"\x1bP1$r",
+    "\u202e".encode(),
+    b"\x1b[31mred",
+)
+MOMENT = 1_790_000_000_000_000
+
+
+def hostile_picture(folder: Path) -> None:
+    """The last picture of a server, all of whose texts attack."""
+    store = Store(at=MOMENT)
+    # A lone surrogate cannot stand in a file of UTF-8.
+    for at, text in enumerate(text for text in STRINGS if "\ud800" not in text):
+        environment = ("development", "staging", "production")[at % 3]
+        state = ("failed", "pending", "building", text)[at % 4]
+        store.deployments[f"{at}"] = DeploymentView(
+            f"{at}",
+            at,
+            text,
+            environment,
+            text,
+            state,
+            state,
+            text,
+            text,
+            text,
+            text,
+            MOMENT,
+            started_at=MOMENT,
+            hold=text,
+            message=text,
+            reason=text,
+            note=text,
+            content=text,
+            rolled_back_by=text,
+        )
+        lane = LaneView(text, environment, ("locked", text)[at % 2], text, at % 2 == 0, text, text, f"{at}")
+        store.lanes[lane.key] = lane
+        store.add_fact(FactView(at, MOMENT, text, text, text, text, at, text, "warn"))
+    path = picture_file({"XDG_CACHE_HOME": str(folder)}, NOWHERE, TOKEN)
+    assert path is not None
+    store.keep(path)
+
+
+@pytest.mark.parametrize("extra", [(), ("--ascii",), ("--theme", "16")])
+def test_nothing_of_the_outside_acts_on_the_terminal(tmp_path: Path, extra: tuple[str, ...]) -> None:
+    hostile_picture(tmp_path)
+    environ = {"DG_URL": NOWHERE, "DG_TOKEN": TOKEN, "XDG_CACHE_HOME": str(tmp_path)}
+    with terminal("tui", *extra, environ=environ) as screen:
+        screen.until(lambda: b"stale" in screen.written and b"OFFLINE" in screen.written)
+        for keys in ("2", "G", "\r", "i", "\x1b", "?", "\x1b", "\x10", "open"):
+            screen.press(keys)
+            screen.read(0.4)
+        assert [theirs for theirs in THEIRS if theirs in screen.written] == []
+        assert screen.process.poll() is None
+        screen.process.send_signal(signal.SIGTERM)
+        screen.until(lambda: screen.process.poll() is not None)
+        screen.read(0.2)
+        assert screen.process.returncode == 128 + signal.SIGTERM
+        assert LEFT in screen.written
+        assert b"Traceback" not in screen.written
+
+
+def test_q_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    environ = {"DG_URL": NOWHERE, "DG_TOKEN": TOKEN, "XDG_CACHE_HOME": str(tmp_path)}
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        screen.press("q")
+        screen.until(lambda: screen.process.poll() is not None)
+        screen.read(0.2)
+        assert screen.process.returncode == 0
+        assert LEFT in screen.written
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_terminal_the_lines_are_named() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dg", "tui"],
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+        env={**os.environ, "DG_URL": NOWHERE, "DG_TOKEN": TOKEN},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("dg: the dashboard needs a terminal; `dg status`")
+
+
+@pytest.mark.long
+def test_an_idle_dashboard_costs_next_to_nothing(house: House, tmp_path: Path) -> None:
+    """For 30 seconds: at most 2 % of a core, and 5 KB a minute to the terminal."""
+    environ = {"DG_HOME": str(house.home), "XDG_CACHE_HOME": str(tmp_path)}
+    with terminal("tui", environ=environ, size=(160, 45)) as screen:
+        screen.until(lambda: b"live" in screen.written)
+        screen.read(10)
+        written, spent = len(screen.written), cpu(screen.process.pid)
+        screen.read(30)
+        assert len(screen.written) - written < 2500, bytes(screen.written[written:][:500])
+        assert cpu(screen.process.pid) - spent < 0.6
+
+
+def cpu(pid: int) -> float:
+    """CPU seconds of a process."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -15,6 +15,10 @@ from tests.tui.house import client, finish
 from dg.client.sync import Blocking
 from dg.core.types import Environment
 
+APPROVALS = """
+[env.production]
+approvals = { count = 1, from = ["role:admin"] }
+"""
 STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION
 
 
@@ -28,11 +32,11 @@ class House:
 
 
 @contextmanager
-def served(folder: Path) -> Iterator[House]:
+def served(folder: Path, demands: str = "") -> Iterator[House]:
     repository = make_repository(folder / "web")
     with serving(folder / "home") as server:
         with Blocking(client(folder / "home")) as dg:
-            dg.run(dg.client.pipelines.register(PIPELINE.format(repository=repository)))
+            dg.run(dg.client.pipelines.register(PIPELINE.format(repository=repository) + demands))
         yield House(server, folder / "home", repository)
 
 
@@ -40,6 +44,13 @@ def served(folder: Path) -> Iterator[House]:
 def house(tmp_path: Path) -> Iterator[House]:
     """A house that the test may break."""
     with served(tmp_path) as house:
+        yield house
+
+
+@pytest.fixture
+def guarded(tmp_path: Path) -> Iterator[House]:
+    """A house in whose production somebody else has to agree."""
+    with served(tmp_path, APPROVALS) as house:
         yield house
 
 

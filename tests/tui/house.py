@@ -17,7 +17,7 @@ from dg.core.deployments.models import CreateDeployment, Deployment
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
 
-WITHIN = 30.0
+WITHIN = 60.0
 WIDE = (160, 45)
 
 

@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.segment import Segment
 from tests.tui.hostile import FORBIDDEN, STRINGS
@@ -15,7 +17,7 @@ from textual.strip import Strip
 
 from dg.client.words import STATUS
 from dg.tui import signs
-from dg.tui.ink import Door, Inks, apart, column, fit, label, measure, paragraph, wrapped
+from dg.tui.ink import Door, Inks, apart, changed, column, fit, label, measure, paragraph, wrapped
 from dg.tui.themed import Themed
 from dg.tui.widgets.panel import Panel
 
@@ -105,6 +107,27 @@ def test_the_left_side_gives_way_to_the_right() -> None:
 def test_words_are_wrapped_and_the_last_line_is_cut() -> None:
     rows = wrapped([("one two three four five", "fg")], 9, 2)
     assert ["".join(text for text, _ in row).rstrip() for row in rows] == ["one two", "three fo…"]
+
+
+pieces = st.lists(st.tuples(st.text("ab日", max_size=4), st.sampled_from(["fg", "err"])), max_size=5)
+
+
+@given(pieces, pieces)
+def test_what_lies_outside_of_a_change_is_the_same(
+    before: list[tuple[str, str]], after: list[tuple[str, str]]
+) -> None:
+    first, end = changed(before, after, 40)
+    old, new = cells(before), cells(after)
+    assert old[:first] == new[:first]
+    assert old[end:] == new[end:]
+    assert (first < end) or old == new
+    assert changed(tuple(before), list(before), 40) == (0, 0)
+
+
+def cells(line: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Each of 40 cells with its ink; a wide sign fills two."""
+    found = [(sign, ink) for text, ink in line for sign in text for _ in range(cell_len(sign))]
+    return [*found, *[(" ", "")] * (40 - len(found))]
 
 
 def test_nothing_else_makes_segments_or_contents() -> None:

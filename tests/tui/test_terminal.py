@@ -80,7 +80,7 @@ def test_nothing_of_the_outside_acts_on_the_terminal(tmp_path: Path, extra: tupl
             screen.press(keys)
             screen.read(0.4)
         assert [theirs for theirs in THEIRS if theirs in screen.written] == []
-        assert screen.process.poll() is None
+        assert screen.process.poll() is None, bytes(screen.written[-1500:])
         screen.process.send_signal(signal.SIGTERM)
         screen.until(lambda: screen.process.poll() is not None)
         screen.read(0.2)

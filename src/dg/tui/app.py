@@ -7,6 +7,7 @@ import asyncio
 import hashlib
 import signal
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from random import Random, SystemRandom
@@ -14,9 +15,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual import events
 from textual.binding import Binding, BindingType
+from textual.worker import Worker, WorkerError
 
 from dg.core.clock import Clock, SystemClock
-from dg.tui.bar import Tab, top
+from dg.tui import bar
+from dg.tui.actions import Hands
+from dg.tui.background import begin
+from dg.tui.bar import Tab
+from dg.tui.confirm import Confirm
 from dg.tui.deployments import Deployments
 from dg.tui.help import Commands, Help, active_keys
 from dg.tui.ink import Pieces
@@ -95,10 +101,12 @@ class Dashboard(Themed[None]):
         self.clock = clock or SystemClock()
         self.read_only = read_only
         self.store = Store(on_change=self._changed)
+        self.hands = Hands(self.store, read_only=read_only)
         self._connect, self._random = connect, random or SystemRandom()
         self._picture = picture
         self._topics: set[Topic] = set()
         self._feed: Feed | None = None
+        self._feeding: Worker[None] | None = None
         self._seen_live = False
         if picture is not None:
             self.store.recall(picture)
@@ -115,17 +123,22 @@ class Dashboard(Themed[None]):
         from dg.tui.feed import Feed
 
         self._feed = Feed(self.store, self._connect, self.clock, self._random)
-        self.run_worker(self._feed.run, name="feed")  # type: ignore[arg-type]
+        self._feeding = begin(self, "feed", self._feed.run)
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
             # Else the terminal would be left as the dashboard needs it.
             asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=code))
         self.set_interval(TICK, self._tick)
         self.set_interval(KEEP, self.keep_picture)
 
-    def on_unmount(self) -> None:
+    async def on_unmount(self) -> None:
         for number in (signal.SIGTERM, signal.SIGHUP):
             asyncio.get_running_loop().remove_signal_handler(number)
         self.keep_picture()
+        if self._feeding is not None:
+            # Until its connections are closed, too.
+            self._feeding.cancel()
+            with suppress(WorkerError):
+                await self._feeding.wait()
 
     def keep_picture(self) -> None:
         """Write what is known, for the next start."""
@@ -150,6 +163,11 @@ class Dashboard(Themed[None]):
         for screen in self._views():
             screen.show(topics)
             screen.show_frame()
+        for top in self.screen_stack[-1:]:
+            if isinstance(top, Confirm):
+                top.store_changed()
+            if topics & {"link", "rights", "deployments", "lanes"}:
+                top.refresh_bindings()
 
     def _tick(self) -> None:
         for screen in self._views():
@@ -166,7 +184,7 @@ class Dashboard(Themed[None]):
         role = "read only" if self.read_only else rights.role
         who = " · ".join(filter(None, (rights.name, role)))
         now, spent = self.clock.micros(), self.clock.monotonic()
-        return top(self.tabs, mode, self.store.link, who, now, spent, width)
+        return bar.top(self.tabs, mode, self.store.link, who, now, spent, width)
 
     # Keys
 

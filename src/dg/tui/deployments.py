@@ -13,6 +13,7 @@ from textual.widgets import Footer, Input
 from dg.client.words import duration
 from dg.core.errors import Problem
 from dg.tui import drawing
+from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Piece, Pieces, apart, label
 from dg.tui.signs import bar, ink, said
@@ -146,10 +147,15 @@ class Deployments(View):
         """What the list holds: the newest ones, or what the filter found."""
         return self._found if self._matching else self.store.deployments
 
+    @property
+    def subject(self) -> DeploymentView | None:
+        shown = self._table.selected
+        return self.store.deployments.get(shown.id, shown) if shown else None
+
     def show(self, topics: frozenset[Topic]) -> None:
         if "deployments" in topics:
             if self._matching:
-                self.begin("filter", partial(self._ask, self._matching))
+                begin(self, "filter", partial(self._search, self._matching))
             self._show_rows()
         if topics & {"progress", "link", "deployments"}:
             self._table.redraw()
@@ -173,10 +179,11 @@ class Deployments(View):
     # The one under the cursor
 
     def on_table_moved(self, event: Table.Moved) -> None:
+        self.refresh_bindings()
         self._look_box.redraw()
         near_the_end = event.key is not None and event.key in event.table.keys[-3:]
         if self._matching and self._cursor and near_the_end:
-            self.begin("filter", partial(self._ask, self._matching, self._cursor))
+            begin(self, "filter", partial(self._search, self._matching, self._cursor))
 
     def on_table_opened(self, event: Table.Opened) -> None:
         found = self.rows.get(event.key)
@@ -217,19 +224,19 @@ class Deployments(View):
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
         if event.value.strip():
-            self.begin("filter", partial(self._try, event.value.strip()))
+            begin(self, "filter", partial(self._try, event.value.strip()))
         else:
             self._close_field()
             self.action_clear()
 
     async def _try(self, matching: str) -> None:
         """Take a new filter, if it is one: otherwise the list stays as it is and says why."""
-        if await self._ask(matching):
+        if await self._search(matching):
             self._matching = matching
             self._close_field()
             self._show_rows()
 
-    async def _ask(self, matching: str, cursor: str | None = None) -> bool:
+    async def _search(self, matching: str, cursor: str | None = None) -> bool:
         async def page(client: Client) -> Page[Deployment]:
             return await client.deployments.list(matching=matching, cursor=cursor, limit=RECENT)
 

@@ -16,6 +16,7 @@ from textual.widgets import Footer, Input
 from dg.client.words import duration
 from dg.core.errors import NotFound, Problem, Unauthenticated
 from dg.tui import drawing
+from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.signs import bar, sign
@@ -75,14 +76,14 @@ class Detail(View):
         self._wrong = ""
         self._looked = asyncio.Event()
         # Kept, not looked up: a read that ends while the screen closes still finds them.
-        self._log = Log(id="log", classes="box")
+        self._output = Log(id="log", classes="box")
         self._commit_box = Panel(self._draw_commits, id="commits", classes="box")
         self._fact_box = Panel(self._draw_facts, id="facts", classes="box")
         self._head_box = Panel(self._head, id="head", classes="box content")
         self._field = Input(
             placeholder="a regular expression", id="filter", select_on_focus=False, compact=True
         )
-        self._log.border_title = label("log")
+        self._output.border_title = label("log")
         self._fact_box.border_title = label("facts")
 
     def compose(self) -> ComposeResult:
@@ -92,7 +93,7 @@ class Detail(View):
         self._head_box.border_title = label(where.upper() if self.deployment.in_production else where)
         yield self._head_box
         with Horizontal(id="body", classes="content"):
-            yield self._log
+            yield self._output
             with Vertical(id="side"):
                 yield self._commit_box
                 yield self._fact_box
@@ -100,9 +101,13 @@ class Detail(View):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
-        self._log.focus()
-        self.begin("log", self._follow_log)
-        self.begin("read", self._read)
+        self._output.focus()
+        begin(self, "log", self._follow_log)
+        begin(self, "read", self._read)
+
+    @property
+    def subject(self) -> DeploymentView | None:
+        return self.deployment
 
     # Reading
 
@@ -110,10 +115,10 @@ class Detail(View):
         known = self.store.deployments.get(self.deployment.id)
         if known is not None and known != self.deployment:
             self.deployment = known
-            self.begin("read", self._read)
+            begin(self, "read", self._read)
         self._steps = self.store.progress.get(self.deployment.id, self._steps)
         if topics & {"link"} and self.store.link.live:
-            self.begin("read", self._read)
+            begin(self, "read", self._read)
         self._draw()
 
     async def _read(self) -> None:
@@ -170,7 +175,7 @@ class Detail(View):
             lines = [
                 Line(each.text, each.at, _source(names, each.step), level(each.text)) for each in found.items
             ]
-            self._log.append(lines, left_out=found.left_out)
+            self._output.append(lines, left_out=found.left_out)
             after, complete = found.next_seq, found.complete
             await self.dashboard.clock.sleep(PAUSE)
 
@@ -186,7 +191,7 @@ class Detail(View):
         self._head_box.redraw()
 
     def subtitles(self) -> Mapping[str, str]:
-        return {"log": self._log.said, "head": f"{self.MODE} › #{self.deployment.number}"}
+        return {"log": self._output.said, "head": f"{self.MODE} › #{self.deployment.number}"}
 
     def on_log_changed(self, event: Log.Changed) -> None:
         if self.store.link.live:
@@ -256,7 +261,7 @@ class Detail(View):
         """Close what is open on top, else go back to the list."""
         if self._field.has_class("-on"):
             self._close_field()
-        else:
+        elif self.is_current:
             self.app.pop_screen()
 
     def action_side(self) -> None:
@@ -269,16 +274,16 @@ class Detail(View):
 
     def _close_field(self) -> None:
         self._field.remove_class("-on")
-        self._log.focus()
+        self._output.focus()
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Lines are found while one types; what is no expression yet leaves the log as it is."""
         try:
-            self._log.filter(event.value or None)
+            self._output.filter(event.value or None)
         except re.error:
-            self._log.border_title = label("log · not an expression yet")
+            self._output.border_title = label("log · not an expression yet")
         else:
-            self._log.border_title = label(f"log · /{event.value}/" if event.value else "log")
+            self._output.border_title = label(f"log · /{event.value}/" if event.value else "log")
 
     def on_input_submitted(self) -> None:
         self._close_field()

@@ -61,7 +61,7 @@ class Help(ModalScreen[None]):
     Help Table { width: 76; max-width: 100%; height: 80%; border: round $primary; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape,question_mark,q", "app.pop_screen", "Close", id="help.close")
+        Binding("escape,question_mark,q", "leave", "Close", id="help.close")
     ]
 
     def __init__(self, keys: Iterable[Key]) -> None:
@@ -75,6 +75,10 @@ class Help(ModalScreen[None]):
             Column[Key]("id", "name in a keymap", lambda row: [(row.id, "dim")], 22, needs=60),
         )
         yield Table[Key](columns, lambda row: f"{row.where} {row.action}")
+
+    def action_leave(self) -> None:
+        # Not `pop_screen`: a second escape that comes before the first has ended would close what is below.
+        self.dismiss()
 
     def on_mount(self) -> None:
         table = self.query_one(Table)

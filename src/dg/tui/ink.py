@@ -150,6 +150,20 @@ def wrapped(pieces: Pieces, width: int, rows: int) -> list[list[Piece]]:
     return [column(line, width) for line in lines]
 
 
+def changed(before: Pieces, after: Pieces, width: int) -> tuple[int, int]:
+    """From which cell to which (exclusive) two lines of `width` cells differ; 0 and 0 where they do not."""
+    before, after = list(before), list(after)
+    if before == after:
+        return 0, 0
+    same = next((at for at, (one, other) in enumerate(zip(before, after, strict=False)) if one != other), 0)
+    first = measure(after[:same])
+    if measure(before) != measure(after) or len(before) != len(after):
+        return min(first, width), width
+    ends = zip(reversed(before), reversed(after), strict=True)
+    tail = next(at for at, (one, other) in enumerate(ends) if one != other)
+    return first, min(width, measure(after) - measure(after[len(after) - tail :]))
+
+
 def measure(pieces: Iterable[Piece]) -> int:
     """The cells that pieces take."""
     return sum(cell_len(plain(text)) for text, _ in pieces)

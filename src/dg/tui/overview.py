@@ -87,6 +87,13 @@ class Overview(View):
     def _activity(self, _: int, height: int) -> list[Pieces]:
         return drawing.activity(self.store.activity, height)
 
+    @property
+    def subject(self) -> DeploymentView | None:
+        return self.store.deployments.get(self._table.cursor or "")
+
+    def on_table_moved(self) -> None:
+        self.refresh_bindings()
+
     def show(self, topics: frozenset[Topic]) -> None:
         if topics & {"lanes", "deployments", "progress", "link"}:
             for card in self._cards.values():

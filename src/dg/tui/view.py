@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from dg.tui import actions
+from dg.tui.actions import Act
+from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
 from dg.tui.ink import Pieces, label
 from dg.tui.store import Store, Topic
+from dg.tui.views import DeploymentView, LaneView
 from dg.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from dg.tui.app import Dashboard
 
 BOXES = ".box"
+
+
+RIGHTS = {
+    "deploy": "deployment:create",
+    "roll_back": "deployment:rollback",
+    "approve": "deployment:approve",
+    "reject": "deployment:reject",
+    "cancel": "deployment:cancel",
+    "retry": "deployment:retry",
+    "lock": "lane:lock",
+    "unlock": "lane:unlock",
+    "freeze": "lane:freeze",
+}
+"""What each key that changes something takes."""
+
+APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
+    "roll_back": lambda lane, found: bool(lane.version) or not lane.known,
+    "approve": lambda lane, found: found is not None and found.state == "needs_approval",
+    "reject": lambda lane, found: found is not None and found.state == "needs_approval",
+    "cancel": lambda lane, found: found is not None and not found.final and not found.cancelling,
+    "retry": lambda lane, found: found is not None and found.status == "failed",
+    "lock": lambda lane, found: not lane.closed,
+    "unlock": lambda lane, found: lane.closed,
+}
+"""Where each of them makes sense."""
 
 
 class View(Screen[None]):
@@ -31,6 +61,17 @@ class View(Screen[None]):
         (20, "-short"),
         (30, "-mid"),
         (42, "-tall"),
+    ]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("d", "deploy", "Deploy", id="act.deploy"),
+        Binding("R", "roll_back", "Roll back", id="act.roll-back"),
+        Binding("p", "approve", "Approve", id="act.approve"),
+        Binding("X", "reject", "Reject", id="act.reject"),
+        Binding("x", "cancel", "Cancel", id="act.cancel"),
+        Binding("t", "retry", "Retry", id="act.retry"),
+        Binding("L", "lock", "Lock", show=False, id="act.lock"),
+        Binding("U", "unlock", "Unlock", id="act.unlock"),
+        Binding("F", "freeze", "Freeze", show=False, id="act.freeze"),
     ]
     MODE = ""
     """Which tab of the first line is lit."""
@@ -55,6 +96,74 @@ class View(Screen[None]):
 
     def _top(self, width: int, _: int) -> list[Pieces]:
         return [self.dashboard.first_line(self.MODE, width)]
+
+    @property
+    def subject(self) -> DeploymentView | None:
+        """The deployment that keys act on."""
+        return None
+
+    @property
+    def lane(self) -> LaneView | None:
+        """The lane that keys act on: that of the subject, or the first one there is."""
+        found = self.subject
+        if found is not None:
+            return self.store.lanes.get((found.service, found.environment))
+        return next(iter(self.store.lanes.values()), None)
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys for what is forbidden or makes no sense are hidden; without a connection they are grey."""
+        right = RIGHTS.get(action)
+        if right is None:
+            return True
+        lane, found = self.lane, self.subject
+        if lane is None:
+            return False
+        may = self.dashboard.hands.may(self._right(action, right), lane.environment, lane.service)
+        applies = APPLIES.get(action)
+        if not may or (applies is not None and not applies(lane, found)):
+            return False
+        return True if self.store.link.live else None
+
+    def _right(self, action: str, right: str) -> str:
+        return "lane:thaw" if action == "unlock" and self.lane is not None and self.lane.freeze else right
+
+    def _ask(self, act: Act) -> None:
+        self.app.push_screen(Confirm(act))
+
+    def _on(self, act: Callable[[DeploymentView], Act]) -> None:
+        if (found := self.subject) is not None:
+            self._ask(act(found))
+
+    def _at(self, act: Callable[[LaneView], Act]) -> None:
+        if (lane := self.lane) is not None:
+            self._ask(act(lane))
+
+    def action_deploy(self) -> None:
+        self._at(lambda lane: actions.deploy(lane.service, lane.environment))
+
+    def action_roll_back(self) -> None:
+        self._at(lambda lane: actions.roll_back(lane.service, lane.environment))
+
+    def action_approve(self) -> None:
+        self._on(actions.approve)
+
+    def action_reject(self) -> None:
+        self._on(actions.reject)
+
+    def action_cancel(self) -> None:
+        self._on(actions.cancel)
+
+    def action_retry(self) -> None:
+        self._on(actions.retry)
+
+    def action_lock(self) -> None:
+        self._at(actions.lock)
+
+    def action_unlock(self) -> None:
+        self._at(actions.unlock)
+
+    def action_freeze(self) -> None:
+        self._at(lambda lane: actions.freeze(lane.environment))
 
     def show(self, topics: frozenset[Topic]) -> None:
         """Bring up to date what hangs on these."""
@@ -84,10 +193,6 @@ class View(Screen[None]):
         if not self.store.at:
             return "not connected yet"
         return f"stale: as of {ago(self.store.at, self.dashboard.clock.micros())} ago"
-
-    def begin(self, group: str, work: Callable[[], Coroutine[Any, Any, Any]]) -> None:
-        """Work in the background, in place of what its group still does; it ends with the screen."""
-        self.run_worker(work, group=group, exclusive=True)
 
     def tick(self) -> None:
         """A second has gone by."""

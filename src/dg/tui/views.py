@@ -137,6 +137,7 @@ class LaneView:
     current: str = ""
     holder: str = ""
     queue: int = 0
+    freeze: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -159,6 +160,7 @@ class LaneView:
             current=found.current or "",
             holder=found.holder or "",
             queue=len(found.queue),
+            freeze=found.freeze.id if found.freeze else "",
         )
 
 

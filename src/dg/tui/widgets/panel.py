@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from dg.tui.ink import Inks, Pieces
+from dg.tui.ink import Inks, Pieces, changed
 
 Draw = Callable[[int, int], Sequence[Pieces]]
 """Width and height in cells to rows of pieces, the first one on top; what is missing stays empty."""
@@ -44,8 +44,11 @@ class Panel(Widget):
             return
         self._drawn = self._draw(*size)
         for row in range(size.height):
-            if before[row : row + 1] != self._drawn[row : row + 1]:
-                self.refresh(Region(0, row, size.width, 1))
+            old = before[row] if row < len(before) else ()
+            new = self._drawn[row] if row < len(self._drawn) else ()
+            first, end = changed(old, new, size.width)
+            if end > first:
+                self.refresh(Region(first, row, end - first, 1))
 
     def render_line(self, y: int) -> Strip:
         if self.size != self._size_drawn:

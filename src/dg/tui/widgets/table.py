@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from dg.tui.ink import Inks, Piece, Pieces, column
+from dg.tui.ink import Inks, Piece, Pieces, changed, column
 
 Row = TypeVar("Row")
 Rank = tuple[int, float, str]
@@ -211,8 +211,12 @@ class Table(ScrollView, Generic[Row], can_focus=True):
     def redraw(self) -> None:
         """Draw what looks different by now, such as ages."""
         for line in range(self.size.height):
-            if self._drawn.get(line) != self._look(line):
+            drawn, look = self._drawn.get(line), self._look(line)
+            if drawn is None or drawn[1:] != look[1:]:
                 self.refresh(Region(0, line, self.size.width, 1))
+            elif drawn != look:
+                first, end = changed(drawn[0], look[0], self.size.width)
+                self.refresh(Region(first, line, end - first, 1))
 
     # Order
 

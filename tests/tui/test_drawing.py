@@ -1,0 +1,178 @@
+"""What is drawn of lanes, runs and the connection: pure functions, by value."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dg.client.models import Event
+from dg.core.access.models import Grant, Principal
+from dg.core.errors import Forbidden, Refused, TooMany, Unauthenticated
+from dg.core.types import Environment
+from dg.tui import bar, drawing
+from dg.tui.auth import Rights, rights_of
+from dg.tui.errors import sentence
+from dg.tui.ink import Pieces
+from dg.tui.store import RECENT, Link, LinkState, Store
+from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView, StepView
+
+SECOND = 1_000_000
+NOW = 1_790_000_000 * SECOND
+RUN = DeploymentView(
+    "1", 7, "web", "production", "deploy", "deploying", "deploying", "deploy", "1.4.2", "9f1c2ab" + "0" * 33,
+    "ana", NOW - 90 * SECOND, started_at=NOW - 60 * SECOND,
+)  # fmt: skip
+STEPS = (
+    StepView(0, "image", "build", "success", seconds=41.0),
+    StepView(1, "canary", "deploy", "running", started_at=NOW - 72 * SECOND),
+    StepView(2, "smoke", "verify", "pending"),
+)
+LANE = LaneView(
+    "web", "production", "open", "web/production is open", version="1.4.1", sha="5f0a2cd" + "0" * 33
+)
+TABS = (bar.Tab("1", "overview", "Overview", "Ovw"), bar.Tab("2", "deployments", "Deployments", "Dep"))
+
+
+def said(pieces: Pieces) -> str:
+    return "".join(text for text, _ in pieces)
+
+
+def inks(pieces: Pieces) -> set[str]:
+    return {words for text, words in pieces if text.strip()}
+
+
+def test_all_steps_are_named_where_there_is_room_else_the_one_that_runs() -> None:
+    assert said(drawing.steps(STEPS, 80, NOW)) == "✓ image 41 s ── ↻ canary 1m12 ── · smoke"
+    assert said(drawing.steps(STEPS, 20, NOW)) == "✓ ↻ canary 1m12 · "
+
+
+def test_nothing_is_expected_without_a_connection() -> None:
+    progress = ProgressView(0.62, STEPS, NOW + 129 * SECOND)
+    assert "2m09 left" in said(drawing.flight(RUN, progress, 80, NOW, live=True)[0])
+    assert "left" not in said(drawing.flight(RUN, progress, 80, NOW, live=False)[0])
+
+
+def test_a_lane_that_is_locked_says_why_and_an_open_one_does_not() -> None:
+    assert len(drawing.lane(LANE, None, 60, NOW)) == 1
+    locked = replace(LANE, state="locked", sentence="it is locked until noon")
+    rows = drawing.lane(locked, None, 60, NOW)
+    assert said(rows[1]).strip() == "it is locked until noon"
+    assert inks(rows[1]) == {"warn"}
+
+
+def test_a_lane_that_is_not_known_is_never_shown_as_good() -> None:
+    rows = drawing.card([replace(LANE, known=False, sentence="look there")], {}, {}, 60, 20, NOW, True)
+    assert "NOT KNOWN" in said(rows[1])
+    assert "look there" in "".join(map(said, rows))
+    assert not any("ok" in words for row in rows for words in inks(row))
+
+
+def test_a_card_says_how_much_it_leaves_out() -> None:
+    lanes = [replace(LANE, service=f"s{at}") for at in range(20)]
+    rows = drawing.card(lanes, {}, {}, 60, 6, NOW, True)
+    assert len(rows) == 6
+    assert said(rows[-1]) == "… 16 more lines"
+
+
+def test_what_needs_a_person_comes_first() -> None:
+    lanes = [LANE, replace(LANE, service="a", state="busy"), replace(LANE, service="z", state="frozen")]
+    assert [lane.service for lane in drawing.urgent(lanes)] == ["z", "a", "web"]
+
+
+@pytest.mark.parametrize(
+    ("link", "wide", "narrow"),
+    [
+        (Link(LinkState.LIVE), "● live", "● live"),
+        (Link(LinkState.SLOW, 96), "◐ slow 4s", "◐ slow 4s"),
+        (Link(LinkState.CONNECTING), "○ connecting", "○ connecting"),
+        (
+            Link(LinkState.DISCONNECTED, 79, "gone", 2, 104),
+            " ✗ disconnected · 21 s · try 3 in 4s ",
+            " ✗ OFFLINE 21 s ",
+        ),
+        (Link(LinkState.SIGNED_OUT), " ▲ sign in again: dg login ", " ▲ sign in "),
+    ],
+)
+def test_the_connection_is_said_in_words(link: Link, wide: str, narrow: str) -> None:
+    assert said(bar.connection(link, 100, wide=True)) == wide
+    assert said(bar.connection(link, 100, wide=False)) == narrow
+
+
+@pytest.mark.parametrize("width", [1, 10, 30, 80, 129, 130, 200])
+def test_the_first_line_has_the_connection_at_any_width(width: int) -> None:
+    line = bar.top(TABS, "overview", Link(LinkState.LIVE), "ana · operator", NOW, 0, width)
+    assert "live" in said(line)
+    assert ("Overview" in said(line)) is (width >= bar.WIDE)
+
+
+def test_rights_are_those_of_the_grants() -> None:
+    grants = (
+        Grant(role="operator", environment=Environment.STAGING),
+        Grant(role="shipper", service="web"),
+    )
+    found = rights_of(Principal(id="u1", name="ana", grants=grants), {"shipper": frozenset({"lane:lock"})})
+    assert found.may("deployment:create", "staging", "web")
+    assert not found.may("deployment:create", "production", "web")
+    assert found.may("lane:lock", "production", "web")
+    assert not found.may("lane:lock", "production", "api")
+    assert not found.may("lane:lock")
+    assert (found.name, found.role) == ("ana", "operator, shipper")
+
+
+def test_nobody_signed_in_may_nothing() -> None:
+    assert not Rights().may("deployment:read")
+
+
+@pytest.mark.parametrize(
+    ("problem", "text"),
+    [
+        (Refused("the lane is closed"), "the lane is closed"),
+        (Unauthenticated("the token is over"), "the token is over: sign in again with `dg login`"),
+        (TooMany("slow down", retry_after=7), "slow down: again in 7 seconds"),
+        (
+            Forbidden("you may not", roles=["approver", "admin"]),
+            "you may not: ask somebody who is approver or admin",
+        ),
+    ],
+)
+def test_problems_are_said_with_a_way_out(problem: Refused, text: str) -> None:
+    assert sentence(problem) == text
+
+
+def test_an_older_look_at_a_deployment_changes_nothing() -> None:
+    store = Store()
+    store.put_deployment(replace(RUN, revision=3))
+    store.put_deployment(replace(RUN, revision=2, status="building"))
+    assert store.deployments["1"].status == "deploying"
+
+
+def test_the_store_keeps_the_newest() -> None:
+    store = Store()
+    for number in range(RECENT + 5):
+        store.put_deployment(replace(RUN, id=str(number), number=number))
+    assert len(store.deployments) == RECENT
+    assert min(each.number for each in store.deployments.values()) == 5
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload", "words"),
+    [
+        ("deployment.finished", {"status": "failed", "number": 7}, "failed web/production #7  ana"),
+        ("deployment.created", {"version": "1.4.2", "number": 7}, "asked for 1.4.2 web/production #7  ana"),
+        (
+            "deployment.created",
+            {"version": "1.4.1", "kind": "rollback"},
+            "rollback to 1.4.1 web/production  ana",
+        ),
+        ("deployment.rolled_back", {}, "rolled back web/production  ana"),
+        ("lane.locked", {"number": "seven"}, "lane locked web/production  ana"),
+        ("something.newer", {}, "something newer web/production  ana"),
+    ],
+)
+def test_facts_are_said_in_a_few_words(kind: str, payload: dict[str, object], words: str) -> None:
+    event = Event(
+        seq=1, at=NOW, type=kind, actor="u1", actor_name="ana", auth="token",
+        environment="production", service="web", payload=payload,
+    )  # fmt: skip
+    assert said(FactView.of(event).pieces) == words

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.figures import creates, fanout, flood, idle, parts, run, start, status, widgets
+from benchmarks.figures import creates, fanout, flood, idle, parts, probes, run, start, status, widgets
 
 FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "status": status.measure,
@@ -19,6 +19,7 @@ FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "fanout": fanout.measure,
     "flood": flood.measure,
     "idle": idle.measure,
+    "probes": probes.measure,
     "start": start.measure,
     "widgets": widgets.measure,
 }

@@ -101,7 +101,7 @@ class Office:
 
 def team(**settings: Any) -> World:
     """The people, and an app that may and hears no more than the manifest asks for."""
-    app = App(scopes=scopes(Slack(**settings)), events=EVENTS)
+    app = App(scopes=scopes(Slack(**settings)), events=EVENTS, unfurl_domains=("dg.example.org",))
     return sample().model_copy(update={"app": app})
 
 
@@ -151,7 +151,14 @@ async def open_office(
         if approvals:
             protection["production"] |= {"approvals": {"count": approvals}}  # type: ignore[dict-item]
         world = await stack.enter_async_context(
-            open_world(path, environ=variables, clock=SystemClock(), slack=section, environments=protection)
+            open_world(
+                path,
+                environ=variables,
+                clock=SystemClock(),
+                slack=section,
+                environments=protection,
+                server={"public_url": "https://dg.example.org"},
+            )
         )
         bot = await stack.enter_async_context(open_bot(world.core, world.settings, variables))
         if transport == "http":

@@ -103,6 +103,19 @@ async def test_home_shows_what_waits_for_one_and_lets_one_decide(office: Office)
     )
 
 
+async def test_a_link_to_a_deployment_shows_it_to_who_may_see_it(office: Office) -> None:
+    made = await office.world.deploy("v1", "development")
+    url = f"https://dg.example.org/v1/deployments/{made.id}"
+    message = await office.slack.say("cleo", f"look at {url}")
+    await office.slack.until(lambda: message.unfurls)
+    shown_there = str(message.unfurls[url])
+    assert "development" in shown_there
+    assert "button" not in shown_there
+    other = await office.slack.say("gus", f"look at {url}", "staging")
+    await office.say("ana", "who")
+    assert other.unfurls == {}
+
+
 def test_what_slack_made_of_a_line_is_undone() -> None:
     assert as_typed("deploy api <http://v1.4.2|v1.4.2> to prod") == "deploy api v1.4.2 to prod"
     assert as_typed("because a &lt; b &amp; <@U1|ana>") == "because a < b & ana"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dg.bot.client import SlackApi
@@ -33,6 +34,8 @@ from dg.core.types import Environment
 
 _LATEST = "latest"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+_DEPLOYMENT = r"/v1/deployments/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/?"
+_MOST_LINKS = 5
 _STATUSES = (Status.PENDING, *sorted(ACTIVE))
 
 
@@ -62,6 +65,8 @@ class Acting:
         self._team = team
         self._drawing = drawing
         self._routes = routes
+        url = core.settings.server.public_url
+        self._link = re.compile(re.escape(url.rstrip("/")) + _DEPLOYMENT) if url else None
 
     async def refused(self, asked: Asked, problem: Problem) -> Rendered:
         """Why it was not done, and who could do it."""
@@ -298,6 +303,19 @@ class Acting:
         if len(found) > 1 and matching and matching.startswith("id"):
             raise Invalid(f"several deployments begin with {reference}: give more of it")
         return await self._core.deployments.get(who, found[0].id)
+
+    async def unfurl(self, who: Principal, urls: Sequence[str]) -> dict[str, Block]:
+        """What links to deployments lead to, by the link, as far as `who` may see it; nothing to press."""
+        found: dict[str, Block] = {}
+        for url in urls[:_MOST_LINKS]:
+            match = self._link.fullmatch(url) if self._link else None
+            if match is None:
+                continue
+            with contextlib.suppress(NotFound):
+                told = await self._core.deployments.get(who, match[1].lower())
+                blocks = (await self._drawing.deployment(told.id, new=True)).blocks
+                found[url] = {"blocks": [block for block in blocks if block["type"] != "actions"]}
+        return found
 
     async def _target(self, who: Principal, wish: commands.Rollback) -> str | None:
         """The deployment that a rollback goes back to, by what people call it or by its version."""

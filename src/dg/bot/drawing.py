@@ -44,9 +44,9 @@ class Drawing:
                 case "changes":
                     return await self._commits(payload["deployment"])
                 case "lane":
-                    return await self._lane(payload)
+                    return await self._lane(payload, new=new)
                 case "freeze":
-                    return await self._freeze(payload)
+                    return await self._freeze(payload, new=new)
                 case "summary":
                     return await self._summary(payload)
         except NotFound:
@@ -63,11 +63,15 @@ class Drawing:
             progress.model_copy(update={"deployment": told}),
             lane=await core.lanes.get(SYSTEM, told.service, told.environment.value),
             changes=await self._changed(told),
-            accounts=await core.accounts.of(self._team, people),
+            accounts=await self._accounts(people, new=new),
             mention=await self._mention(told) if new else None,
             url=f"{self._base}/v1/deployments/{told.id}" if self._base else None,
         )
         return deployments.deployment(shown)
+
+    async def _accounts(self, people: list[str], *, new: bool) -> Mapping[str, str]:
+        """Who they are in Slack. A new message only names them, for whom it mentions it calls."""
+        return {} if new else await self._core.accounts.of(self._team, people)
 
     async def _changed(self, told: Deployment) -> Changes | None:
         """The commits, read once for each base; None where git does not know them."""
@@ -109,7 +113,7 @@ class Drawing:
             return None
         return deployments.commit_list(told, changes)
 
-    async def _lane(self, payload: Mapping[str, Any]) -> Rendered:
+    async def _lane(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
         fact = payload["lock"]
         lane = await self._core.lanes.get(SYSTEM, payload["service"], payload["environment"])
         same = lane.lock and not lane.lock.automatic and lane.lock.until == fact["until"]
@@ -121,15 +125,15 @@ class Drawing:
             fact["until"],
             over=not same,
         )
-        return lanes.lock(closed, lane, await self._core.accounts.of(self._team, [payload["by"]]))
+        return lanes.lock(closed, lane, await self._accounts([payload["by"]], new=new))
 
-    async def _freeze(self, payload: Mapping[str, Any]) -> Rendered:
+    async def _freeze(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
         fact, by = payload["set"], payload["by"]
         where = " in ".join(filter(None, (fact.get("service"), fact.get("environment")))) or "everything"
         over = payload["over"] or fact["until"] <= self._core.clock.micros()
         name = (await self._core.access.names([by]))[by]
         closed = lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
-        return lanes.freeze(closed, await self._core.accounts.of(self._team, [by]))
+        return lanes.freeze(closed, await self._accounts([by], new=new))
 
     async def _summary(self, payload: Mapping[str, Any]) -> Rendered:
         found = []

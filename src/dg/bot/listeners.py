@@ -71,6 +71,7 @@ class Listeners:
         app.action(OURS)(self.click)
         app.view(OURS)(self.submission)
         app.event("app_home_opened")(self.home_opened)
+        app.event("link_shared")(self.link_shared)
         app.event("user_change")(self.user_changed)
         for name in _CHANNELS_BACK:
             app.event(name)(self.channel_back)
@@ -84,7 +85,7 @@ class Listeners:
 
     async def command(self, ack: AsyncAck, body: Body) -> None:
         await ack()
-        key = f"command:{body.get('trigger_id')}"
+        key = f"command:{body.get('trigger_id') or self._core.clock.micros()}"
         if not self._seen.is_new(key):
             return
         line = as_typed(str(body.get("text") or ""))
@@ -166,6 +167,21 @@ class Listeners:
         event = body.get("event") or {}
         if event.get("tab", "home") == "home":
             await self._homes.show(account_of(body))
+
+    async def link_shared(self, body: Body) -> None:
+        """Show what a link to a deployment leads to, where whoever posted it may see that."""
+        event = body.get("event") or {}
+        try:
+            who = await self._doorkeeper.let_in(account_of(body))
+            if not isinstance(who, Principal):
+                return
+            shown = await self._acting.unfurl(who, [str(each.get("url")) for each in event.get("links", ())])
+        except Problem as problem:
+            log.warning("links could not be shown: %s", problem.message)
+            return
+        if shown:
+            where = {"channel": event.get("channel"), "ts": event.get("message_ts")}
+            await self._call("chat.unfurl", **where, unfurls=shown)
 
     async def user_changed(self, body: Body) -> None:
         """Somebody who has left the workspace is nobody here at once."""

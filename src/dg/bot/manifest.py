@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlsplit
 
 from dg.bot.requests import PATH
 from dg.core.errors import Invalid
@@ -14,6 +15,7 @@ EVENTS = (
     "app_uninstalled",
     "channel_unarchive",
     "group_unarchive",
+    "link_shared",
     "member_joined_channel",
     "tokens_revoked",
     "user_change",
@@ -23,7 +25,7 @@ EVENTS = (
 def scopes(settings: Slack) -> tuple[str, ...]:
     """What the bot's token must be allowed, and nothing else."""
     needed = ["channels:history", "channels:read", "chat:write", "commands", "groups:history", "groups:read"]
-    needed += ["metadata.message:read", "users:read"]
+    needed += ["links:read", "links:write", "metadata.message:read", "users:read"]
     if settings.viewers:
         needed.append("users:read.email")
     if settings.user_groups:
@@ -42,6 +44,7 @@ def manifest(settings: Settings, command: str = "/dg") -> dict[str, Any]:
             reason="settings",
         )
     where = {"request_url": f"{str(settings.server.public_url).rstrip('/')}{PATH}"} if http else {}
+    domain = urlsplit(settings.server.public_url or "").hostname
     slash = {
         "command": command,
         "description": "Deploy, approve, roll back",
@@ -62,6 +65,7 @@ def manifest(settings: Settings, command: str = "/dg") -> dict[str, Any]:
                 "messages_tab_read_only_enabled": True,
             },
             "bot_user": {"display_name": "dg", "always_online": True},
+            **({"unfurl_domains": [domain]} if domain else {}),
             "slash_commands": [slash | ({"url": where["request_url"]} if http else {})],
         },
         "oauth_config": {"scopes": {"bot": list(scopes(slack))}},

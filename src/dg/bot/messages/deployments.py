@@ -296,7 +296,8 @@ def commit_list(told: Deployment, changes: Changes) -> Rendered:
     back = [f":warning: takes {changes.leaving_total} commits back"] if changes.leaving_total else []
     more = [f"_and {left} more_"] if left > 0 else []
     base = code(changes.base[:7]) if changes.base else "what ran before is not known"
-    head = f"#{told.number} brings {changes.total} commits: {base} → {code(changes.head[:7])}"
+    count = f"{changes.total} commit{'' if changes.total == 1 else 's'}"
+    head = f"#{told.number} brings {count}: {base} → {code(changes.head[:7])}"
     return Rendered(head.replace("`", ""), (b.section("\n".join([head, *lines, *more, *back])),))
 
 

@@ -28,6 +28,7 @@ COMMANDS = {
         "deploy": "dg.cli.deployments:deploy",
         "status": "dg.cli.deployments:status",
         "tui": "dg.cli.tui:tui",
+        "health": "dg.cli.health:health",
         "show": "dg.cli.deployments:show",
         "logs": "dg.cli.deployments:logs",
         "diff": "dg.cli.approvals:diff",

@@ -234,6 +234,22 @@ async def open_core(
             | hidden_by_slack(settings.slack)
             | set(settings.runner.decrypt_env)
         )
+        shown = {name: value for name, value in environ.items() if name not in hidden}
+        passed = {name: shown[name] for name in settings.runner.env_pass if name in shown}
+        secrets = drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault, clock))
+        vigil = await stack.enter_async_context(
+            open_vigil(
+                state,
+                logs,
+                access=access,
+                clock=clock,
+                settings=settings,
+                secrets=secrets,
+                environ=passed,
+                documents=await probes_of(state),
+                resolve=drivers.resolve,
+            )
+        )
         parts = Parts(
             settings=settings,
             db=state,
@@ -242,27 +258,13 @@ async def open_core(
             clock=clock,
             ids=ids,
             git=drivers.git or _mirrors(home, settings, clock, environ),
-            secrets=drivers.secrets or FileSecrets(settings.secrets_file, KeptSecrets(state, vault, clock)),
+            secrets=secrets,
             protection=drivers.protection or protections,
             machine=runners,
-            environ={name: value for name, value in environ.items() if name not in hidden},
+            environ=shown,
+            probes=vigil.standings,
             receipt_key=signing,
             place=home.place(),
-        )
-        vigil = await stack.enter_async_context(
-            open_vigil(
-                state,
-                logs,
-                access=access,
-                clock=clock,
-                settings=settings,
-                secrets=parts.secrets,
-                environ={
-                    name: parts.environ[name] for name in settings.runner.env_pass if name in parts.environ
-                },
-                documents=await probes_of(state),
-                resolve=drivers.resolve,
-            )
         )
         bus.subscribe(parts.followers.observe)
         outbound = Outbound(settings.outbound, resolve=drivers.resolve)
@@ -332,12 +334,18 @@ async def open_core(
             before = clock.micros() - int(settings.retention.deliveries * SECOND)
             await state.write(lambda tx: outbox_store.prune(tx, before))
 
-        seen = {name: environ[name] for name in settings.runner.env_pass if name in environ}
         if not passive:
             await state.write(lambda tx: tx.append(ServerStarted(version=__version__), by=SYSTEM))
             write_private(home.owner_token, await entrance.tokens.owner_token(_owner()))
             entrance.begin()
-            watch = Watch(state, clock, runs_of, _lane, Checks(outbound, seen), settings.drift.concurrency)
+            watch = Watch(
+                state,
+                clock,
+                runs_of,
+                _lane,
+                Checks(outbound, passed, commands=settings.drift.commands),
+                settings.drift.concurrency,
+            )
             listed = (
                 *deployment_jobs(parts, dispatcher, runners, quota),
                 *drift_jobs(watch),

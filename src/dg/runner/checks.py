@@ -16,13 +16,15 @@ _OUTPUT_BYTES = 65_536
 
 
 class Attempt(NamedTuple):
-    """One try; `stopped` is why it did not finish, `printed` what a command printed, for the log."""
+    """One try; `stopped` is why it did not finish, `printed` what a command printed, for the log. `final`:
+    whatever comes, the check has failed."""
 
     good: bool
     sentence: str
     stopped: str | None = None
     left: int = 0
     printed: bytes = b""
+    final: bool = False
 
 
 class Tail:
@@ -93,6 +95,8 @@ class Watch:
             return failure(
                 self._step, "step_failed", f"{last.left} processes of the check could not be killed"
             )
+        if last.final:
+            return failure(self._step, "step_failed", f"check `{self._step.name}` failed: {last.sentence}")
         if not last.good:
             self._good_since = None
         elif self._good_since is None:

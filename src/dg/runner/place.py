@@ -36,6 +36,11 @@ class Place:
         os.makedirs(self._ours, mode=0o700, exist_ok=True)
 
     @property
+    def run_dir(self) -> str:
+        """Where server and runner meet."""
+        return self._run_dir
+
+    @property
     def outside(self) -> bool:
         """Whether the work tree stands outside the home, where it can borrow nothing of the home's."""
         return self._area is not None

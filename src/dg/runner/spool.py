@@ -2,6 +2,7 @@
 
     ticket.json   what to run                       written by the server, before the start
     cancel.json   stop                              written by the server
+    probes.json   how probes that a step asks stand written by the server, again and again, by rename
     events.jsonl  what happened, one object a line  written by the runner, synced
     end.json      how it ended                      written by the runner, by rename
     log/          NNNNNNNNNNNN-SSS: number of the file's first line, index of the step
@@ -23,6 +24,7 @@ from typing import Any, NamedTuple
 
 TICKET = "ticket.json"
 CANCEL = "cancel.json"
+PROBES = "probes.json"
 EVENTS = "events.jsonl"
 END = "end.json"
 LOG = "log"
@@ -81,6 +83,18 @@ def void_ticket(run_dir: str) -> None:
 def request_cancel(run_dir: str) -> None:
     """Ask the runner to stop. It looks every quarter of a second, and at once when it gets a SIGTERM."""
     replace(run_dir, CANCEL, {})
+
+
+def write_probes(run_dir: str, now: int, standings: Mapping[str, Mapping[str, Any]]) -> None:
+    """Say how probes stand at `now` (microseconds): what `standings.Standing` holds, by name."""
+    replace(run_dir, PROBES, {"t": now, "probes": standings})
+
+
+def asked_probes(run_dir: str) -> frozenset[str]:
+    """The probes that steps of the ticket ask for; none where there is no ticket."""
+    ticket = read_json(run_dir, TICKET) or {}
+    checks = [step.get("check") or {} for step in ticket.get("steps", ())]
+    return frozenset(name for check in checks for name in check.get("probes") or ())
 
 
 def read_events(run_dir: str, after: int) -> list[dict[str, Any]]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 
-from dg.runner import outputs, probe, processes
+from dg.runner import outputs, probe, processes, standings
 from dg.runner.checks import Attempt, Tail, Watch, sentence
 from dg.runner.child import Child, Confinement, Program, spawn
 from dg.runner.log import LogWriter
@@ -148,6 +149,8 @@ class Steps:
         *,
         cancellable: bool,
     ) -> Outcome:
+        if check.probes is not None:
+            return self._probes(step, check, check.probes, cancellable=cancellable)
         target: Program | Callable[[], int]
         if check.command is not None:
             target, grace = Program(check.command, env, cwd), step.grace
@@ -157,12 +160,26 @@ class Steps:
             # It is dg that asks, not the step.
             confinement = Confinement(confinement.group)
         lease = self._lease if _holds_lease(step) else None
-        cancel = self._supervisor.cancel
 
         def attempt(timeout: float) -> Attempt:
             child = spawn(target, confinement=confinement, lease=lease)
             return self._attempt(check, child, Terms(timeout, None, grace, cancellable))
 
+        return self._watch(step, check, attempt, cancellable=cancellable)
+
+    def _probes(self, step: Step, check: Check, names: tuple[str, ...], *, cancellable: bool) -> Outcome:
+        began = time.time_ns() // 1000
+
+        def attempt(_: float) -> Attempt:
+            return standings.look(self._place.run_dir, names, check.hold, began)
+
+        # For how long they were healthy is looked at there: it goes on while no server says so.
+        return self._watch(step, check._replace(hold=0.0), attempt, cancellable=cancellable)
+
+    def _watch(
+        self, step: Step, check: Check, attempt: Callable[[float], Attempt], *, cancellable: bool
+    ) -> Outcome:
+        cancel = self._supervisor.cancel
         return Watch(
             step,
             check,

@@ -29,11 +29,13 @@ class Limits(NamedTuple):
 
 
 class Check(NamedTuple):
-    """One of `http`, `tcp` and `command`; passes when it was good for `hold` seconds without a break."""
+    """One of `http`, `tcp`, `command` and `probes` (names of the environment's); passes when it was good for
+    `hold` seconds without a break."""
 
     http: str | None
     tcp: str | None
     command: tuple[str, ...] | None
+    probes: tuple[str, ...] | None
     status: tuple[int, ...]
     contains: str | None
     headers: Mapping[str, str]
@@ -149,6 +151,7 @@ def _check(raw: Mapping[str, Any]) -> Check:
         http=raw.get("http"),
         tcp=raw.get("tcp"),
         command=_words(raw.get("command")),
+        probes=_words(raw.get("probes")),
         status=tuple(int(code) for code in raw.get("status", [200])),
         contains=raw.get("contains"),
         headers=_strings(raw.get("headers")),

@@ -233,6 +233,9 @@ class Drift(Section):
     """Longest time that a known difference may be let be."""
     concurrency: int = Field(8, ge=1, le=64)
     """How many checks are made at the same time."""
+    commands: bool = False
+    """Whether a check may be a command. It runs as the server's user, whoever may configure an
+    environment."""
 
 
 class Deployments(Section):

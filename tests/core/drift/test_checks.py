@@ -35,7 +35,7 @@ async def receiver() -> AsyncIterator[Receiver]:
 
 def checks(*allow: str) -> Checks:
     settings = OutboundSettings.model_validate({"allow": allow, "ports": ["1-65535"]})
-    return Checks(Outbound(settings), ENVIRON)
+    return Checks(Outbound(settings), ENVIRON, commands=True)
 
 
 async def said(receiver: Receiver, behaviour: Behaviour, **check: Any) -> str:
@@ -134,6 +134,12 @@ async def test_a_command_says_it_and_sees_only_what_steps_see(monkeypatch: pytes
     monkeypatch.setenv("HIDDEN", "v8")
     assert await ran("sh", "-c", 'echo "$SHOWN$HIDDEN"') == "v9"
     assert await ran("sh", "-c", 'echo \'{"v": "v2"}\'', pointer="/v") == "v2"
+
+
+async def test_commands_are_run_where_the_server_s_settings_allow_them_only() -> None:
+    refusing = Checks(Outbound(OutboundSettings()), ENVIRON, commands=False)
+    reading = await refusing.read(RunningCheck(command=("echo", "v1")))
+    assert (reading.found, "drift.commands" in (reading.problem or "")) == (None, True)
 
 
 async def test_a_command_that_fails_says_why() -> None:

@@ -27,7 +27,7 @@ async def test_what_somebody_changed_by_hand_is_found_and_the_next_deployment_re
     async with open_world(tmp_path) as world:
         await world.register(step("rollout", "deploy", f"echo $DG_SHA > {live}"))
         clock = ManualClock()
-        checks = Checks(Outbound(OutboundSettings()), ENVIRON)
+        checks = Checks(Outbound(OutboundSettings()), ENVIRON, commands=True)
         watch = Watch(world.db, clock, runs_of, _lane, checks, 2)
         request = {"domain": "d.example.com", "config": {}, "runs": {"web": {"command": ["cat", str(live)]}}}
         wish = UpdateEnvironment.model_validate(request)

@@ -15,7 +15,17 @@ from typing import Any
 from dg.core import tracing
 from dg.core.clock import SECOND
 from dg.core.database import Row, Tx
-from dg.core.deployments import abandoned, confinement, endings, lanes, lifecycle, pipeline, retries, store
+from dg.core.deployments import (
+    abandoned,
+    confinement,
+    endings,
+    lanes,
+    lifecycle,
+    pipeline,
+    probed,
+    retries,
+    store,
+)
 from dg.core.deployments.endings import Ending
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.logs import Writer, forget, open_writer
@@ -251,6 +261,7 @@ class Dispatcher:
         names = sorted({name for step in steps for name in step["secrets"]})
         secrets = await parts.secrets.get(deployment.service, deployment.environment, names)
         await confinement.check(parts, steps)
+        probed.check(parts, deployment.environment, steps)
         passed = {*parts.settings.runner.env_pass, *plan.defaults.env_pass}
         environment = {name: parts.environ[name] for name in passed if name in parts.environ}
         area = self._runners.area(deployment.id) if any(step["user"] for step in steps) else None
@@ -312,8 +323,10 @@ class Dispatcher:
         deployment = await parts.db.read(lambda tx: store.require(tx, deployment.id))
         writer = await self._writer(deployment)
         pause = parts.settings.runner.poll
+        teller = probed.Teller(parts, run, deployment.environment, await run.asked_probes())
         while True:
             self._check_followed(deployment)
+            await teller.tell()
             news = await run.news(deployment.spool_seq, writer.next_seq)
             deployment = await self._take_in(deployment, writer, news)
             if news.end is not None and not news.chunks:

@@ -19,6 +19,7 @@ from dg.core.deployments.models import Chunk, News, Remains
 from dg.core.errors import Invalid, Unavailable
 from dg.runner import abilities, handover, lease, processes, spool
 from dg.runner.abilities import Abilities
+from dg.runner.standings import Standing
 
 _READ_BYTES = 1 << 20
 _WORK = ("work", "tmp")
@@ -53,6 +54,15 @@ class Run:
     async def cancel(self) -> None:
         """Ask the runner to stop its step and end; safe to repeat."""
         await asyncio.to_thread(self._cancel)
+
+    async def asked_probes(self) -> frozenset[str]:
+        """The probes of the environment that its steps ask for."""
+        return await asyncio.to_thread(spool.asked_probes, self._folder)
+
+    async def tell(self, now: int, standings: Mapping[str, Standing]) -> None:
+        """Say how those stand at `now` (microseconds). Raises OSError."""
+        content = {name: each._asdict() for name, each in standings.items()}
+        await asyncio.to_thread(spool.write_probes, self._folder, now, content)
 
     def alive(self) -> bool:
         """True while its runner lives; one that this server started also before it holds the lease."""

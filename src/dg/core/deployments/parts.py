@@ -25,6 +25,7 @@ from dg.core.home import Place
 from dg.core.ledger import Entry
 from dg.core.types import Environment
 from dg.runner.abilities import Abilities
+from dg.runner.standings import Standing
 from dg.settings import Settings
 
 
@@ -64,6 +65,10 @@ class Run(Protocol):
     async def news(self, after_event: int, next_line: int) -> News: ...
 
     async def cancel(self) -> None: ...
+
+    async def asked_probes(self) -> frozenset[str]: ...
+
+    async def tell(self, now: int, standings: Mapping[str, Standing]) -> None: ...
 
 
 class Runners(Protocol):
@@ -107,6 +112,18 @@ class Protection(Protocol):
 
     def demands(self, environment: Environment) -> Sequence[Demands]:
         """What must be true before a deployment may start there, whatever its pipeline says: all of it."""
+        ...
+
+
+class Probes(Protocol):
+    """What is asked of an environment's services (see `core/health/`)."""
+
+    def names(self, environment: Environment) -> frozenset[str]:
+        """The probes that the environment has."""
+        ...
+
+    def standings(self, environment: Environment) -> Mapping[str, Standing]:
+        """How each of them stands, by name."""
         ...
 
 
@@ -154,6 +171,7 @@ class Parts:
     protection: Protection
     machine: Machine
     environ: Mapping[str, str]
+    probes: Probes
     receipt_key: Ed25519PrivateKey
     place: Place
     followers: Followers = field(default_factory=Followers)

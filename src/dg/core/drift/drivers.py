@@ -33,9 +33,10 @@ sys.stdout.buffer.write((found[found.re.groups] or "").encode() if found else b"
 class Checks:
     """Asks which version runs. `environ` is what commands see, and nothing else."""
 
-    def __init__(self, outbound: Outbound, environ: Mapping[str, str]) -> None:
+    def __init__(self, outbound: Outbound, environ: Mapping[str, str], *, commands: bool) -> None:
         self._outbound = outbound
         self._environ = dict(environ)
+        self._commands = commands
 
     async def read(self, check: RunningCheck) -> Reading:
         """What the check says; whatever goes wrong is its `problem`."""
@@ -55,6 +56,8 @@ class Checks:
         return _whole(answer.content, truncated=answer.truncated)
 
     async def _run(self, check: RunningCheck) -> str:
+        if not self._commands:
+            raise _nothing("its check is a command, which this server does not run (drift.commands)")
         command = check.command or ()
         name = plain(command[0], limit=100)
         ended = await self._finish(f"`{name}`", command, check.timeout)

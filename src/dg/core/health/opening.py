@@ -17,6 +17,7 @@ from dg.core.health.drivers.lookups import Lookups
 from dg.core.health.jobs import jobs
 from dg.core.health.recorder import Recorder
 from dg.core.health.service import Health, ProbeRules
+from dg.core.health.standings import Standings
 from dg.core.health.watch import Watch
 from dg.core.http import Outbound, Resolve
 from dg.core.jobs import Job
@@ -31,6 +32,7 @@ class Vigil:
 
     health: Health
     rules: ProbeRules
+    standings: Standings
     watch: Watch
     jobs: tuple[Job, ...]
     tasks: Tasks
@@ -78,7 +80,9 @@ async def open_vigil(
             )
             await watch.begin(documents)
             health = Health(logs, clock, access, watch, recorder, announcer, ask)
-            yield Vigil(health, ProbeRules(settings.probes, watch), watch, jobs(recorder), tasks)
+            yield Vigil(
+                health, ProbeRules(settings.probes, watch), Standings(watch), watch, jobs(recorder), tasks
+            )
     finally:
         lookups.close()
         await recorder.flush()

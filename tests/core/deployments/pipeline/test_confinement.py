@@ -54,7 +54,7 @@ def test_checks_that_dg_makes_itself_are_not_confined() -> None:
 @pytest.mark.parametrize("key", ['user = "deploy"', "network = false", "limits = { cpu = 1 }"])
 def test_asking_for_it_there_is_a_mistake(key: str) -> None:
     field = f"step[1].{key.partition(' ')[0]}"
-    message = "does not apply to an http or tcp check, which dg makes itself; remove it"
+    message = "does not apply to an http, tcp or probes check, which dg makes itself; remove it"
     assert errors_of(HEAD + RUN + CHECK + key) == {field: message}
 
 

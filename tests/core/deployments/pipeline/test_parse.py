@@ -159,7 +159,7 @@ def test_a_mistake_is_named_with_its_field_and_the_way_out(text: str, field: str
 @pytest.mark.parametrize(
     ("check", "field", "why"),
     [
-        ("{}", "", "exactly one of http, tcp and command"),
+        ("{}", "", "exactly one of http, tcp, command and probes"),
         ("{ http = 'https://x', tcp = 'x:1' }", "", "exactly one of"),
         ("{ http = 'ftp://x' }", ".http", "http:// or https://"),
         ("{ http = 'https://x/ y' }", ".http", "http:// or https://"),
@@ -172,6 +172,12 @@ def test_a_mistake_is_named_with_its_field_and_the_way_out(text: str, field: str
         ("{ http = 'https://x', forr = 0 }", ".forr", "did you mean `for`?"),
         ("{ tcp = 'x' }", ".tcp", "host:port"),
         ("{ tcp = 'x:1', status = 200 }", ".status", "http check only"),
+        ("{ tcp = 'x:1', probes = ['web'] }", "", "exactly one of http, tcp, command and probes"),
+        ("{ probes = [] }", ".probes", "must not be empty"),
+        ("{ probes = ['web', 'web'] }", ".probes", "twice"),
+        ("{ probes = ['Web'] }", ".probes[0]", "name of a probe"),
+        ("{ probes = ['web'], timeout = '5s' }", ".timeout", "remove it"),
+        ("{ probes = ['web'], status = 200 }", ".status", "http check only"),
         ("{ command = ['x'], contains = 'y' }", ".contains", "http check only"),
         ("{ command = [] }", ".command", "must not be empty"),
         ("{ command = ['{x}'] }", ".command[0]", "unknown placeholder"),

@@ -137,6 +137,20 @@ def test_a_setting_that_the_environment_lacks_is_named() -> None:
         render(parse(FULL), replace(INPUTS, environment=Environment.DEVELOPMENT))
 
 
+def test_a_check_of_probes_renders_for_the_runner_and_is_explained() -> None:
+    text = with_step('phase = "verify"\ncheck = { probes = ["web", "api"], for = "30s" }')
+    (rendered,) = render(parse(text), INPUTS)
+    assert rendered["check"] == {"probes": ["web", "api"], "for": 30.0, "every": 1.0, "timeout": 5.0}
+    (planned,) = explain(parse(text), Environment.PRODUCTION, Kind.DEPLOY)
+    assert (planned.action, planned.text) == ("check", "web, api are healthy for 30 s")
+
+
+@pytest.mark.parametrize("phase", ["build", "deploy"])
+def test_only_a_verify_step_asks_probes(phase: str) -> None:
+    with pytest.raises(Invalid, match="make it a step of phase"):
+        parse(with_step(f'phase = "{phase}"\ncheck = {{ probes = ["web"] }}'))
+
+
 @pytest.mark.parametrize(
     ("check", "url"),
     [

@@ -68,7 +68,7 @@ def _about_check(pipeline: Pipeline, field: str, step: Step, check: Check) -> It
             f"is not shorter than the step's timeout ({timeout:g} s), so it never passes",
         )
     if step.secrets and not check.command:
-        yield Finding("warning", f"{field}.secrets", "reach no process in an http or tcp check; remove them")
+        yield Finding("warning", f"{field}.secrets", "reach no process where dg itself asks; remove them")
     if check.http and _is_plain_http(check.http, pipeline):
         yield Finding(
             "warning",

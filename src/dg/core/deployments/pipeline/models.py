@@ -170,6 +170,9 @@ VariableName = Annotated[
     AfterValidator(_variable),
 ]
 SecretName = Annotated[Key, AfterValidator(_variable), AfterValidator(_secret)]
+ProbeName = Annotated[
+    str, _matching(NAME_PATTERN, "must be the name of a probe of the environment (dg probe list)")
+]
 HeaderName = Annotated[
     str, _matching(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}", "must be the name of an HTTP header")
 ]
@@ -227,6 +230,7 @@ class Check(Table):
     http: Annotated[TemplateWithOutputs, AfterValidator(_web_address)] | None = None
     tcp: Annotated[TemplateWithOutputs, AfterValidator(_host_and_port)] | None = None
     command: Arguments | None = None
+    probes: Annotated[tuple[ProbeName, ...], AfterValidator(_not_empty)] | None = None
     status: Annotated[tuple[Status, ...], BeforeValidator(_list_of_one), AfterValidator(_not_empty)] = (200,)
     contains: TemplateWithOutputs | None = None
     headers: Mapping[HeaderName, HeaderValue] = {}
@@ -235,8 +239,12 @@ class Check(Table):
     timeout: Duration = 5.0
 
     def problems(self) -> Iterator[tuple[str, str]]:
-        if [self.http, self.tcp, self.command].count(None) != 2:
-            yield "", "needs exactly one of http, tcp and command"
+        if [self.http, self.tcp, self.command, self.probes].count(None) != 3:
+            yield "", "needs exactly one of http, tcp, command and probes"
+        if self.probes is not None and "timeout" in self.model_fields_set:
+            yield "timeout", "does not apply to probes, which have their own; remove it"
+        if self.probes is not None and len(set(self.probes)) < len(self.probes):
+            yield "probes", "names a probe twice"
         if self.http is None:
             for field in sorted(self.model_fields_set & {"status", "contains", "headers"}):
                 yield field, "belongs to an http check only; remove it"
@@ -280,7 +288,7 @@ class Step(Table):
 
     @property
     def asks_itself(self) -> bool:
-        """Whether it begins no program: in an http or tcp check it is dg that asks."""
+        """Whether it begins no program: in an http, tcp or probes check it is dg that asks."""
         return self.check is not None and self.check.command is None
 
     def runs_on(self, kind: Kind) -> bool:
@@ -294,6 +302,8 @@ class Step(Table):
             yield "", "needs exactly one of run, shell and check"
         if self.run and not self.run[0]:
             yield "run[0]", "must name a program"
+        if self.check and self.check.probes and self.phase != "verify":
+            yield "check.probes", 'says how what was deployed is doing; make it a step of phase = "verify"'
         if self.check and self.idle:
             yield "idle", "does not apply to a check; its own every and timeout do"
         if self.check and self.background:
@@ -301,7 +311,7 @@ class Step(Table):
         for field in sorted(
             self.model_fields_set & {"limits", "user", "network"} if self.asks_itself else ()
         ):
-            yield field, "does not apply to an http or tcp check, which dg makes itself; remove it"
+            yield field, "does not apply to an http, tcp or probes check, which dg makes itself; remove it"
         if len(set(self.secrets)) < len(self.secrets):
             yield "secrets", "names a secret twice"
         for name in self.secrets:

@@ -174,6 +174,8 @@ def _filled_check(check: Check, values: Mapping[str, str]) -> dict[str, Any]:
 def _asked(check: Check, values: Mapping[str, str]) -> dict[str, Any]:
     if check.command is not None:
         return {"command": _fill_all(check.command, values)}
+    if check.probes is not None:
+        return {"probes": list(check.probes)}
     if check.tcp is not None:
         return {"tcp": _usable(substitute(check.tcp, values), scheme="tcp")}
     return {
@@ -232,5 +234,8 @@ def _shown(action: str, what: Any) -> str:
         return plain(what, multiline=True)
     if action == "run":
         return plain(shlex.join(what))
+    if probes := what.get("probes"):
+        lasting = f" for {what['for']:g} s" if what["for"] else ""
+        return plain(f"{', '.join(probes)} {'is' if len(probes) == 1 else 'are'} healthy{lasting}")
     target = what.get("http") or what.get("tcp") or shlex.join(what.get("command", ()))
     return plain(target)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from dg.core.access.models import Principal
 from dg.core.clock import SECOND
 from dg.core.database import Tx
-from dg.core.deployments import confinement, lanes, pipeline, store
+from dg.core.deployments import confinement, lanes, pipeline, probed, store
 from dg.core.deployments.dispatcher import inputs_of
 from dg.core.deployments.gates import keeper
 from dg.core.deployments.git import Resolved
@@ -173,8 +173,9 @@ async def check_machine(parts: Parts, deployment: Deployment, plan: pipeline.Pip
 
 
 async def check_steps(parts: Parts, deployment: Deployment, plan: pipeline.Pipeline) -> None:
-    """Raise Invalid when a setting or a secret that a step of `plan` uses is missing."""
+    """Raise Invalid when a setting, a secret or a probe that a step of `plan` uses is missing."""
     steps = pipeline.render(plan, inputs_of(deployment))
+    probed.check(parts, deployment.environment, steps)
     names = sorted({name for step in steps for name in step["secrets"]})
     if names:
         await parts.secrets.get(deployment.service, deployment.environment, names)

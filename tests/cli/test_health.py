@@ -8,12 +8,15 @@ from typing import Any
 
 import pytest
 from tests.cli.conftest import ScriptedApi
+from tests.client import samples
 
 from dg.cli.errors import ExitCode
 from dg.cli.health import picture
 from dg.cli.main import run
 from dg.cli.output import Output, width
+from dg.cli.show import print_suspicion
 from dg.client.wire import decode
+from dg.core.deployments.models import Deployment
 from dg.core.health.models import EnvironmentHealth, HealthHistory
 
 Captured = pytest.CaptureFixture[str]
@@ -108,3 +111,15 @@ def test_a_picture_fits_whatever_the_services_are_called_and_say(
     assert len(shown) == 4
     assert max(map(width, shown)) <= columns
     assert ("99.97 %" in shown[1]) is (columns >= 76)
+
+
+def test_a_deployment_says_which_service_became_worse_after_it_had_begun() -> None:
+    deployment = decode(Deployment, samples.deployment())
+    said = health()
+    said["services"][0]["suspect"] = {"deployment": deployment.id, "number": deployment.number}
+    screen = Screen()
+    print_suspicion(deployment, decode(EnvironmentHealth, said), Output(screen, json=False, environ={}))
+    assert "shop is unhealthy since shortly after it began: connection refused" in screen.getvalue()
+    other = Screen()
+    print_suspicion(deployment, decode(EnvironmentHealth, health()), Output(other, json=False, environ={}))
+    assert other.getvalue() == ""

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from dg.client.vitals import Cell, cells, headline, lines, share, spark
-from dg.core.health.models import EnvironmentHealth, Reading, Series, ServiceHealth, Span, Status, Uptime
+from dg.core.health.models import (
+    EnvironmentHealth,
+    Reading,
+    Series,
+    ServiceHealth,
+    Span,
+    Status,
+    Suspect,
+    Uptime,
+)
 from dg.core.types import Environment
 
 SECOND = 1_000_000
@@ -101,3 +110,12 @@ def test_the_headline_says_since_when_and_why() -> None:
     assert headline(found, NOW) == "production is unhealthy for 4m: shop answers 500"
     assert headline(health(), NOW) == "production is healthy"
     assert found.name is Environment.PRODUCTION
+
+
+def test_a_service_that_became_worse_names_the_deployment_that_had_begun() -> None:
+    (service,) = health(reading("web", U), status="unhealthy").services
+    suspected = service.model_copy(
+        update={"message": "answers 500", "suspect": Suspect(deployment="d", number=31)}
+    )
+    found = health().model_copy(update={"services": (suspected,)})
+    assert next(lines(found, (), NOW)).remark == "answers 500; since #31 began"

@@ -4033,6 +4033,13 @@ export interface components {
         ProbeList: {
             items: components["schemas"]["ProbeState"][];
         };
+        /** @description A deployment that had begun shortly before the service became worse. */
+        Suspect: {
+            /** @example 019acd5e-7c00-7000-8000-0000000000a1 */
+            deployment: string;
+            /** @example 31 */
+            number: number;
+        };
         ServiceHealth: {
             name: components["schemas"]["ServiceName"];
             status: components["schemas"]["ServiceStatus"];
@@ -4044,6 +4051,7 @@ export interface components {
             since?: string;
             /** @description Why it is not healthy. */
             message?: string;
+            suspect?: components["schemas"]["Suspect"];
             uptime: components["schemas"]["Uptime"];
             readings: components["schemas"]["ProbeReading"][];
         };

@@ -150,7 +150,8 @@ def status(invocation: Invocation, service: str | None, environment: Environment
 def show(invocation: Invocation, id: str) -> None:  # noqa: A002  the argument's name is the metavar's
     """Show one deployment: its steps, commits and outcome. ID may be a number or `latest`."""
     from dg.cli.remote import record, server
-    from dg.cli.show import print_deployment
+    from dg.cli.show import print_deployment, print_suspicion
+    from dg.core.errors import Forbidden, NotFound
 
     with server(invocation) as dg:
         found = find(dg, id)
@@ -159,7 +160,10 @@ def show(invocation: Invocation, id: str) -> None:  # noqa: A002  the argument's
             return
         progress = dg.run(dg.client.deployments.status(found.id))
         changes = dg.run(dg.client.deployments.changes(found.id))
-    print_deployment(found, progress.steps, changes, invocation.output)
+        print_deployment(found, progress.steps, changes, invocation.output)
+        # Who may see one service's deployments may not see the health of all of its environment.
+        with suppress(Forbidden, NotFound):
+            print_suspicion(found, dg.run(dg.client.health.get(found.environment)), invocation.output)
 
 
 @click.command(

@@ -11,6 +11,7 @@ from dg.client.words import duration
 
 if TYPE_CHECKING:
     from dg.core.deployments.models import Approval, Changes, Deployment, Gate, Step
+    from dg.core.health.models import EnvironmentHealth
 
 
 def print_deployment(deployment: Deployment, steps: Sequence[Step], changes: Changes, output: Output) -> None:
@@ -29,6 +30,18 @@ def print_deployment(deployment: Deployment, steps: Sequence[Step], changes: Cha
         output.line()
         output.line((f"COMMITS since {changes.base[:7]}" if changes.base else "COMMITS", Meaning.DIM))
         output.table(rows)
+
+
+def print_suspicion(deployment: Deployment, health: EnvironmentHealth, output: Output) -> None:
+    """That a service became worse shortly after it had begun; nothing where none did."""
+    for service in health.services:
+        if service.suspect is not None and service.suspect.deployment == deployment.id:
+            said = f": {service.message}" if service.message else ""
+            output.line()
+            output.line(
+                output.glyph(service.status.value),
+                f"{service.name} is {service.status.value} since shortly after it began{said}",
+            )
 
 
 def facts(deployment: Deployment) -> Iterator[tuple[str, Text]]:

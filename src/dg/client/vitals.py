@@ -102,6 +102,11 @@ def share(uptime: float | None) -> str:
     return f"{cut:.2f} %" if cut >= 90 else f"{cut:.1f} %"
 
 
+def suspicion(service: ServiceHealth) -> str:
+    """Which deployment may be why it is not healthy."""
+    return f"since #{service.suspect.number} began" if service.suspect else ""
+
+
 def longest(uptime: Uptime) -> float | None:
     """The share over the longest time that is known."""
     known = [each for each in (uptime.month, uptime.week, uptime.day) if each is not None]
@@ -117,7 +122,7 @@ def _of_service(service: ServiceHealth, shown: tuple[Cell, ...], now: int) -> Li
         _lasting(service.since, now),
         share(longest(service.uptime)),
         shown,
-        service.message or "",
+        "; ".join(filter(None, (service.message, suspicion(service)))),
     )
 
 

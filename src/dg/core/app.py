@@ -9,6 +9,7 @@ import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 
 from dg import __version__
@@ -63,6 +64,7 @@ from dg.core.environments.vault import KeptSecrets, Vault
 from dg.core.errors import Invalid, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.feed import Feed, open_feed
+from dg.core.health.models import Suspect
 from dg.core.health.opening import open_vigil
 from dg.core.health.service import Health
 from dg.core.home import Home, write_private
@@ -247,6 +249,7 @@ async def open_core(
                 secrets=secrets,
                 environ=passed,
                 documents=await probes_of(state),
+                suspect=partial(_suspect, int(settings.probes.suspect_within * SECOND)),
                 resolve=drivers.resolve,
             )
         )
@@ -424,6 +427,14 @@ def _lane(tx: Tx, service: str, environment: Environment) -> DriftLane:
     )
     busy = row["holder"] is not None or row["left_by"] is not None
     return DriftLane(deployed=deployed, known=bool(row["known"]), busy=busy)
+
+
+def _suspect(within: int, tx: Tx, service: str, environment: Environment, at: int) -> Suspect | None:
+    """The newest deployment that began there less than `within` (microseconds) before `at`."""
+    newest = deployment_store.started_since(tx, service, environment.value, 0)
+    if newest is None or newest.started_at is None or not 0 <= at - newest.started_at < within:
+        return None
+    return Suspect(deployment=newest.id, number=newest.number)
 
 
 def _opener(settings: Runner, environ: Mapping[str, str]) -> Opener | None:

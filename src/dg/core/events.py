@@ -426,6 +426,9 @@ class EnvironmentHealthChanged(Fact):
     probe: str | None = None
     message: str | None = None
     because: str | None = None
+    deployment: str | None = None
+    number: int | None = None
+    """The deployment that had begun shortly before the service became worse."""
 
 
 @dataclass(frozen=True, kw_only=True)

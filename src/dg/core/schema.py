@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0020"
+STATE_HEAD = "0021"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -618,6 +618,8 @@ service_health = sa.Table(
     sa.Column("service", sa.Text, primary_key=True),
     _text("status"),
     _int("since"),
+    _text("deployment", null=True),
+    _int("number", null=True),
 )
 """How each service is, as the ledger was told last; the row without a service is the whole environment's."""
 

@@ -384,6 +384,8 @@ class Probes(Section):
     commands: int = Field(0, ge=0, le=1000)
     """Commands among them that run at the same time. They run as the server's user, whoever may configure an
     environment: 0 refuses them."""
+    suspect_within: Duration = 900.0
+    """How long after its start a deployment is suspected when its service becomes worse."""
     keep_results: Duration = 2 * 3600.0
     """How long the result of each single try is kept."""
     keep_minutes: Duration = 3 * 86400.0

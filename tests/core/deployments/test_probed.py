@@ -123,3 +123,51 @@ async def test_a_probe_that_is_removed_before_the_start_fails_it_before_anything
     ended = await world.ended(waits, 60)
     assert (ended.status, ended.touched) == (Status.FAILED, False)
     assert "it could not be started: production has no probe `web`" in (ended.message or "")
+
+
+async def changes(world: World, count: int) -> list[dict[str, Any]]:
+    """What was told of health, once so much was told."""
+    found: list[dict[str, Any]] = []
+
+    async def look() -> bool:
+        found[:] = [entry.payload for entry in await world.entries("environment.health_changed")]
+        return len(found) >= count
+
+    await eventually(look, 40)
+    return found
+
+
+async def test_a_service_that_becomes_worse_after_a_deployment_began_is_linked_to_it(
+    world: World, service: Receiver
+) -> None:
+    await probe(world, service.url)
+    await changes(world, 1)
+    await world.register(DEPLOY)
+    deployed = await world.deploy()
+    service.behaviour = answering(500)
+    healthy, broken = await changes(world, 2)
+    assert "deployment" not in healthy
+    assert (broken["service_status"], broken["deployment"], broken["number"]) == (
+        "unhealthy",
+        deployed.id,
+        deployed.number,
+    )
+    (seen,) = (await world.core.health.health(SYSTEM, PRODUCTION)).services
+    assert seen.suspect is not None
+    assert seen.suspect.deployment == deployed.id
+    service.behaviour = answering(200)
+    assert "deployment" not in (await changes(world, 3))[2]
+    (seen,) = (await world.core.health.health(SYSTEM, PRODUCTION)).services
+    assert seen.suspect is None
+
+
+async def test_a_deployment_that_began_long_before_is_not_suspected(
+    tmp_path: Path, service: Receiver
+) -> None:
+    async with open_world(tmp_path, **SETTINGS, probes={"suspect_within": "1ms"}) as world:
+        await probe(world, service.url)
+        await changes(world, 1)
+        await world.register(DEPLOY)
+        await world.deploy()
+        service.behaviour = answering(500)
+        assert "deployment" not in (await changes(world, 2))[1]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from dg.core.access.models import SYSTEM
@@ -12,7 +12,8 @@ from dg.core.database import Database, Tx
 from dg.core.errors import Problem
 from dg.core.events import EnvironmentHealthChanged
 from dg.core.health import judging, store
-from dg.core.health.models import Status
+from dg.core.health.models import Status, Suspect, worst
+from dg.core.health.store import Since
 from dg.core.types import Environment
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,9 @@ _PATIENCE = 5.0
 _ALL = ""
 """The service that stands for the whole environment."""
 
-Since = tuple[Status, int]
+
+Suspicion = Callable[[Tx, str, Environment, int], Suspect | None]
+"""The deployment of a service in an environment that had begun shortly before a moment (microseconds)."""
 
 
 @dataclass(frozen=True)
@@ -38,9 +41,10 @@ class Told:
 class Announcer:
     """Knows what the ledger was told. `trouble` says why it takes no more."""
 
-    def __init__(self, db: Database, clock: Clock) -> None:
+    def __init__(self, db: Database, clock: Clock, suspect: Suspicion | None = None) -> None:
         self._db = db
         self._clock = clock
+        self._suspect = suspect
         self._told: dict[tuple[str, str], Since] = {}
         self._not_before = 0.0
         self.trouble: str | None = None
@@ -89,6 +93,7 @@ class Announcer:
         was = self._status(environment, _ALL)
         status = Status(judging.verdict(each.status for each in services.values()))
         for service, new in changed.items():
+            suspect = self._suspected(tx, environment, service, new, at)
             tx.append(
                 EnvironmentHealthChanged(
                     environment=environment.value,
@@ -100,12 +105,25 @@ class Announcer:
                     probe=new.probe if new else None,
                     message=new.message if new else "no probe looks at it any more",
                     because=new.because if new else None,
+                    deployment=suspect.deployment if suspect else None,
+                    number=suspect.number if suspect else None,
                 ),
                 by=SYSTEM,
             )
-            _note(tx, told, environment, service, (new.status, at) if new else None)
+            _note(tx, told, environment, service, Since(new.status, at, suspect) if new else None)
         if status is not was or not services:
-            _note(tx, told, environment, _ALL, (status, at) if services else None)
+            _note(tx, told, environment, _ALL, Since(status, at) if services else None)
+
+    def _suspected(
+        self, tx: Tx, environment: Environment, service: str, new: Told | None, at: int
+    ) -> Suspect | None:
+        """The deployment that may be why it is worse; one that was suspected stays so until it is better."""
+        was = self._told.get((environment.value, service), Since(Status.UNKNOWN, 0))
+        if new is None or new.status not in (Status.DEGRADED, Status.UNHEALTHY):
+            return None
+        if was.suspect is not None or worst([was.status, new.status]) is was.status:
+            return was.suspect
+        return self._suspect(tx, service, environment, at) if self._suspect else None
 
     def _changed(self, environment: Environment, services: Mapping[str, Told]) -> dict[str, Told | None]:
         """The services that are not what was told; None for one that has no probe any more."""
@@ -122,7 +140,7 @@ class Announcer:
         return {**gone, **new}
 
     def _status(self, environment: Environment, service: str) -> Status:
-        return self._told.get((environment.value, service), (Status.UNKNOWN, 0))[0]
+        return self._told.get((environment.value, service), Since(Status.UNKNOWN, 0)).status
 
 
 def _note(
@@ -132,5 +150,5 @@ def _note(
         store.forget(tx, environment, service)
         told.pop((environment.value, service), None)
     else:
-        store.tell(tx, environment, service, *new)
+        store.tell(tx, environment, service, new)
         told[environment.value, service] = new

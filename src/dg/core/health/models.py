@@ -25,6 +25,7 @@ __all__ = [
     "Span",
     "Standing",
     "Status",
+    "Suspect",
     "TestProbe",
     "Uptime",
     "Verdict",
@@ -133,8 +134,18 @@ class ProbeList(_Model):
     items: tuple[ProbeState, ...]
 
 
+class Suspect(_Model):
+    """A deployment that had begun shortly before a service became worse."""
+
+    deployment: str
+    number: int
+
+
 class ServiceHealth(_Model):
-    """The worst of a service's probes, and the slowest of their answers (seconds)."""
+    """The worst of a service's probes, and the slowest of their answers (seconds).
+
+    `suspect` may be why it is not healthy.
+    """
 
     name: str
     status: Status
@@ -142,6 +153,7 @@ class ServiceHealth(_Model):
     last_checked: int | None = None
     since: int | None = None
     message: str | None = None
+    suspect: Suspect | None = None
     uptime: Uptime = Uptime()
     readings: tuple[Reading, ...] = ()
 

@@ -11,7 +11,7 @@ from typing import Any
 from dg.core.access.service import Access
 from dg.core.clock import Clock
 from dg.core.database import Database
-from dg.core.health.announcing import Announcer
+from dg.core.health.announcing import Announcer, Suspicion
 from dg.core.health.drivers.asking import Asker, Secrets
 from dg.core.health.drivers.lookups import Lookups
 from dg.core.health.jobs import jobs
@@ -54,10 +54,11 @@ async def open_vigil(
     secrets: Secrets,
     environ: Mapping[str, str],
     documents: Mapping[Environment, Mapping[str, Any]],
+    suspect: Suspicion,
     resolve: Resolve | None = None,
 ) -> AsyncIterator[Vigil]:
     """What `documents` have as probes; closing keeps what was found. Commands see `environ`."""
-    recorder, announcer = Recorder(logs, clock, settings.probes), Announcer(state, clock)
+    recorder, announcer = Recorder(logs, clock, settings.probes), Announcer(state, clock, suspect)
     lookups = Lookups()
     ask = Asker(
         Outbound(settings.outbound, resolve=resolve or lookups),

@@ -79,7 +79,7 @@ class Health:
             status=status,
             known=known,
             message=_said(services),
-            since=since[1] if since and since[0] == status else None,
+            since=since.at if since and since.status.value == status else None,
             uptime=_least([each.uptime for each in services]),
             services=services,
         )
@@ -235,7 +235,8 @@ class Health:
             status=status,
             response_time=max(times, default=None),
             last_checked=max(checked, default=None),
-            since=since[1] if since and since[0] is status else None,
+            since=since.at if since and since.status is status else None,
+            suspect=since.suspect if since and since.status is status else None,
             message=None if status is Status.HEALTHY else decisive.message,
             uptime=_least([each.uptime for each in readings]),
             readings=tuple(readings),

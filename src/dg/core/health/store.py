@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import sqlalchemy as sa
 from pydantic import BaseModel, ConfigDict
@@ -16,7 +17,7 @@ from sqlalchemy import bindparam
 from dg.core import schema
 from dg.core.clock import SECOND
 from dg.core.database import Row, Shapes, Statement, Tx
-from dg.core.health.models import Outcome, Sample, Span, Standing, Status, Uptime
+from dg.core.health.models import Outcome, Sample, Span, Standing, Status, Suspect, Uptime
 from dg.core.types import Environment
 
 ALONE, MINUTE, HOUR, DAY = 0, 60, 3600, 86_400
@@ -33,7 +34,7 @@ _TOLD = Statement(sa.select(_h))
 _TELL_AGAIN = Statement(
     _h.update()
     .where(_h.c.environment == bindparam("of"), _h.c.service == bindparam("what"))
-    .values(status=bindparam("status"), since=bindparam("since"))
+    .values({name: bindparam(name) for name in ("status", "since", "deployment", "number")})
 )
 _TELL = Statement(_h.insert())
 _FORGET = Statement(_h.delete().where(_h.c.environment == bindparam("of"), _h.c.service == bindparam("what")))
@@ -110,17 +111,34 @@ class _Count:
             self.slowest = max(self.slowest, took)
 
 
-def told(tx: Tx) -> dict[tuple[str, str], tuple[Status, int]]:
-    """What the ledger was told last: status and since when, by environment and service ("" for all of it)."""
-    return {
-        (row["environment"], row["service"]): (Status(row["status"]), row["since"]) for row in tx.all(_TOLD)
+class Since(NamedTuple):
+    """What a service is since when (microseconds), and the deployment that had begun before it became so."""
+
+    status: Status
+    at: int
+    suspect: Suspect | None = None
+
+
+def told(tx: Tx) -> dict[tuple[str, str], Since]:
+    """What the ledger was told last, by environment and service ("" for all of it)."""
+    return {(row["environment"], row["service"]): _since(row) for row in tx.all(_TOLD)}
+
+
+def _since(row: Row) -> Since:
+    known = row["deployment"] is not None
+    suspect = Suspect(deployment=row["deployment"], number=row["number"]) if known else None
+    return Since(Status(row["status"]), row["since"], suspect)
+
+
+def tell(tx: Tx, environment: Environment, service: str, new: Since) -> None:
+    given = {
+        "status": new.status.value,
+        "since": new.at,
+        "deployment": new.suspect.deployment if new.suspect else None,
+        "number": new.suspect.number if new.suspect else None,
     }
-
-
-def tell(tx: Tx, environment: Environment, service: str, status: Status, since: int) -> None:
-    given = {"of": environment.value, "what": service, "status": status.value, "since": since}
-    if not tx.run(_TELL_AGAIN, **given):
-        tx.run(_TELL, environment=environment.value, service=service, status=status.value, since=since)
+    if not tx.run(_TELL_AGAIN, of=environment.value, what=service, **given):
+        tx.run(_TELL, environment=environment.value, service=service, **given)
 
 
 def forget(tx: Tx, environment: Environment, service: str) -> None:

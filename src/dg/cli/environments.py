@@ -412,7 +412,7 @@ TYPED = click.argument("typed", metavar="", nargs=-1, callback=_refuse_typed, ex
 @env.command(
     epilog="""\b
 Examples:
-  dg env runs staging web --at https://staging.example.com/version --pointer /commit
+  dg env runs staging web --at https://w.example.com/v --pointer /commit
   dg env runs staging web -- ssh web-1 cat /srv/web/REVISION
   dg env runs staging web --unset""",
 )
@@ -476,7 +476,7 @@ def _seconds(span: str) -> int:
 Examples:
   dg env drift
   dg env drift production
-  dg env drift production --accept web --reason 'hotfix, comes with 2.4' --for 2d""",
+  dg env drift production --accept web --reason 'hotfix, see 2.4' --for 2d""",
 )
 @click.argument("environment", metavar="[ENVIRONMENT]", type=ENVIRONMENT, required=False)
 @click.option("--accept", metavar="SERVICE", help="Let what runs of this service be, for a while.")
@@ -573,7 +573,7 @@ def _use(each: SecretUse, now: int) -> list[Text]:
 Examples:
   dg secret set production session_key < session.key
   dg secret set staging database_url --from-file url.txt --reason rotated
-  age -r age1… < token | base64 | dg secret set production kube_token --runner-only""",
+  age -r age1… < token | base64 | dg secret set staging token --runner-only""",
 )
 @NAME
 @SECRET

@@ -110,7 +110,7 @@ def _text(value: Any) -> str:
     "set",
     epilog="""\b
 Examples:
-  dg probe set staging web kind=http service=shop url=https://shop.example.com/health interval=10s
+  dg probe set staging web kind=http service=shop url=https://s.example.com/up
   dg probe set staging db kind=postgresql service=shop secret=database_url
   dg probe set staging web interval=5s --reason 'look more often'""",
 )
@@ -185,7 +185,7 @@ def remove(invocation: Invocation, environment: Environment, name: str, reason: 
     epilog="""\b
 Examples:
   dg probe test staging web
-  dg probe test staging web kind=http service=shop url=https://shop.example.com/health""",
+  dg probe test staging web kind=http service=shop url=https://s.example/up""",
 )
 @NAME
 @PROBE

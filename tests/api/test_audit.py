@@ -12,7 +12,7 @@ from tests.api.conftest import URL, Api
 
 from dg.core import ledger, origins, schema
 from dg.core.access.models import SYSTEM, CreateBinding
-from dg.core.audit import OriginsWitness
+from dg.core.audit.service import OriginsWitness
 from dg.core.database import Statement, Tx
 from dg.core.testing import eventually
 

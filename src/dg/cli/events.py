@@ -12,7 +12,8 @@ from dg.cli.options import Command, Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
 
 if TYPE_CHECKING:
-    from dg.client.models import AuditEntry, Event, Verdict
+    from dg.client.models import Event, Verdict
+    from dg.core.audit.models import AuditEntry
 
 QUIET = frozenset({"service", "environment", "deployment", "number", "freeze", "token", "origin", "rights"})
 """Parts of a payload that the line says already, or that `dg audit list` is for."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 
 from dg.client.http import Http, path
-from dg.client.models import AuditEntry
 from dg.client.wire import decode, encode
 from dg.core.access.models import Binding, CreateBinding, CreateRole, DefinedRole, UpdateRole
+from dg.core.audit.models import AuditEntry, AuditPage
 from dg.core.deployments.models import Page
 
 _PAGE = 200
@@ -59,7 +59,7 @@ class Audit:
         cursor: str | None = None
         while True:
             query = {"filter": matching, "cursor": cursor, "limit": _PAGE}
-            page = decode(Page[AuditEntry], await self._http.get(path("security", "audit"), query))
+            page = decode(AuditPage, await self._http.get(path("security", "audit"), query))
             for entry in page.items:
                 yield entry
             if (cursor := page.next_cursor) is None:

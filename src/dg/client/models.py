@@ -39,27 +39,6 @@ class Event(_Model):
     hash: str | None = None
 
 
-class AuditEntry(_Model):
-    """One entry of the audit log: who did or tried what, from where, and why they could or could not."""
-
-    seq: int
-    at: int
-    type: str
-    decision: str
-    why: str
-    actor: str
-    actor_name: str
-    impersonated_by: str | None = None
-    method: str
-    address: str | None = None
-    request_id: str | None = None
-    action: str | None = None
-    object: str
-    environment: str | None = None
-    service: str | None = None
-    count: int | None = None
-
-
 class EventPage(_Model):
     """Facts, oldest first; `next_after` is the cursor to ask with next, also when a filter left none."""
 

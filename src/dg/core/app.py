@@ -18,7 +18,7 @@ from dg.core.access.models import SYSTEM
 from dg.core.access.opening import Entrance, open_access
 from dg.core.access.service import Access, Accounts, Bindings, Keys, Logins, Roles, Sessions, Tokens
 from dg.core.anchors import Anchors
-from dg.core.audit import Audit, OriginsWitness
+from dg.core.audit.service import Audit, OriginsWitness
 from dg.core.backup.service import Backups
 from dg.core.bus import Bus
 from dg.core.clock import SECOND, Clock, Ids, SystemClock

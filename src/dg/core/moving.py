@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dg.core import ledger
-from dg.core.audit import OriginsWitness
+from dg.core.audit.service import OriginsWitness
 from dg.core.database import Tx, prepare
 from dg.core.database.address import Address, address_of, has_password, parse_address
 from dg.core.database.opening import HEADS

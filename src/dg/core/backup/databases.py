@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dg.core import ledger, schema
-from dg.core.audit import OriginsWitness
+from dg.core.audit.service import OriginsWitness
 from dg.core.backup.models import Point
 from dg.core.database import Tx, prepare
 from dg.core.database.address import Address

@@ -1,18 +1,18 @@
-"""The ledger as an auditor reads it: who, how proved, from where, what, on what, allowed or not, and why."""
+"""Makes the audit log of the ledger for those who may read it; the API calls it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import sqlalchemy as sa
-from pydantic import BaseModel, ConfigDict
 from sqlalchemy import bindparam
 
 from dg.core import ledger, origins, schema
 from dg.core.access.models import Action, Principal
 from dg.core.access.reach import reach
 from dg.core.access.service import Access
+from dg.core.audit.models import ALLOWED, DENIED, AuditEntry, AuditPage
 from dg.core.clock import Clock
 from dg.core.database import Database, Row, Shapes, Tx
 from dg.core.errors import Invalid
@@ -22,7 +22,6 @@ from dg.core.ledger import Doubt, Entry
 from dg.core.types import Environment
 
 MOST = 200
-ALLOWED, DENIED = "allowed", "denied"
 
 _e = schema.ledger.c
 _o = schema.origins.c
@@ -44,42 +43,6 @@ FIELDS: Fields = {
     "text": Field(Kind.WORD, (_e.type, _e.object, _e.payload)),
 }
 """The names by which the audit is filtered."""
-
-
-class AuditEntry(BaseModel):
-    """One entry. Address and request are None for dg's own work, and where they were erased.
-
-    `why` is what allowed it, or what was missing; `count` how many denied tries it stands for, the first of
-    which came from `address`.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    seq: int
-    at: int
-    type: str
-    decision: Literal["allowed", "denied"]
-    why: str
-    actor: str
-    actor_name: str
-    impersonated_by: str | None = None
-    method: str
-    address: str | None = None
-    request_id: str | None = None
-    action: str | None = None
-    object: str
-    environment: Environment | None = None
-    service: str | None = None
-    count: int | None = None
-
-
-class AuditPage(BaseModel):
-    """Some entries, the newest first, and where the next ones begin; None behind the last."""
-
-    model_config = ConfigDict(frozen=True)
-
-    items: tuple[AuditEntry, ...]
-    next_cursor: str | None = None
 
 
 class Audit:

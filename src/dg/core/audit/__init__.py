@@ -1,0 +1,1 @@
+"""The audit log: the ledger as an auditor reads it."""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from dg.core.webhooks import signing
+from dg.core import signing
 
 ROOT = Path(__file__).parents[3]
 PAGE = ROOT / "docs/webhooks.md"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dg.core import ledger
+from dg.core import ledger, signing
 from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.access.standing import standing
 from dg.core.clock import SECOND, Clock
@@ -13,7 +13,7 @@ from dg.core.keys import Envelope
 from dg.core.ledger import Entry
 from dg.core.outbox import Failed, Message, Outcome, Policy, Sent
 from dg.core.outbox.service import hold
-from dg.core.webhooks import signing, store
+from dg.core.webhooks import content, store
 from dg.core.webhooks.models import Webhook
 from dg.core.webhooks.store import Sealed
 from dg.settings.tree import Webhooks as WebhookSettings
@@ -64,11 +64,11 @@ class Deliverer:
     ) -> Sent | Failed:
         """Send it once. Raises what `Outbound.send` does, Refused for secrets that cannot be opened."""
         now = self._clock.micros()
-        content = signing.body(delivery, webhook.id, kind, entry)
+        body = content.body(delivery, webhook.id, kind, entry)
         keys = [self._envelope.open(sealed, context(webhook.id)) for sealed in secrets.standing(now)]
-        headers = signing.headers(delivery, webhook.id, kind, entry)
-        headers[signing.SIGNATURE] = signing.signature(keys, now // SECOND, content)
-        request = Request("POST", webhook.url, headers, content, self._settings.timeout, _KEPT)
+        headers = content.headers(delivery, webhook.id, kind, entry)
+        headers[signing.SIGNATURE] = signing.signature(keys, now // SECOND, body)
+        request = Request("POST", webhook.url, headers, body, self._settings.timeout, _KEPT)
         return self._read(await self._outbound.send(request))
 
     def _read(self, answer: Answer) -> Sent | Failed:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 
-from dg.core import ledger
+from dg.core import ledger, signing
 from dg.core.access.models import Action, Principal
 from dg.core.access.service import Access
 from dg.core.clock import SECOND, Clock, Ids
@@ -34,7 +34,7 @@ from dg.core.outbox import Delivery, Failed, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
 from dg.core.text import plain
-from dg.core.webhooks import signing, store
+from dg.core.webhooks import store
 from dg.core.webhooks.models import (
     KIND,
     TEST,

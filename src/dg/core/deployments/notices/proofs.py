@@ -14,10 +14,11 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from dg.core import signing
+
 _MOST_SIGNATURES = 8
 _SECONDS = re.compile(r"[0-9]{1,12}")
 _ID = re.compile(r"[!-~]{1,200}")
-_OWN = re.compile(r"t=[0-9]{1,12}(,v1=[0-9a-f]{64}){1,8}")
 _STANDARD = re.compile(r"v[0-9a-z]{1,4},[A-Za-z0-9+/]{1,200}={0,2}")
 
 
@@ -82,14 +83,15 @@ def _signed_gitlab(source: str, secrets: Sequence[str], notice: Notice) -> Proof
 
 
 def _generic(source: str, secrets: Sequence[str], notice: Notice) -> Proof | None:
-    found = _OWN.fullmatch(notice.header("dg-signature"))
-    moment, *given = re.split(",v1=", found[0].removeprefix("t=")) if found else ("",)
-    signed = f"{moment}.".encode("utf-8", "surrogatepass") + notice.body
-    made = (_hmac(secret.encode(), signed).hex() for secret in secrets)
+    claimed = signing.read(notice.header(signing.SIGNATURE.lower()))
+    if claimed is None:
+        return None
+    moment, given = claimed
+    made = (signing.proof(secret, moment, notice.body) for secret in secrets)
     if not _any_same(made, given) or not _timely(moment, notice):
         return None
     # The id stands outside the signature, the time inside: the same signed bytes are the same notice.
-    return Proof(source, _id(notice.header("dg-delivery")), _sha256(signed))
+    return Proof(source, _id(notice.header("dg-delivery")), _sha256(signing.signed(moment, notice.body)))
 
 
 _KINDS: Mapping[str, Callable[[str, Sequence[str], Notice], Proof | None]] = {

@@ -1,30 +1,12 @@
-"""What stands in a delivery's body and headers. `docs/webhooks.md` shows receivers how to check it."""
+"""What stands in a delivery's body and headers."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
-import secrets
-from collections.abc import Sequence
 from typing import Any
 
 from dg.core.clock import to_datetime
 from dg.core.ledger import Entry
-
-SIGNATURE = "DG-Signature"
-
-
-def new_secret() -> str:
-    """A secret that scanners can find: 32 random bytes behind a prefix."""
-    return f"whsec_{secrets.token_urlsafe(32)}"
-
-
-def signature(keys: Sequence[str], moment: int, body: bytes) -> str:
-    """`t=SECONDS,v1=HEX`, a `v1` for each of `keys`: HMAC-SHA256 over `SECONDS.BODY`."""
-    signed = f"{moment}.".encode() + body
-    proofs = (hmac.new(key.encode(), signed, hashlib.sha256).hexdigest() for key in keys)
-    return ",".join([f"t={moment}", *(f"v1={proof}" for proof in proofs)])
 
 
 def body(delivery: str, webhook: str, kind: str, entry: Entry | None) -> bytes:

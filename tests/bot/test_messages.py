@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg.bot.messages import answers, deployments, home, lanes, modals
+from dg.bot.messages import answers, deployments, environments, health, home, lanes, modals
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.text import block_of_code, code, escape, span
@@ -32,7 +32,10 @@ from dg.core.deployments.models import (
     Verdict,
     Waiting,
 )
+from dg.core.environments.models import EnvironmentState, SecretState, Targets
 from dg.core.grammar import VERBS, Misread, commands
+from dg.core.health.models import EnvironmentHealth, ServiceHealth, Suspect
+from dg.core.health.models import Status as Health
 from dg.core.types import Environment
 from dg.slacksim.blockkit import check_blocks, check_view, text_length
 
@@ -199,6 +202,64 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     view = home.board(home.Board(who, lanes_found, told, told, NOW))
     assert check_view({"type": "home", **view}, ("home",)) == []
     check_text(view)
+
+
+services = st.lists(
+    st.builds(
+        ServiceHealth,
+        name=hostile,
+        status=st.sampled_from(Health),
+        response_time=st.one_of(st.none(), st.floats(0, 100)),
+        since=st.one_of(st.none(), st.just(NOW)),
+        message=st.one_of(st.none(), hostile),
+        suspect=st.one_of(st.none(), st.just(Suspect(deployment=ID, number=7))),
+    ),
+    max_size=40,
+).map(tuple)
+well_or_not = st.builds(
+    EnvironmentHealth,
+    name=st.sampled_from(Environment),
+    status=st.sampled_from(["healthy", "degraded", "unhealthy"]),
+    known=st.booleans(),
+    message=hostile,
+    since=st.one_of(st.none(), st.just(NOW)),
+    services=services,
+)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(Health), st.booleans(), hostile, st.one_of(st.none(), deployed()), found_lanes)
+def test_a_change_of_health_is_always_taken(
+    status: Health, over: bool, text: str, told: Deployment | None, lane: Lane
+) -> None:
+    about = dict.fromkeys(("service", "environment", "message", "probe", "because"), text)
+    fact = {**about, "status": status.value, "over": over, "since": NOW, "at": NOW + 90_000_000}
+    check(health.change(health.Shown(fact, told, lane, "https://dg.example.org/v1/x")))
+    check(health.change(health.Shown({**fact, "message": None, "probe": None, "because": None})))
+
+
+@settings(deadline=None)
+@given(st.lists(well_or_not, max_size=3), st.lists(hostile, max_size=30), st.booleans())
+def test_what_is_said_of_an_environment_is_always_taken(
+    found: list[EnvironmentHealth], texts: list[str], changed: bool
+) -> None:
+    check(health.answer(found))
+    text = texts[0] if texts else ""
+    secret = SecretState(version=3, fingerprint="f", changed_at=NOW, changed_by=text)
+    state = EnvironmentState(
+        name=Environment.PRODUCTION,
+        domain=text,
+        config=dict.fromkeys(texts, text),
+        secrets=dict.fromkeys(texts, secret),
+        targets=Targets(hosts=tuple(texts)),
+        links={},
+        probes={key: {} for key in texts},
+        protection={key: {} for key in texts},
+        version=int(changed),
+        changed_at=NOW if changed else None,
+        changed_by=text,
+    )
+    check(environments.answer(state))
 
 
 @settings(deadline=None)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from dg.bot.client import SlackApi
 from dg.bot.drawing import Drawing
-from dg.bot.messages import answers, modals
+from dg.bot.messages import answers, environments, health, modals
 from dg.bot.messages.blocks import Block, Rendered
 from dg.core.access.models import Action, Principal
 from dg.core.app import Core
@@ -102,6 +102,10 @@ class Acting:
                 return answers.who(who)
             case commands.Status() | commands.Show() | commands.Why():
                 return await self._look(who, command)
+            case commands.Health(environment):
+                return await self._health(who, environment)
+            case commands.Env(environment):
+                return environments.answer(await core.environments.get(who, environment))
             case commands.Deploy():
                 return await self._deploy(asked, command, once)
             case commands.Rollback():
@@ -150,6 +154,13 @@ class Acting:
                 return answers.lanes(
                     [lane for lane in lanes if named or lane.current or lane.holder], under_way
                 )
+
+    async def _health(self, who: Principal, named: Environment | None) -> Rendered:
+        if named:
+            return health.answer([await self._core.health.health(who, named)])
+        seen = [each for each in Environment if who.may(Action.ENVIRONMENT_READ, each)]
+        found = [await self._core.health.health(who, each) for each in seen]
+        return health.answer([each for each in found if each.services])
 
     async def _deploy(self, asked: Asked, wish: commands.Deploy, once: Once) -> Rendered | None:
         if wish.environment is Environment.PRODUCTION:

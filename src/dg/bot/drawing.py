@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from dg.bot.messages import deployments, lanes
+from dg.bot.messages import deployments, health, lanes
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.core.access.models import SYSTEM, Action
@@ -47,6 +47,8 @@ class Drawing:
                     return await self._lane(payload, new=new)
                 case "freeze":
                     return await self._freeze(payload, new=new)
+                case "health":
+                    return await self._health(payload)
                 case "summary":
                     return await self._summary(payload)
         except NotFound:
@@ -65,9 +67,12 @@ class Drawing:
             changes=await self._changed(told),
             accounts=await self._accounts(people, new=new),
             mention=await self._mention(told) if new else None,
-            url=f"{self._base}/v1/deployments/{told.id}" if self._base else None,
+            url=self._url(told),
         )
         return deployments.deployment(shown)
+
+    def _url(self, told: Deployment) -> str | None:
+        return f"{self._base}/v1/deployments/{told.id}" if self._base else None
 
     async def _accounts(self, people: list[str], *, new: bool) -> Mapping[str, str]:
         """Who they are in Slack. A new message only names them, for whom it mentions it calls."""
@@ -134,6 +139,14 @@ class Drawing:
         name = (await self._core.access.names([by]))[by]
         closed = lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
         return lanes.freeze(closed, await self._accounts([by], new=new))
+
+    async def _health(self, payload: Mapping[str, Any]) -> Rendered:
+        with contextlib.suppress(NotFound):
+            if payload["deployment"]:
+                told = await self._core.deployments.get(SYSTEM, payload["deployment"])
+                lane = await self._core.lanes.get(SYSTEM, told.service, told.environment.value)
+                return health.change(health.Shown(payload, told, lane, self._url(told)))
+        return health.change(health.Shown(payload))
 
     async def _summary(self, payload: Mapping[str, Any]) -> Rendered:
         found = []

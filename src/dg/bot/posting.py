@@ -65,7 +65,7 @@ class Posting:
 
     async def post(self, message: Message) -> Outcome:
         """Show how things are now."""
-        memory = dict(message.memory)
+        memory = _memory(message)
         shown = await self._drawing.draw(message.payload, new="ts" not in memory)
         if shown is None:
             return Sent(memory=memory)
@@ -89,7 +89,7 @@ class Posting:
             place["thread_ts"] = thread
         if wait := self._budget.posts(channel).take():
             return Later(wait)
-        began = {"began": self._clock.micros() // SECOND}
+        began = {"began": self._clock.micros() // SECOND, **_episode(message)}
         await self._messenger.begin(message, began)
         marks = {"event_type": EVENT, "event_payload": {"id": message.id}}
         quiet = {"unfurl_links": False, "unfurl_media": False}
@@ -103,7 +103,7 @@ class Posting:
                 return self._limited(self._budget.posts(channel).close, problem.retry_after)
             return self._failure(message, problem, {})
         self.counted["posts"] += 1
-        return Sent(memory={"ts": answer["ts"], "digest": _digest(shown)})
+        return Sent(memory={"ts": answer["ts"], "digest": _digest(shown), **_episode(message)})
 
     async def _adopt(self, message: Message, began: int) -> Mapping[str, str]:
         """The message that an earlier try may have left behind, found by its mark; empty for none."""
@@ -176,6 +176,16 @@ class Posting:
             pause = problem.retry_after
             return Failed(f"Slack did not answer: {code}", retry_after=pause, memory=memory)
         return Failed(f"Slack refused the message: {code}", final=True, at_fault="message", memory=memory)
+
+
+def _memory(message: Message) -> dict[str, Any]:
+    """What earlier sendings learnt, but for those of an episode that is over: the next is told anew."""
+    same = message.memory.get("episode") == message.payload.get("episode")
+    return dict(message.memory) if same else {}
+
+
+def _episode(message: Message) -> dict[str, Any]:
+    return {name: message.payload[name] for name in ("episode",) if name in message.payload}
 
 
 def _digest(shown: Rendered) -> str:

@@ -468,7 +468,7 @@ class Webhooks(Section):
 
 
 class SlackRoute(Section):
-    """Which deployments, locks and freezes a channel hears of. The first table that fits counts alone."""
+    """What a channel hears of. The first table that fits counts alone."""
 
     channel: str = Field(pattern=r"^[CGD][A-Z0-9]{1,20}$")
     """The channel's id, from its details in Slack: names change."""
@@ -476,6 +476,10 @@ class SlackRoute(Section):
     """The only environments; all of them when left out."""
     services: tuple[str, ...] = ()
     """The only services; all of them when left out."""
+    tells: tuple[Literal["deployments", "health"], ...] = ()
+    """Deployments with their locks and freezes, or services that are not well; both when left out."""
+    severities: tuple[Literal["degraded", "unhealthy"], ...] = ()
+    """How bad a service must be to be told of; degraded or unhealthy when left out."""
     post: Literal["always", "on_failure"] = "always"
     """When a deployment gets its message: when it is asked for, or only when it has failed."""
     mention: str | None = Field(None, pattern=r"^S[A-Z0-9]{1,20}$")

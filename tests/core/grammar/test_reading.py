@@ -50,6 +50,11 @@ FREEZE = "019acd5e-7c00-7000-8000-000000000000"
         ("freeze all for 30m because the database moves", c.Freeze(1800.0, "the database moves")),
         ("thaw all", c.Thaw()),
         (f"unfreeze {FREEZE}", c.Thaw(FREEZE)),
+        ("health", c.Health()),
+        ("health prod", c.Health(P)),
+        ("health in staging", c.Health(S)),
+        ("env prod", c.Env(P)),
+        ("environment --env=dev", c.Env(D)),
         ("whoami", c.Who()),
         ("help rb", c.Help("rollback")),
         ("?", c.Help()),
@@ -81,6 +86,9 @@ def test_a_line_is_a_command(line: str, command: Command) -> None:
         ("freeze for 2h because x", "Say `all`", "freeze", ""),
         ("freeze all api for 2h because x", "All, or only that one?", "freeze", "all"),
         ("thaw", "Say `all`", "thaw", ""),
+        ("env", "Which environment?", "env production", ""),
+        ("health mars", "no environment `mars`", "development", "mars"),
+        ("helth prod", "no command `helth`", "`health`", "helth"),
         ("help deplo", "no command `deplo`", "`deploy`", "deplo"),
         ("x" * 2001, "longer than 2000", "shorter", "x"),
     ],
@@ -104,7 +112,7 @@ def test_every_example_is_read_as_its_own_verb() -> None:
 
 def test_a_viewer_is_offered_no_way_to_change_anything() -> None:
     names = {verb.name for verb in offered(lambda action: action in GIVEN[Role.VIEWER])}
-    assert names == {"status", "show", "why", "who", "help"}
+    assert names == {"status", "show", "why", "health", "env", "who", "help"}
 
 
 _signs = "  \"“'\\-—@#=<>&`\x00\u202e\ud800"

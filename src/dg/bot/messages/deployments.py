@@ -235,10 +235,15 @@ def _buttons(shown: Shown) -> list[Block]:
         return [] if told.cancel_requested_at is not None else [_cancel(told)]
     lane = shown.lane
     if told.status is Status.SUCCESS:
-        return [_roll_back(told)] if lane and lane.current == told.id else []
+        return [roll_back(told)] if is_current(told, lane) else []
     if told.status is Status.FAILED and told.reason not in _STOPPED:
         return _after_it_failed(told, lane)
     return []
+
+
+def is_current(told: Deployment, lane: Lane | None) -> bool:
+    """Whether it is what runs in its lane."""
+    return told.status is Status.SUCCESS and lane is not None and lane.current == told.id
 
 
 def _while_it_waits(told: Deployment) -> list[Block]:
@@ -258,14 +263,15 @@ def _cancel(told: Deployment) -> Block:
     return b.button("Cancel", CANCEL, stamp(told), None, b.confirmation("Stop it?", what, "Stop", "danger"))
 
 
-def _roll_back(told: Deployment) -> Block:
+def roll_back(told: Deployment) -> Block:
+    """The button that asks before it brings back what ran before `told`."""
     return b.button("Roll back…", ROLL_BACK, stamp(told), "danger")
 
 
 def _after_it_failed(told: Deployment, lane: Lane | None) -> list[Block]:
     found = [b.button("Retry", RETRY, stamp(told), None, _sure_to_retry(told))]
     if lane is not None and told.touched and lane.holder is None:
-        found.append(_roll_back(told))
+        found.append(roll_back(told))
     if lane is not None and lane.lock:
         value = f"{lane.service}/{lane.environment.value}:{lane.lock.since}"
         sure = b.confirmation("Unlock the lane?", escape(lane.lock.reason, 250), "Unlock")

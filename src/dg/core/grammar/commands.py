@@ -107,6 +107,20 @@ class Thaw:
 
 
 @dataclass(frozen=True)
+class Health:
+    """How services are; None is every environment that has probes."""
+
+    environment: Environment | None = None
+
+
+@dataclass(frozen=True)
+class Env:
+    """How an environment is configured."""
+
+    environment: Environment
+
+
+@dataclass(frozen=True)
 class Who:
     """Who one is here, and what one may."""
 
@@ -130,6 +144,8 @@ Command = (
     | Unlock
     | Freeze
     | Thaw
+    | Health
+    | Env
     | Who
     | Help
 )

@@ -53,6 +53,10 @@ def arguments(command: Command) -> list[str]:
             return ["freeze", *flags, *(["--all"] if _is_all(command) else filter(None, [service]))]
         case commands.Thaw(freeze):
             return ["thaw", *filter(None, [freeze])]
+        case commands.Health(environment):
+            return ["health", *filter(None, [environment])]
+        case commands.Env(environment):
+            return ["env", "show", environment]
         case commands.Who():
             return ["whoami"]
         case commands.Help(verb):

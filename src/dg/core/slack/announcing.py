@@ -17,6 +17,7 @@ from dg.core.deployments.models import FINAL, Deployment, Reason, Status
 from dg.core.events import (
     DeploymentCreated,
     DeploymentFinished,
+    EnvironmentHealthChanged,
     FreezeLifted,
     FreezeSet,
     LaneLocked,
@@ -25,12 +26,14 @@ from dg.core.events import (
 )
 from dg.core.ledger import Entry
 from dg.core.outbox import store as outbox
+from dg.core.slack import health
 from dg.core.slack.routing import KIND, Place, Routes
 from dg.settings.tree import SlackRoute
 
-FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 1, 2, 3, 5, 6
+ALARM, FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 0, 1, 2, 3, 5, 6
 """How urgent a message is, the most urgent first."""
 
+_KINDS = frozenset({"deployment", "step", "lane", "freeze", "approval", "gate"})
 _STEPS = frozenset({StepStarted.type, StepFinished.type})
 _STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.SUPERSEDED})
 _MOST_WAITING = 20
@@ -48,7 +51,8 @@ class Announcements:
 
     def wants(self, entry: Entry) -> bool:
         kind = entry.type.partition(".")[0]
-        return bool(self._routes) and kind in ("deployment", "step", "lane", "freeze", "approval", "gate")
+        told = kind in _KINDS or entry.type == EnvironmentHealthChanged.type
+        return bool(self._routes) and told
 
     def project(self, tx: Tx, entries: Sequence[Entry]) -> None:
         for entry in entries:
@@ -57,6 +61,8 @@ class Announcements:
                 self._lane(tx, entry)
             elif kind == "freeze":
                 self._freeze(tx, entry)
+            elif kind == "environment":
+                self._health(tx, entry)
             elif (found := deployments.find(tx, entry.object)) is not None:
                 self._deployment(tx, found, entry)
 
@@ -112,6 +118,13 @@ class Announcements:
         for place in told if began else ():
             about = {"what": "freeze", "freeze": entry.object, "set": began[0].payload, "by": began[0].actor}
             self._put(tx, place, f"{place.channel}:freeze:{entry.object}", {**about, "over": ended}, CHANGE)
+
+    # --- health
+
+    def _health(self, tx: Tx, entry: Entry) -> None:
+        for place, key, about in health.told(tx, entry, self._routes):
+            bad = not about["over"] and about["status"] == health.UNHEALTHY
+            self._put(tx, place, key, about, ALARM if bad else FINAL_STATE if about["over"] else CHANGE)
 
     def _put(
         self,

@@ -36,18 +36,31 @@ class Routes:
     def __bool__(self) -> bool:
         return bool(self._routes)
 
+    @property
+    def channels(self) -> list[Place]:
+        """Each channel once."""
+        return list({route.channel: Place(route.channel, route) for route in self._routes}.values())
+
     def place(self, environment: str, service: str) -> Place | None:
         """Who hears of that lane."""
         return next(self._fitting(environment, service), None)
+
+    def alarmed(self, environment: str, service: str, severity: str) -> Place | None:
+        """Who hears that a service is so bad there: `degraded` or `unhealthy`."""
+        fitting = self._fitting(environment, service, "health")
+        return next((place for place in fitting if _fits(place.route.severities, severity)), None)
 
     def places(self, environment: str | None, service: str | None) -> list[Place]:
         """All who hear of some of these lanes, each channel once; None is all of a kind."""
         found = {place.channel: place for place in reversed([*self._fitting(environment, service)])}
         return [*reversed(found.values())]
 
-    def _fitting(self, environment: str | None, service: str | None) -> Iterator[Place]:
+    def _fitting(
+        self, environment: str | None, service: str | None, what: str = "deployments"
+    ) -> Iterator[Place]:
         for route in self._routes:
-            if _fits(route.environments, environment) and _fits(route.services, service):
+            named = _fits(route.environments, environment) and _fits(route.services, service)
+            if named and _fits(route.tells, what):
                 yield Place(route.channel, route)
 
 

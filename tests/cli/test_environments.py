@@ -215,6 +215,18 @@ def test_a_secret_is_sealed_before_it_is_sent(api: ScriptedApi, capsys: Captured
     assert len(api.requests("PUT /environments/staging/secrets/session_key")) == 1
 
 
+@pytest.mark.parametrize(
+    ("given", "said"), [(b"", "no value came"), (b"\n", "no value came"), (b"abc", "6 bytes")]
+)
+def test_a_secret_that_is_too_short_is_refused_with_the_reason(
+    api: ScriptedApi, capsys: Captured, monkeypatch: Patch, given: bytes, said: str
+) -> None:
+    said_on(given, monkeypatch)
+    assert run(["secret", "set", "staging", "session_key"]) == ExitCode.USAGE
+    assert said in capsys.readouterr().err
+    assert not api.asked
+
+
 def test_a_ciphertext_is_sent_as_it_is(api: ScriptedApi, capsys: Captured, monkeypatch: Patch) -> None:
     said_on(b"YWdlLWVuY3J5cHRpb24=\n", monkeypatch)
     api.on("PUT /environments/staging/secrets/session_key", environment())
@@ -373,6 +385,9 @@ def test_what_says_what_runs_is_set_and_unset(api: ScriptedApi, capsys: Captured
         "api": {"command": ["cat", "/srv/REVISION"], "interval": 120, "timeout": 10},
     }
     assert "secrets" not in api.asked[-1].body or api.asked[-1].body["secrets"] == {}
+    at = ["--at", "https://api.example/version", "--pointer", "/commit"]
+    assert run(["env", "runs", "staging", "api", *at]) == ExitCode.OK
+    assert api.asked[-1].body["runs"]["api"]["url"] == "https://api.example/version"
     assert run(["env", "runs", "staging", "web", "--unset"]) == ExitCode.OK
     assert api.asked[-1].body["runs"] == {}
     for words in (["web"], ["web", "--unset", "--at", "https://w.example/"], ["api", "--unset"]):

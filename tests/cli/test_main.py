@@ -16,6 +16,7 @@ from dg import __version__
 from dg.cli import main
 from dg.cli.errors import EXIT_CODES, ExitCode, exit_code
 from dg.cli.main import COMMANDS, PLACES, run
+from dg.cli.options import global_options
 from dg.core import errors
 
 DG = [sys.executable, "-m", "dg"]
@@ -48,6 +49,18 @@ def test_every_command_exists_under_its_name(name: str) -> None:
     command = getattr(importlib.import_module(module), attribute)
     assert isinstance(command, click.Command)
     assert command.get_short_help_str(200)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_no_command_takes_a_global_option_for_its_own(name: str) -> None:
+    module, _, attribute = PLACES[name].partition(":")
+    waiting = [getattr(importlib.import_module(module), attribute)]
+    shared = {option.name for option in global_options()}
+    while waiting:
+        command = waiting.pop()
+        names = [each.name for each in command.params]
+        assert all(names.count(each) == 1 for each in shared), command.name
+        waiting += command.commands.values() if isinstance(command, click.Group) else []
 
 
 @pytest.mark.parametrize("name", ["", *PLACES])

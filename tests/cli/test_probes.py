@@ -79,14 +79,24 @@ def test_a_probe_is_removed(api: ScriptedApi, capsys: Captured) -> None:
 
 def test_a_try_that_fails_ends_with_1(api: ScriptedApi, capsys: Captured) -> None:
     found = {"outcome": "failed", "status": "unhealthy", "message": "answers 500", "facts": {"status": 500}}
-    api.on(f"PUT {WHERE}/probes/web/test", found, {**found, "outcome": "passed", "status": "healthy"})
+    api.on(f"PUT {WHERE}/probes/web/test", found)
+    api.on(f"PUT {WHERE}/probes/new/test", {**found, "outcome": "passed", "status": "healthy"})
     assert run(["probe", "test", "staging", "web"]) == ExitCode.FAILED
     assert "answers 500" in capsys.readouterr().out
-    assert run(["probe", "test", "staging", "web", "kind=dns", "host=a"]) == ExitCode.OK
-    assert [each.body for each in api.requests(f"PUT {WHERE}/probes/web/test")] == [
-        {},
-        {"definition": {"kind": "dns", "host": "a"}},
-    ]
+    api.on(f"GET {WHERE}", ENVIRONMENT)
+    assert run(["probe", "test", "staging", "new", "kind=dns", "host=a"]) == ExitCode.OK
+    assert api.requests(f"PUT {WHERE}/probes/web/test")[0].body == {}
+    [new] = api.requests(f"PUT {WHERE}/probes/new/test")
+    assert new.body == {"definition": {"kind": "dns", "host": "a"}}
+
+
+def test_a_try_takes_what_is_not_named_from_the_probe(api: ScriptedApi) -> None:
+    found = {"outcome": "passed", "status": "healthy", "message": "", "facts": {}}
+    api.on(f"GET {WHERE}", ENVIRONMENT)
+    api.on(f"PUT {WHERE}/probes/web/test", found)
+    assert run(["probe", "test", "staging", "web", "timeout=1s"]) == ExitCode.OK
+    [sent] = api.requests(f"PUT {WHERE}/probes/web/test")
+    assert sent.body == {"definition": {**DEFINITION, "timeout": "1s"}}
 
 
 def test_a_beat_says_that_all_is_well_or_what_is_not(api: ScriptedApi) -> None:

@@ -14,7 +14,7 @@ from dg.cli.errors import ExitCode
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, Span
-from dg.client.words import age
+from dg.client.words import age, time_ago
 
 if TYPE_CHECKING:
     from dg.client.environments import Environments
@@ -64,8 +64,11 @@ def list_environments(invocation: Invocation) -> None:
 def _changed(state: EnvironmentState, now: int) -> tuple[Text, Text, Text]:
     if state.changed_at is None:
         return "never", "", ""
-    ago = f"{age((now - state.changed_at) / 1e6)} ago"
-    return ago, state.changed_by_name or state.changed_by or "", state.domain
+    return (
+        time_ago((now - state.changed_at) / 1e6),
+        state.changed_by_name or state.changed_by or "",
+        state.domain,
+    )
 
 
 @env.command()
@@ -358,7 +361,7 @@ def _versions(found: Sequence[Version], now: int) -> list[list[Text]]:
     return [
         [
             str(each.version),
-            f"{age((now - each.at) / 1e6)} ago",
+            time_ago((now - each.at) / 1e6),
             each.by_name or each.by,
             each.reason or (f"restored {each.restored}" if each.restored is not None else ""),
             " ".join(each.changed),
@@ -419,7 +422,7 @@ Examples:
 @NAME
 @click.argument("service")
 @click.argument("command", metavar="[COMMAND]...", nargs=-1)
-@click.option("--at", "url", metavar="URL", help="The address that says it.")
+@click.option("--at", "address", metavar="URL", help="The address that says it.")
 @click.option("--pointer", help="Where in JSON, as in /build/commit.")
 @click.option("--pattern", help="A regular expression that finds it; its group, where it has one.")
 @click.option("--every", "interval", type=Span(), default="60s", show_default=True, help="How often to look.")
@@ -433,7 +436,7 @@ def runs(
     environment: Environment,
     service: str,
     command: tuple[str, ...],
-    url: str | None,
+    address: str | None,
     pointer: str | None,
     pattern: str | None,
     interval: str,
@@ -448,7 +451,7 @@ def runs(
     """
     from dg.cli.remote import server
 
-    asked = {"url": url, "command": command or None, "pointer": pointer, "pattern": pattern}
+    asked = {"url": address, "command": command or None, "pointer": pointer, "pattern": pattern}
     if unset is any(value is not None for value in asked.values()):
         raise click.UsageError("give either --at, a COMMAND or --unset")
     check = None if unset else asked | {"interval": _seconds(interval), "timeout": _seconds(timeout)}
@@ -555,7 +558,7 @@ def list_secrets(invocation: Invocation, environment: Environment) -> None:
 
 
 def _use(each: SecretUse, now: int) -> list[Text]:
-    used = "never" if each.used_at is None else f"{age((now - each.used_at) / 1e6)} ago"
+    used = "never" if each.used_at is None else time_ago((now - each.used_at) / 1e6)
     return [
         each.name,
         str(each.version),
@@ -573,7 +576,7 @@ def _use(each: SecretUse, now: int) -> list[Text]:
 Examples:
   dg secret set production session_key < session.key
   dg secret set staging database_url --from-file url.txt --reason rotated
-  age -r age1… < token | base64 | dg secret set staging token --runner-only""",
+  age -a -r age1… < token | dg secret set production token --runner-only""",
 )
 @NAME
 @SECRET
@@ -605,6 +608,7 @@ def set_secret(
     A line break at the end does not count. `database_url`, `redis_url` and `api_key_NAME` are those of the
     configuration.
     """
+    from dg.core.environments.content import SHORTEST
     from dg.core.environments.models import Ciphertext
 
     if sealed and runner_only:
@@ -612,6 +616,10 @@ def set_secret(
     if sealing_key and not sealed:
         raise click.UsageError("--sealing-key belongs to --sealed")
     value = _value(file)
+    if not runner_only and len(value.encode()) < SHORTEST:
+        raise click.UsageError(
+            f"a secret has {SHORTEST} bytes or more: a shorter one cannot be masked in a log"
+        )
 
     def put(environments: Environments) -> Coroutine[Any, Any, EnvironmentState]:
         if sealed:
@@ -647,7 +655,10 @@ def _value(file: Any) -> str:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         raise click.UsageError("a secret must be UTF-8 text; encode what is not, as base64 does") from None
-    return text.removesuffix("\n").removesuffix("\r")
+    text = text.removesuffix("\n").removesuffix("\r")
+    if not text:
+        raise click.UsageError("no value came: give it on standard input, or with --from-file")
+    return text
 
 
 def _put(

@@ -10,7 +10,7 @@ import click
 from dg.cli.environments import NAME, REASON
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
-from dg.client.words import age, duration
+from dg.client.words import age, duration, time_ago
 
 if TYPE_CHECKING:
     from dg.core.environments.models import EnvironmentState
@@ -52,7 +52,7 @@ def _row(state: ProbeState, output: Output, now: int) -> list[Text]:
         state.kind,
         state.service,
         output.status(state.status.value),
-        "never" if state.last_checked is None else f"{age((now - state.last_checked) / 1e6)} ago",
+        "never" if state.last_checked is None else time_ago((now - state.last_checked) / 1e6),
         took(state.response_time),
         remark(state),
     ]
@@ -94,8 +94,8 @@ def show(invocation: Invocation, environment: Environment, name: str) -> None:
         return
     output.line((f"{environment.value}/{name}", Meaning.STRONG), output.status(state.status.value))
     rows: list[list[Text]] = [["", remark(state)]] if remark(state) else []
-    rows += [["checked", f"{age((now() - state.last_checked) / 1e6)} ago"]] if state.last_checked else []
-    rows += [["since", f"{age((now() - state.since) / 1e6)}"]] if state.since else []
+    rows += [["checked", time_ago((now() - state.last_checked) / 1e6)]] if state.last_checked else []
+    rows += [["since", age((now() - state.since) / 1e6)]] if state.since else []
     rows += [["took", took(state.response_time)]] if state.response_time is not None else []
     rows += [[f"good, {word}", f"{share:.3%}"] for word, share in state.uptime.model_dump().items() if share]
     rows += [[key, _text(value)] for key, value in state.definition.items()]
@@ -185,7 +185,8 @@ def remove(invocation: Invocation, environment: Environment, name: str, reason: 
     epilog="""\b
 Examples:
   dg probe test staging web
-  dg probe test staging web kind=http service=shop url=https://s.example/up""",
+  dg probe test staging web timeout=1s
+  dg probe test staging new kind=http service=shop url=https://example.com/up""",
 )
 @NAME
 @PROBE
@@ -194,14 +195,17 @@ Examples:
 def test(invocation: Invocation, environment: Environment, name: str, pairs: tuple[str, ...]) -> None:
     """Ask once, now, what the probe NAME of ENVIRONMENT asks, and keep nothing of it.
 
-    With KEY=VALUE, ask that instead of what is configured. Ends with 1 unless it passes.
+    With KEY=VALUE, ask as if it were configured so; a NAME that there is not yet takes all its keys. Ends
+    with 1 unless it passes.
     """
     from dg.cli.errors import ExitCode
     from dg.cli.remote import record, server
 
-    given = dict(map(_pair, pairs)) or None
+    given = dict(map(_pair, pairs))
     with server(invocation) as dg:
-        found = dg.run(dg.client.health.test(environment, name, given))
+        if given:
+            given = dg.run(dg.client.environments.get(environment)).probes.get(name, {}) | given
+        found = dg.run(dg.client.health.test(environment, name, given or None))
     if invocation.output.json:
         record(invocation.output, found)
     else:

@@ -11,7 +11,7 @@ import click
 
 from dg.cli.options import Invocation
 from dg.cli.output import Meaning, Output, Text
-from dg.client.words import age
+from dg.client.words import time_ago
 
 if TYPE_CHECKING:
     from dg.core.backup.encryption import Identity
@@ -63,7 +63,7 @@ def _rows(found: Sequence[BackupRecord], now: int) -> list[list[Text]]:
         [
             each.what,
             each.id,
-            _ago(each.at, now),
+            time_ago((now - each.at) / 1e6),
             "schedule" if each.scheduled else each.by_name or each.by,
             f"{each.size / KIBIBYTE:.0f} KiB",
             _proved(each, now),
@@ -77,12 +77,7 @@ def _proved(record: BackupRecord, now: int) -> Text:
         return "not tried", Meaning.DIM
     if record.problem:
         return record.problem, Meaning.ERR
-    return f"tried {_ago(record.tested_at, now)}", Meaning.OK
-
-
-def _ago(moment: int, now: int) -> str:
-    ago = age((now - moment) / 1e6)
-    return ago if ago == "now" else f"{ago} ago"
+    return f"tried {time_ago((now - record.tested_at) / 1e6)}", Meaning.OK
 
 
 def restore(

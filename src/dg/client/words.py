@@ -53,3 +53,9 @@ def age(seconds: float) -> str:
         return "now"
     size, unit = next(item for item in ((86400, "d"), (3600, "h"), (60, "m"), (1, "s")) if whole >= item[0])
     return f"{whole // size}{unit}"
+
+
+def time_ago(seconds: float) -> str:
+    """How long ago, as a phrase: `now`, `12s ago`."""
+    said = age(seconds)
+    return said if said == "now" else f"{said} ago"

@@ -17,7 +17,7 @@ from tests.core.health.targets import OK, answering, drip, hang, slam, talking
 from tests.tls import make_certificate
 
 from dg.core.clock import SystemClock
-from dg.core.errors import Refused
+from dg.core.errors import Invalid, Refused
 from dg.core.health.drivers.asking import Asker
 from dg.core.health.drivers.lookups import Lookups
 from dg.core.health.models import Outcome, Sample
@@ -148,6 +148,20 @@ async def test_a_port_that_nobody_listens_on_is_refused_which_is_no_silence() ->
         found = await ask(http(held.getsockname()[1]))
     assert (found.outcome, found.message) == (FAILED, "cannot be reached: Connection refused")
     assert not found.silent
+
+
+async def test_a_database_that_is_down_is_told_by_its_cause_not_by_a_guess() -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held_by = f"postgresql://dg:secret99@127.0.0.1:{held.getsockname()[1]}/x"
+        found = await ask({"kind": "postgresql"}, secrets=Held(database_url=held_by))
+    assert (found.outcome, found.message) == (FAILED, "Connection refused")
+
+
+@pytest.mark.parametrize("url", ["ftp://a.example/", "a.example", "http://ana:secret@a.example/", "https://"])
+def test_an_http_probe_takes_no_address_that_it_could_not_ask(url: str) -> None:
+    with pytest.raises(Invalid, match=r"url.*must be an http or https address"):
+        read_one("web", {"kind": "http", "service": "shop", "url": url})
 
 
 async def test_a_target_that_closes_at_once_fails() -> None:

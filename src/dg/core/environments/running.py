@@ -41,10 +41,7 @@ def _wrong_check(check: RunningCheck) -> Iterator[tuple[str, str]]:
     if (check.url is None) is (check.command is None):
         yield "", "needs either a url or a command"
     if check.url is not None and not is_address(check.url):
-        yield (
-            ".url",
-            f"must be an http or https address of at most {_LONGEST_URL} characters, without a password",
-        )
+        yield ".url", ADDRESS_HINT
     if check.command is not None and not _is_command(check.command):
         yield ".command", f"must be 1 to {_MOST_WORDS} words, the first of which is a program"
     if check.pointer is not None and check.pattern is not None:

@@ -15,6 +15,7 @@ from dg.core.clock import SECOND
 from dg.core.deployments.durations import Duration, Wait
 from dg.core.deployments.gates.windows import Because, Schedule, Window, Zone
 from dg.core.deployments.tables import Table, at_most, mistakes
+from dg.core.environments.running import ADDRESS_HINT, is_address
 from dg.core.errors import Invalid
 from dg.core.text import plain
 from dg.core.types import NAME_PATTERN, ServiceName
@@ -65,6 +66,12 @@ def _header_value(value: str) -> str:
     if not value.isascii() or not value.isprintable():
         raise ValueError("must be printable ASCII")
     return value
+
+
+def _url(text: str) -> str:
+    if not is_address(text):
+        raise ValueError(ADDRESS_HINT)
+    return text
 
 
 def _status(value: object) -> object:
@@ -155,7 +162,7 @@ class HttpProbe(_Probe):
     """
 
     kind: Literal["http"]
-    url: Annotated[str, StringConstraints(min_length=1, max_length=2048)]
+    url: Annotated[str, AfterValidator(_url)]
     method: Literal["GET", "HEAD"] = "GET"
     status: Annotated[tuple[StatusPattern, ...], at_most(20), Field(min_length=1)] = ("2xx",)
     headers: dict[HeaderName, HeaderValue] = Field(default_factory=dict, max_length=20)

@@ -70,7 +70,7 @@ def _address(attempt: Attempt[PostgresqlProbe]) -> dict[str, Any]:
 
 
 def _said(error: Any) -> str:
-    """The last of what the server or libpq said: the lines before name addresses."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The last of what the server or libpq said: what is indented is only a guess."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("\t")]
     text = lines[-1] if lines else type(error).__name__
     return plain(text.rpartition("failed: ")[2] or text, limit=_LONGEST)

@@ -79,10 +79,6 @@ def backups(settings: Settings, now: int) -> Iterator[Finding]:
             "backups", "fail", f"{folder} is no folder to write to", "make it, as the server's user"
         )
         return
-    if "home" in settings.backup.what and folder.resolve().is_relative_to(settings.home.resolve()):
-        yield Finding(
-            "backups", "fail", f"{folder} is lost with the home", "set backup.folder to another disk"
-        )
     if testing is not None and settings.backup.recipients and not openers:
         yield Finding("backups", "fail", "no key opens them, so none can be tested", "set backup.key_file")
     for what in settings.backup.what:

@@ -27,9 +27,21 @@ def recipients(settings: Settings) -> tuple[Recipient, ...]:
 
 
 def check(settings: Settings) -> None:
-    """Raise Invalid where the settings name whom nothing can be encrypted for; no key is made."""
+    """Raise Invalid where the settings name whom nothing can be encrypted for, or a folder inside the home
+    for backups of the home; no key is made."""
     if settings.backup.recipients:
         recipients(settings)
+    by_themselves = settings.backup.at is not None or settings.backup.every is not None
+    if by_themselves and "home" in settings.backup.what and _is_inside(folder(settings), settings.home):
+        raise Invalid(
+            f"backups of the home in {folder(settings)} would be lost with it: set backup.folder to a place"
+            " outside, or leave home out of backup.what",
+            reason="settings",
+        )
+
+
+def _is_inside(path: Path, home: Path) -> bool:
+    return path.resolve().is_relative_to(home.resolve())
 
 
 def folder(settings: Settings) -> Path:

@@ -183,6 +183,7 @@ MADE = {
 
 def test_the_server_is_asked_for_a_backup_of_one_environment(api: ScriptedApi, capsys: Captured) -> None:
     api.on("PUT /environments/staging/backups/before-the-move", MADE)
+    api.on("GET /environments/staging/backups", {"items": []})
     asked = ["backup", "create", "--environment", "staging", "--name", "before-the-move"]
     assert run(asked) == ExitCode.OK
     said = capsys.readouterr().out
@@ -190,6 +191,14 @@ def test_the_server_is_asked_for_a_backup_of_one_environment(api: ScriptedApi, c
     assert "dg backup restore before-the-move --environment staging" in said
     assert run([*asked, "--json"]) == ExitCode.OK
     assert json.loads(capsys.readouterr().out) == MADE
+
+
+def test_a_name_that_a_backup_has_already_makes_none(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /environments/staging/backups", {"items": [MADE]})
+    asked = ["backup", "create", "--environment", "staging", "--name", "before-the-move"]
+    assert run(asked) == ExitCode.REFUSED
+    assert "staging/before-the-move is there already, and holds version 7" in capsys.readouterr().err
+    assert not api.requests("PUT /environments/staging/backups/before-the-move")
 
 
 def test_the_backups_of_a_server_are_listed_with_how_they_were_tried(

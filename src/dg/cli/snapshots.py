@@ -23,12 +23,23 @@ KIBIBYTE = 1 << 10
 
 
 def make(invocation: Invocation, environment: Environment, name: str | None) -> None:
-    """Let the server back an environment up under `name`, or under one of the moment."""
+    """Let the server back an environment up under `name`, or under one of the moment.
+
+    Raises Refused for a name that one has already: the server would answer with that older one.
+    """
     from dg.cli.remote import record, server
     from dg.core.clock import SystemClock, to_datetime
+    from dg.core.errors import Refused
 
     id_ = name or f"{to_datetime(SystemClock().micros()):%Y%m%d-%H%M%S}"
     with server(invocation) as dg:
+        kept = dg.run(dg.client.backups.list(environment)) if name else ()
+        for each in kept:
+            if each.id == id_:
+                raise Refused(
+                    f"{each.place} is there already, and holds version {each.version}; choose another name",
+                    reason="exists",
+                )
         made = dg.run(dg.client.backups.make(environment, id_))
     output = invocation.output
     if output.json:

@@ -118,6 +118,7 @@ def assert_outline(sandbox: Sandbox) -> None:
     names = (
         *("waits", "denied", "approved", "closed", "overridden", "deployed", "failed", "rolled_back"),
         *("answers", "locked", "refused", "receipt", "forged", "end"),
+        *("probed", "healthy", "unhealthy", "backed_up", "lost", "restored"),
     )
     told = [
         (said["fact"], said["where"], said.get("version")) for said in sandbox.said if said["fact"] in names
@@ -129,6 +130,7 @@ def assert_outline(sandbox: Sandbox) -> None:
         ("denied", "production", None),
         ("approved", "production", "v1.0.0"),
         ("deployed", "production", "v1.0.0"),
+        ("probed", "environments", None),
         ("deployed", "staging", "v1.1.0"),
         ("closed", "production", None),
         ("waits", "production", "v1.1.0"),
@@ -136,14 +138,20 @@ def assert_outline(sandbox: Sandbox) -> None:
         ("waits", "production", "v1.1.0"),
         ("overridden", "production", "v1.1.0"),
         ("deployed", "production", "v1.1.0"),
+        ("healthy", "environments", None),
         ("deployed", "staging", "v1.2.0"),
+        ("backed_up", "production", 2),
         ("approved", "production", "v1.2.0"),
         ("overridden", "production", "v1.2.0"),
+        ("unhealthy", "production", None),
         ("failed", "production", "v1.2.0"),
         ("rolled_back", "production", "v1.1.0"),
         ("answers", "production", "v1.1.0"),
+        ("healthy", "production", None),
         ("locked", "production", None),
         ("refused", "production", None),
+        ("lost", "production", None),
+        ("restored", "production", 4),
         ("receipt", "production", "v1.1.0"),
         ("forged", "production", None),
         ("end", "", None),
@@ -167,16 +175,24 @@ def assert_words(sandbox: Sandbox) -> None:
     assert "An approver or an admin can approve it" in approval
     assert "production takes no deployments until" in window
     assert "stocktaking" in window
+    (sick,), (failed,) = sandbox.facts("unhealthy"), sandbox.facts("failed")
+    assert sick["deployment"] == failed["deployment"]
+    assert sick["text"] == f"shop is unhealthy since #{sick['number']} began: answers 500, not 2xx"
 
 
 def assert_commands(sandbox: Sandbox) -> None:
     """What the people of the story read: a plan with its gates, the way back, and a receipt that holds."""
     told = [(said["text"].split()[1], said["exit"]) for said in sandbox.facts("command")]
-    assert told == [("plan", 0), ("rollback", 0), ("receipt", 0), ("receipt", 2)]
+    assert told == [
+        *(("plan", 0), ("rollback", 0), ("health", 0), ("backup", 0)),
+        *(("receipt", 0), ("receipt", 2)),
+    ]
     said = "\n".join(said["text"] for said in sandbox.facts("output"))
     for words in (
         "window     ○ closed",
         "v1.0.0 comes back as it was",
+        "production is healthy",
+        "+  secrets.host_token",
         "Nothing was changed since",
         "proves nothing",
     ):
@@ -190,6 +206,9 @@ def assert_printed_commands_work(sandbox: Sandbox) -> None:
     ]
     assert [answer.returncode for answer in answers] == [0, 0, 0, 0], [answer.stderr for answer in answers]
     assert "v1.1.0" in answers[0].stdout
+    kept, well = dg("backup", "list", *home), dg("health", *home)
+    assert (kept.returncode, "before-the-teapot" in kept.stdout) == (0, True), kept.stderr
+    assert (well.returncode, well.stdout.count("shop  ● healthy")) == (0, 3), well.stdout
     why = dg("why", "shop", "production", *home)
     assert (why.returncode, "dg lane unlock shop production" in why.stdout) == (3, True), why.stderr
 

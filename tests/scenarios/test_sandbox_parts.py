@@ -15,7 +15,7 @@ from dg.core.deployments.pipeline import lint, parse
 from dg.core.errors import Refused, Unavailable
 from dg.core.types import Environment
 from dg.sandbox.home import SandboxHome, open_home
-from dg.sandbox.hosts import HostAddress, placeholders, secrets_toml
+from dg.sandbox.hosts import HostAddress, placeholders
 from dg.sandbox.owned import owned
 from dg.sandbox.repository import Repository, make_repository
 from dg.sandbox.server import environ
@@ -154,8 +154,3 @@ def test_dg_is_told_to_stop_when_its_input_closes(tmp_path: Path) -> None:
         assert process.poll() is None
         process.stdin.close()
         assert process.wait(20) == -signal.SIGTERM
-
-
-def test_secrets_file_has_a_token_for_each_environment() -> None:
-    text = secrets_toml({Environment.STAGING: HostAddress(1, "", "", "0123abcd")})
-    assert text == '[staging]\nhost_token = "0123abcd"\n'

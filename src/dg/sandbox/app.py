@@ -12,15 +12,16 @@ from typing import Protocol
 
 from dg import __version__
 from dg.core.clock import Clock
-from dg.core.home import write_private
+from dg.sandbox.environments import configure
 from dg.sandbox.home import SandboxHome, open_home
-from dg.sandbox.hosts import open_hosts, placeholders, secrets_toml
+from dg.sandbox.hosts import open_hosts, placeholders
 from dg.sandbox.people import open_people
 from dg.sandbox.repository import make_repository
 from dg.sandbox.scene import Differs, Fact, Scene, Teller
 from dg.sandbox.server import open_server
-from dg.sandbox.slack import introduce, open_slack
+from dg.sandbox.slack import introduce, settings
 from dg.sandbox.story import tell_story
+from dg.slacksim.sim import SlackSim
 
 
 @dataclass(frozen=True)
@@ -92,14 +93,17 @@ async def open_scene(options: Options, narrator: Narrator, clock: Clock) -> Asyn
             text = f"{repository.commits} commits of a shop: {', '.join(repository.tags)}"
             parts.end(text, path=str(repository.path))
             parts.begin("server")
-            write_private(home.path / "secrets.toml", secrets_toml(hosts))
             async with AsyncExitStack() as stack:
-                slack = await stack.enter_async_context(open_slack(home, clock)) if options.slack else None
-                server = await stack.enter_async_context(open_server(home, options.port, clock))
+                slack = await stack.enter_async_context(SlackSim(clock=clock)) if options.slack else None
+                more = settings(home, slack) if slack is not None else ""
+                server = await stack.enter_async_context(open_server(home, options.port, clock, more))
                 parts.end(f"dg {__version__} at {server.url}", pid=server.pid, url=server.url)
                 parts.begin("pipeline")
                 pipeline = await server.client.pipelines.register(repository.pipeline)
                 parts.end("the shop's own dg.toml, registered", sha256=pipeline.sha256)
+                parts.begin("environments")
+                await configure(server.client, hosts)
+                parts.end("configured, with a backup every hour")
                 parts.begin("people")
                 async with open_people(home, server.client, clock) as people:
                     parts.end("ana deploys, ben approves: a token for each")

@@ -73,8 +73,3 @@ def placeholders(hosts: Hosts, home: SandboxHome) -> dict[str, str]:
         **{f"{name}_site": host.site for name, host in hosts.items()},
         **{f"{name}_agent": host.agent for name, host in hosts.items()},
     }
-
-
-def secrets_toml(hosts: Hosts) -> str:
-    """The server's secrets file: each environment's `host_token`."""
-    return "\n".join(f'[{name}]\nhost_token = "{host.token}"\n' for name, host in hosts.items())

@@ -14,13 +14,23 @@ from pathlib import Path
 from dg.client.app import Client
 from dg.client.auth import find
 from dg.core.clock import Clock
-from dg.core.home import Home
+from dg.core.home import Home, write_private
 from dg.runner import lease, processes
 from dg.sandbox.home import SandboxHome
 from dg.sandbox.owned import owned
 
 START_SECONDS = 30.0
 GRACE = 0.5
+
+SETTINGS = """\
+[outbound]
+allow = ["127.0.0.1"]                  # where the shops are that probes ask
+
+[backup]
+at = "0 * * * *"
+what = ["development", "staging", "production"]
+
+"""
 
 
 @dataclass(frozen=True)
@@ -34,8 +44,12 @@ class Running:
 
 
 @asynccontextmanager
-async def open_server(home: SandboxHome, port: int, clock: Clock) -> AsyncIterator[Running]:
-    """A real server on `home` that runs until the block ends. Raises Unavailable when it does not start."""
+async def open_server(home: SandboxHome, port: int, clock: Clock, more: str = "") -> AsyncIterator[Running]:
+    """A real server on `home` that runs until the block ends; `more` are settings beside the usual ones.
+
+    Raises Unavailable when it does not start.
+    """
+    write_private(home.path / "server.toml", SETTINGS + more)
     command = (
         *(sys.executable, "-P", "-m", "dg.sandbox.lifeline", "serve"),
         *("--home", str(home.path), "--host", "127.0.0.1", "--port", str(port)),

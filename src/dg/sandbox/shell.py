@@ -28,7 +28,7 @@ async def dg(person: Person, *arguments: str) -> Answer:
 
 
 async def dg_alone(folder: Path, *arguments: str) -> Answer:
-    """`dg ARGUMENTS` where no server is known and no token is held."""
+    """`dg ARGUMENTS` by somebody who has no more than `folder`; where it is a home, that is its owner."""
     return await _run(arguments, folder, {})
 
 

@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
-from dg.core.clock import Clock
 from dg.core.home import write_private
 from dg.sandbox.home import SandboxHome
 from dg.sandbox.people import People, Person
@@ -29,15 +26,11 @@ _CODE = re.compile(r"[A-Z0-9]{4}(?:-[A-Z0-9]{4}){3}")
 _READY_WITHIN = 30.0
 
 
-@asynccontextmanager
-async def open_slack(home: SandboxHome, clock: Clock) -> AsyncIterator[SlackSim]:
-    """A Slack on a free port until the block ends, and the settings by which the server gets there."""
-    async with SlackSim(clock=clock) as slack:
-        for name, token in (("slack-bot-token", slack.bot_token), ("slack-app-token", slack.app_token)):
-            write_private(home.path / name, token)
-        channel = slack.parts.slack.conversation(CHANNEL).id
-        write_private(home.path / "server.toml", SETTINGS.format(url=slack.api_url, channel=channel))
-        yield slack
+def settings(home: SandboxHome, slack: SlackSim) -> str:
+    """The server's settings that lead it there; the tokens are files in its home."""
+    for name, token in (("slack-bot-token", slack.bot_token), ("slack-app-token", slack.app_token)):
+        write_private(home.path / name, token)
+    return SETTINGS.format(url=slack.api_url, channel=slack.parts.slack.conversation(CHANNEL).id)
 
 
 async def introduce(slack: SlackSim, people: People) -> None:

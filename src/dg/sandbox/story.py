@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from dg.core.clock import to_datetime
 from dg.core.deployments import receipt
@@ -23,26 +23,30 @@ from dg.core.deployments.previews import PreviewVerdict, RollbackVerdict
 from dg.core.errors import Forbidden, Refused
 from dg.core.types import Environment
 from dg.sandbox import shell
-from dg.sandbox.scene import Differs, Fact, Scene, expect
+from dg.sandbox.care import Care
+from dg.sandbox.environments import SERVICE
+from dg.sandbox.scene import Differs, Scene, expect
 from dg.sandbox.sites import LOG_LINES, last_lines, visit
+from dg.sandbox.telling import Telling
 
-SERVICE = "shop"
 WATCH_SECONDS = 0.1
 STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION
 APPROVALS, WINDOW = "approvals", "window"
 RECEIPT = "receipt.json"
+BACKUP = "before-the-teapot"
 
 
 async def tell_story(scene: Scene) -> None:
     """Play it from the first release to the receipt that proves one. Raises Differs."""
     first, good, bad = scene.repository.tags
-    story = Story(scene)
+    story, care = Story(scene), Care(scene)
     story.chapter(f"{first} is the first release. Production takes what a second person agreed to.")
     await asyncio.gather(*(story.deploy(first, lane) for lane in (Environment.DEVELOPMENT, STAGING)))
     asked = await story.wait(first, PRODUCTION, APPROVALS)
     await story.refuse_own_approval(asked)
     await story.approve(asked)
     await story.finish(asked)
+    await care.probe()
 
     story.chapter(f"{good} is a good one, but production has just been closed for stocktaking.")
     await story.deploy(good, STAGING)
@@ -54,15 +58,22 @@ async def tell_story(scene: Scene) -> None:
     await story.override(asked, "no stock depends on this release")
     shipped = await story.finish(asked)
     await story.plan_rollback(first)
+    await care.find_healthy()
 
     story.chapter(f"{bad} has a bug that only production's settings bring out.")
     await story.deploy(bad, STAGING)
+    await care.back_up(PRODUCTION, BACKUP)
     asked = await story.ask(bad, PRODUCTION)
     await story.approve(asked)
     await story.override(asked, "customers wait for the teapot")
+    sick = await care.find_unhealthy(asked)
     failed = await story.fail(asked)
     await story.roll_back(failed, good)
+    await care.find_healed(sick)
     await story.find_closed(bad, PRODUCTION)
+
+    story.chapter("Production loses a secret. The backup has it.")
+    await care.restore(await care.lose(PRODUCTION), BACKUP)
 
     story.chapter(f"The receipt of {good} needs no server to be believed.")
     await story.keep_receipt(shipped)
@@ -71,17 +82,12 @@ async def tell_story(scene: Scene) -> None:
     await story.close()
 
 
-class Story:
+class Story(Telling):
     """Its scenes, each of which tells what it found and raises Differs when that is something else."""
 
     def __init__(self, scene: Scene) -> None:
-        self._scene = scene
-        self._ana, self._ben = scene.people.ana, scene.people.ben
-        self._client = self._ana.client
+        super().__init__(scene)
         self._gone_out: set[str] = set()
-
-    def chapter(self, text: str) -> None:
-        self._tell("chapter", text)
 
     async def deploy(self, version: str, environment: Environment) -> None:
         """A deployment that waits for nobody and goes well."""
@@ -181,7 +187,7 @@ class Story:
         request = CreateDeployment(service=SERVICE, environment=PRODUCTION, ref=version, version=version)
         preview, _ = await asyncio.gather(
             self._client.deployments.preview(request),
-            self._show("plan", SERVICE, version, "--version", version, "--env", PRODUCTION.value),
+            self._command("plan", SERVICE, version, "--version", version, "--env", PRODUCTION.value),
         )
         expect(f"the verdict on {version}", preview.verdict, PreviewVerdict.WAITS)
 
@@ -189,7 +195,7 @@ class Story:
         """The way back is known and safe before anybody needs it."""
         preview, _ = await asyncio.gather(
             self._client.lanes.preview_rollback(SERVICE, PRODUCTION, RequestRollback()),
-            self._show("rollback", SERVICE, "--env", PRODUCTION.value, "--plan"),
+            self._command("rollback", SERVICE, "--env", PRODUCTION.value, "--plan"),
         )
         expect("the verdict on going back", preview.verdict, RollbackVerdict.SAFE)
         expect("where it would go back to", preview.target and preview.target.version, version)
@@ -316,31 +322,9 @@ class Story:
             details=details,
         )
 
-    def _tell(
-        self,
-        name: str,
-        text: str,
-        where: str = "",
-        *,
-        aside: str = "",
-        seconds: float | None = None,
-        details: Mapping[str, object] | None = None,
-    ) -> None:
-        self._scene.teller.tell(Fact(name, self._now(), text, where, aside, seconds, details or {}))
-
-    def _tell_command(self, arguments: Sequence[str], answer: shell.Answer) -> None:
-        self._tell("command", " ".join(("dg", *arguments)), details={"exit": answer.code})
-        for line in answer.lines:
-            self._tell("output", line)
-
-    def _now(self) -> float:
-        return self._scene.clock.monotonic() - self._scene.started
-
-    async def _show(self, *arguments: str) -> None:
-        """A command of ana's, with what it prints."""
-        answer = await shell.dg(self._ana, *arguments)
-        self._tell_command(arguments, answer)
-        expect(f"the exit code of `dg {arguments[0]}`", answer.code, 0)
+    async def _command(self, *arguments: str) -> None:
+        """A command of ana's."""
+        self._show(arguments, await shell.dg(self._ana, *arguments))
 
     async def _watch(self, deployment: Deployment) -> tuple[Deployment, Sequence[Step]]:
         """The deployment when it has ended, and its steps."""

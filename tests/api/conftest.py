@@ -122,6 +122,7 @@ async def api(
             "home": home,
             "api": {"stream_heartbeat": 0.2},
             "access": {"leeway": 0.1},
+            "drift": {"commands": True},
             "database": {"url": either_url},
         }
     )

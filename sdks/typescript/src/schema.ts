@@ -3864,7 +3864,7 @@ export interface components {
              */
             reason?: string;
         };
-        /** @description Either `url` or `command`. The version is all that the body or the output has, or the value at `pointer` in JSON, or what `pattern` finds (its group, where it has one). */
+        /** @description Either `url` or `command`, which the server's settings have to allow. The version is all that the body or the output has, or the value at `pointer` in JSON, or what `pattern` finds (its group, where it has one). */
         RunningCheck: {
             /**
              * @description An address that is asked through the server's guarded way out.

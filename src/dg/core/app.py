@@ -305,7 +305,9 @@ async def open_core(
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
         announcements = Announcements(clock, ids, Routes(settings.slack))
         following = Following(state, bus, clock, (subscriptions, reporting, announcements), outbox.wake)
-        environments = Environments(state, clock, access, vault, protections, vigil.rules)
+        environments = Environments(
+            state, clock, access, vault, protections, vigil.rules, commands=settings.drift.commands
+        )
         backups = Backups(settings, state, clock, access, vault, environments, environ)
         lag = LoopLag(clock)
         quota = LogQuota(parts, runners)

@@ -24,7 +24,7 @@ async def test_what_somebody_changed_by_hand_is_found_and_the_next_deployment_re
     tmp_path: Path,
 ) -> None:
     live = tmp_path / "REVISION"
-    async with open_world(tmp_path) as world:
+    async with open_world(tmp_path, drift={"commands": True}) as world:
         await world.register(step("rollout", "deploy", f"echo $DG_SHA > {live}"))
         clock = ManualClock()
         checks = Checks(Outbound(OutboundSettings()), ENVIRON, commands=True)

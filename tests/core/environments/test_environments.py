@@ -390,3 +390,23 @@ async def test_secrets_open_in_the_next_start_and_with_their_home_s_key_only(tmp
         with pytest.raises(Refused, match="put back the"):
             await estate.kept.get("web", STAGING, ["session_key"])
         assert (await estate.environments.get(SYSTEM, STAGING)).secrets["session_key"].version == 1
+
+
+async def test_commands_that_say_what_runs_are_refused_unless_the_settings_allow_them(
+    estate: Estate, tmp_path: Path
+) -> None:
+    admin = await estate.who("admin", environment="staging")
+    checked = wanted(runs={"web": {"command": ["cat", "/proc/self/status"]}})
+    for call in (estate.environments.update, estate.environments.preview):
+        with pytest.raises(Invalid, match=r"runs\.web\.command: .*\[drift\] commands = true"):
+            await call(admin, STAGING, checked)
+    settings = Settings.model_validate({"home": tmp_path / "other", "drift": {"commands": True}})
+    Home(settings.home).make()
+    write_private(Home(settings.home).keys / "issuer.pem", signing_key())
+    async with open_core(settings, clock=ManualClock(), environ={}, passive=True) as core:
+        assert (await core.environments.update(SYSTEM, STAGING, checked)).runs["web"].command
+        await core.environments.update(SYSTEM, STAGING, wanted(runs={}))
+    off = Settings(home=settings.home)
+    async with open_core(off, clock=ManualClock(), environ={}, passive=True) as core:
+        with pytest.raises(Invalid, match=r"\[drift\] commands = true"):
+            await core.environments.restore(SYSTEM, STAGING, 1)

@@ -17,6 +17,7 @@ TIMEOUTS = range(1, 61)
 """Seconds that one check may take."""
 _LONGEST_URL = 2000
 ADDRESS_HINT = f"must be an http or https address of at most {_LONGEST_URL} characters, without a password"
+COMMANDS_OFF = "commands are off here; an admin allows them with `[drift] commands = true`"
 _LONGEST_PATTERN = 300
 _MOST_WORDS = 64
 _LONGEST_WORD = 1000
@@ -54,6 +55,15 @@ def _wrong_check(check: RunningCheck) -> Iterator[tuple[str, str]]:
         yield ".interval", f"must be {INTERVALS.start} to {INTERVALS[-1]} seconds"
     if check.timeout not in TIMEOUTS:
         yield ".timeout", f"must be {TIMEOUTS.start} to {TIMEOUTS[-1]} seconds"
+
+
+def forbidden_commands(checks: Mapping[str, RunningCheck]) -> list[tuple[str, str]]:
+    """What is wrong with checks where commands are off, by field."""
+    return [
+        (f"runs.{service}.command", COMMANDS_OFF)
+        for service, check in checks.items()
+        if check.command is not None
+    ]
 
 
 def is_address(url: str) -> bool:

@@ -26,6 +26,7 @@ from dg.core.environments.models import (
     Version,
     VersionPage,
 )
+from dg.core.environments.running import forbidden_commands
 from dg.core.environments.vault import Vault
 from dg.core.errors import Invalid, NotFound, Stale
 from dg.core.events import EnvironmentUpdated
@@ -59,10 +60,18 @@ class Probing(Protocol):
 
 class Environments:
     """The actions on environments. `expected` is the version that a change was made from: any other by now
-    is Stale, and nothing is changed."""
+    is Stale, and nothing is changed. `commands` says whether `runs` may have them."""
 
     def __init__(
-        self, db: Database, clock: Clock, access: Access, vault: Vault, rules: Rules, probing: Probing
+        self,
+        db: Database,
+        clock: Clock,
+        access: Access,
+        vault: Vault,
+        rules: Rules,
+        probing: Probing,
+        *,
+        commands: bool,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -70,6 +79,7 @@ class Environments:
         self._vault = vault
         self._rules = rules
         self._probing = probing
+        self._commands = commands
 
     async def list(self, principal: Principal) -> tuple[EnvironmentState, ...]:
         """Those within the caller's reach, in the order of a release."""
@@ -178,8 +188,7 @@ class Environments:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         contents.check_reason(reason)
         now, then = await self._db.read(lambda tx: (store.newest(tx, name)[0], _at(tx, name, version)[0]))
-        if wrong := self._probing.mistakes(then.probes):
-            raise contents.refused(wrong)
+        self._require_possible(name, then)
         if now.secrets != then.secrets or self._gives_away(now, then):
             self._access.require(principal, Action.SECRET_UPDATE, name)
 
@@ -228,9 +237,7 @@ class Environments:
     def _putting_back(self, principal: Principal, snapshot: Snapshot, *, keep: bool = True) -> Change:
         name, content = snapshot.environment, snapshot.content
         self._access.require(principal, Action.BACKUP_RESTORE, name)
-        wrong = [*self._rules.mistakes(name, content.protection), *self._probing.mistakes(content.probes)]
-        if wrong:
-            raise contents.refused(wrong)
+        self._require_possible(name, content)
 
         def change(tx: Tx, before: Content) -> Content:
             gone = dict.fromkeys(before.secrets.keys() - content.secrets.keys())
@@ -317,6 +324,16 @@ class Environments:
             await self._require_given(principal, name, given)
         return await self._change(principal, name, change, reason, expected, key)
 
+    def _require_possible(self, name: Environment, content: Content) -> None:
+        """Raises Invalid for what this server's settings do not let an environment have."""
+        wrong = [
+            *self._rules.mistakes(name, content.protection),
+            *self._probing.mistakes(content.probes),
+            *([] if self._commands else forbidden_commands(content.runs)),
+        ]
+        if wrong:
+            raise contents.refused(wrong)
+
     async def _require_given(self, principal: Principal, name: Environment, given: Content) -> None:
         """Raises Forbidden for who may not set secrets and would have a probe send one somewhere else."""
         before = await self._db.read(lambda tx: store.newest(tx, name)[0])
@@ -338,12 +355,7 @@ class Environments:
     ) -> contents.Wanted:
         self._access.require(principal, Action.ENVIRONMENT_UPDATE, name)
         wanted = contents.read(request)
-        wrong = [
-            *self._rules.mistakes(name, wanted.content.protection),
-            *self._probing.mistakes(wanted.content.probes),
-        ]
-        if wrong:
-            raise contents.refused(wrong)
+        self._require_possible(name, wanted.content)
         if wanted.secrets:
             self._access.require(principal, Action.SECRET_UPDATE, name)
         await self._require_given(principal, name, wanted.content)

@@ -18,7 +18,7 @@ from dg.core.access.models import SYSTEM, Principal
 from dg.core.app import Core, open_core
 from dg.core.backup import archive, environment
 from dg.core.backup.encryption import Identity
-from dg.core.backup.models import BackupRecord
+from dg.core.backup.models import BackupRecord, Point
 from dg.core.clock import SECOND
 from dg.core.environments.models import Ciphertext, EnvironmentState, Graded, UpdateEnvironment
 from dg.core.errors import Forbidden, Invalid, NotFound, Refused, Stale, Unavailable
@@ -219,9 +219,33 @@ async def test_a_backup_of_another_environment_in_its_place_restores_nothing(hou
     folder = house.home / "backups"
     (folder / of_staging.file).write_bytes((folder / of_production.file).read_bytes())
     await house.configure(PRODUCTION, config={"workers": 5})
-    with pytest.raises(Refused, match="holds production, not staging"):
+    with pytest.raises(Invalid, match="not the file that this server made"):
         await house.core.backups.restore(SYSTEM, STAGING, "first")
     assert (await house.core.environments.get(SYSTEM, PRODUCTION)).version == 2
+
+
+async def test_a_forged_or_an_earlier_backup_in_its_place_restores_nothing(house: House) -> None:
+    await house.configure()
+    earlier = await house.core.backups.make(SYSTEM, STAGING, "earlier")
+    await house.configure(config={"workers": 5})
+    made = await house.core.backups.make(SYSTEM, STAGING, "newer")
+    folder, identities = house.home / "backups", house.core.backups._identities()
+    _, snapshot = environment.read_snapshot(folder / earlier.file, identities)
+    values = {"session_key": {1: "of whoever wrote to the folder"}}
+    forged = folder / "forged.dgb"
+    environment.write(
+        snapshot.model_copy(update={"values": values}),
+        forged,
+        [identities[0].recipient],
+        head=Point(seq=1, hash="0" * 64, at=0),
+        made_at=0,
+    )
+    for other in (forged, folder / earlier.file):
+        (folder / made.file).write_bytes(other.read_bytes())
+        with pytest.raises(Invalid, match="not the file that this server made"):
+            await house.core.backups.restore(SYSTEM, STAGING, "newer")
+    assert (await house.core.environments.get(SYSTEM, STAGING)).version == 2
+    assert await house.secret(STAGING, "session_key") == CANARY
 
 
 async def test_a_new_home_gets_the_history_too(tmp_path: Path) -> None:

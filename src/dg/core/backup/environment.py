@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Sequence
 from contextlib import closing
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from sqlite3 import connect
 
@@ -61,16 +62,21 @@ def write(
     return manifest
 
 
-def read_snapshot(path: Path, identities: Sequence[Identity]) -> tuple[Manifest, Snapshot]:
-    """What the backup of an environment holds.
+def read_snapshot(
+    path: Path, identities: Sequence[Identity], *, sha256: str | None = None
+) -> tuple[Manifest, Snapshot]:
+    """What the backup of an environment holds; `sha256` is what the file must have.
 
-    Raises Invalid for one that was changed, NotFound, Refused where none of `identities` opens it, or it is
-    of a newer dg or a whole home; Unavailable where it cannot be read.
+    Raises Invalid for one that was changed, or is another; NotFound; Refused where none of `identities` opens
+    it, or it is of a newer dg or a whole home; Unavailable where it cannot be read.
     """
     found: list[bytes] = []
     try:
         with path.open("rb") as file:
             manifest = read(archive.examine(file, identities), lambda member: _keep(member, found))
+            # Whoever knows a public key can make a backup for it.
+            if sha256 is not None and digest(file) != sha256:
+                raise bad("it is not the file that this server made")
     except FileNotFoundError:
         raise NotFound(f"the file {path.name} of that backup is gone") from None
     except OSError as error:
@@ -86,6 +92,12 @@ def read_snapshot(path: Path, identities: Sequence[Identity]) -> tuple[Manifest,
             reason="newer_schema",
         )
     return manifest, _parse(b"".join(found), manifest)
+
+
+def digest(file: BufferedReader) -> str:
+    """The SHA-256 of a whole file."""
+    file.seek(0)
+    return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _keep(member: Member, found: list[bytes]) -> None:

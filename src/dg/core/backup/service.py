@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
+import os
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,8 +13,8 @@ from typing import Any
 from dg.core import ledger
 from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.access.service import Access
+from dg.core.backup import archive, keys, schedule, store
 from dg.core.backup import environment as environments
-from dg.core.backup import keys, schedule, store
 from dg.core.backup.encryption import Identity
 from dg.core.backup.models import HOME, BackupRecord, Manifest, Point
 from dg.core.backup.proving import prove
@@ -28,7 +28,7 @@ from dg.core.environments import store as estate
 from dg.core.environments.models import EnvironmentState, Snapshot
 from dg.core.environments.service import Environments
 from dg.core.environments.vault import Vault
-from dg.core.errors import NotFound, Problem, Refused
+from dg.core.errors import NotFound, Problem
 from dg.core.events import (
     BackupFact,
     BackupFailed,
@@ -44,8 +44,6 @@ from dg.core.types import Environment
 from dg.settings import Settings
 
 log = logging.getLogger(__name__)
-
-_PIECE = 1 << 20
 
 
 class Backups:
@@ -136,13 +134,9 @@ class Backups:
         if record is None:
             raise NotFound(f"{environment} has no backup `{id_}`")
         path = self._folder / record.file
-        _, snapshot = await asyncio.to_thread(environments.read_snapshot, path, self._identities())
-        if snapshot.environment is not environment:
-            raise Refused(
-                f"the file {record.file} holds {snapshot.environment}, not {environment}: "
-                "somebody put it there",
-                reason="other_environment",
-            )
+        _, snapshot = await asyncio.to_thread(
+            environments.read_snapshot, path, self._identities(), sha256=record.sha256
+        )
         return snapshot
 
     # --- by itself
@@ -323,13 +317,16 @@ class Backups:
             log.error("the backup %s does not restore: %s", record.place, problem)
 
     async def _prove(self, record: BackupRecord) -> None:
+        path = self._folder / record.file
         await prove(
-            self._folder / record.file,
+            path,
             self._settings.home / FOLDER,
             clock=self._clock,
             environ=self._environ,
             identities=self._identities(),
         )
+        if (await asyncio.to_thread(_digest, path))[0] != record.sha256:
+            raise archive.bad("it is not the file that this server made")
 
     # --- where
 
@@ -381,9 +378,5 @@ def _removing(record: BackupRecord) -> Callable[[Tx], None]:
 
 def _digest(path: Path) -> tuple[str, int]:
     """The SHA-256 of a file, and its size."""
-    sha256, size = hashlib.sha256(), 0
     with path.open("rb") as file:
-        while piece := file.read(_PIECE):
-            sha256.update(piece)
-            size += len(piece)
-    return sha256.hexdigest(), size
+        return environments.digest(file), os.fstat(file.fileno()).st_size

@@ -7,6 +7,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints, ValidationError
@@ -303,20 +304,28 @@ def _wrong_together(probes: Mapping[str, Probe], named: Mapping[str, Any]) -> It
         for parent in probe.depends_on:
             if parent not in named:
                 yield f"probes.{name}.depends_on", f"there is no probe {plain(parent, limit=64)}"
-        if name in ancestors(probes, name):
-            yield f"probes.{name}.depends_on", "leads back to itself"
+    for name in _cycle(probes):
+        yield f"probes.{name}.depends_on", "leads back to itself"
+
+
+def _cycle(probes: Mapping[str, Probe]) -> tuple[str, ...]:
+    """Probes that depend on one another in a ring, where there are any."""
+    try:
+        TopologicalSorter({name: probe.depends_on for name, probe in probes.items()}).prepare()
+    except CycleError as error:
+        return tuple(sorted(set(error.args[1])))
+    return ()
 
 
 def ancestors(probes: Mapping[str, Probe], name: str) -> list[str]:
     """Everything that the probe `name` depends on, the nearest first."""
-    found: list[str] = []
-    waiting = list(probes[name].depends_on) if name in probes else []
-    while waiting:
-        parent = waiting.pop(0)
-        if parent not in found:
-            found.append(parent)
-            waiting += probes[parent].depends_on if parent in probes else ()
-    return found
+    found: dict[str, None] = {}
+    nearest = [name]
+    while nearest:
+        parents = dict.fromkeys(p for each in nearest if each in probes for p in probes[each].depends_on)
+        nearest = [parent for parent in parents if parent not in found]
+        found.update(dict.fromkeys(nearest))
+    return list(found)
 
 
 def patience(probe: Probe) -> int:

@@ -380,7 +380,7 @@ class Probes(Section):
     """Probes of the environments' health. See `docs/health.md`."""
 
     concurrency: int = Field(256, ge=1, le=10_000)
-    """Probes that are asked at the same time; the others wait."""
+    """Probes of one environment that are asked at the same time; the others wait."""
     commands: int = Field(0, ge=0, le=1000)
     """Commands among them that run at the same time. They run as the server's user, whoever may configure an
     environment: 0 refuses them."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -31,10 +32,13 @@ class World:
 
     answers: dict[str, Sample] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
+    hanging: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def __call__(self, environment: Environment, probe: Probe) -> Sample:
         host = probe.host  # type: ignore[union-attr]
         self.asked.append(host)
+        if host in self.hanging:
+            await self.hanging[host].wait()
         return self.answers.get(host, Sample(Outcome.PASSED, 0.01, host=host))
 
     def down(self, *hosts: str) -> None:
@@ -288,6 +292,35 @@ async def test_another_target_is_not_what_the_old_one_was(tmp_path: Path) -> Non
         assert vigil.status() is HEALTHY
         vigil.watch.hold(STAGING, {"web": dns("b")})
         assert vigil.status() is UNKNOWN
+
+
+async def test_what_the_old_target_was_is_nothing_about_the_new_one(tmp_path: Path) -> None:
+    async with open_vigil(tmp_path, {"web": dns("a", fail_after=1)}) as vigil:
+        vigil.world.hanging["a"] = asyncio.Event()
+        vigil.world.down("a")
+        await vigil.advance(1)
+        assert vigil.world.asked == ["a"]
+        vigil.watch.hold(STAGING, {"web": dns("b", fail_after=1)})
+        vigil.world.hanging["a"].set()
+        await settle()
+        assert vigil.status() is UNKNOWN
+        await vigil.advance(2)
+        assert vigil.status() is HEALTHY
+
+
+async def test_targets_that_hang_blind_no_other_environment(tmp_path: Path) -> None:
+    several = {f"p{number}": dns(f"h{number}") for number in range(5)}
+    async with open_vigil(tmp_path, several, settings=ProbeSettings(concurrency=2)) as vigil:
+        for number in range(5):
+            vigil.world.hanging[f"h{number}"] = asyncio.Event()
+        vigil.watch.hold(PRODUCTION, {"web": dns("shop")})
+        await vigil.advance(3)
+        assert vigil.status(environment=PRODUCTION) is HEALTHY
+        assert len(set(vigil.world.asked) - {"shop"}) == 2
+        for hanging in vigil.world.hanging.values():
+            hanging.set()
+        await vigil.advance(2)
+        assert {vigil.status(name) for name in several} == {HEALTHY}
 
 
 async def test_a_document_that_does_not_fit_any_more_stops_nobody_else(tmp_path: Path) -> None:

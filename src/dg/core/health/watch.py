@@ -1,7 +1,8 @@
 """The watch over all environments: asks what is due, believes what it finds by thresholds, and tells changes.
 
-One loop starts the tries; each is a task of its own, at most `concurrency` of them. A second loop keeps what
-they found and brings changes into the ledger.
+One loop starts the tries; each is a task of its own, of each environment at most `concurrency` at once, so
+that none is blind because another one's targets hang. A second loop keeps what they found and brings changes
+into the ledger.
 """
 
 from __future__ import annotations
@@ -84,7 +85,7 @@ class Watch:
         self._network = Network()
         self._watched: dict[Environment, dict[str, Watched]] = {each: {} for each in Environment}
         self._earlier: dict[Key, Kept] = {}
-        self._free = asyncio.Semaphore(settings.concurrency)
+        self._free = {each: asyncio.Semaphore(settings.concurrency) for each in Environment}
         self._stirred = asyncio.Event()
         self._changed = False
         self._lags: deque[float] = deque(maxlen=_LAGS)
@@ -164,8 +165,7 @@ class Watch:
         while True:
             await self._until_there_is_something_to_do()
             while (due := self._schedule.take(self._clock.monotonic())) is not None:
-                self._lags.append(due.late)
-                await self._start(*due.key)
+                self._start(*due.key, at=self._clock.monotonic() - due.late)
             wait = self._schedule.wait(self._clock.monotonic())
             await self._clock.sleep(min(_LOOK if wait is None else wait, _LOOK))
 
@@ -174,25 +174,31 @@ class Watch:
             self._stirred.clear()
             await self._stirred.wait()
 
-    async def _start(self, environment: Environment, name: str) -> None:
+    def _start(self, environment: Environment, name: str, *, at: float) -> None:
         watched = self._watched[environment].get(name)
         if watched is None or watched.busy or watched.probe.rests(self._clock.micros()):
             return
-        await self._free.acquire()
         watched.busy = True
-        self._tasks.spawn(f"probe {environment}/{name}", self._once(environment, name, watched))
+        self._tasks.spawn(f"probe {environment}/{name}", self._once(environment, name, watched, at))
 
-    async def _once(self, environment: Environment, name: str, watched: Watched) -> None:
+    async def _once(self, environment: Environment, name: str, watched: Watched, at: float) -> None:
         try:
-            if isinstance(watched.probe, HeartbeatProbe):
-                sample = Sample(Outcome.FAILED, message="no beat came in time")
-            else:
-                sample = await self._ask(environment, watched.probe)
-            self._asked += 1
-            await self.settle(environment, name, sample)
+            sample = await self._tried(environment, watched.probe, at)
+            now = self._watched[environment].get(name)
+            # What a target was is nothing about the one that stands in its place by now.
+            if now is not None and now.probe == watched.probe:
+                await self.settle(environment, name, sample)
         finally:
             watched.busy = False
-            self._free.release()
+
+    async def _tried(self, environment: Environment, probe: Probe, at: float) -> Sample:
+        """One try that was due `at`."""
+        if isinstance(probe, HeartbeatProbe):
+            return Sample(Outcome.FAILED, message="no beat came in time")
+        async with self._free[environment]:
+            self._lags.append(self._clock.monotonic() - at)
+            self._asked += 1
+            return await self._ask(environment, probe)
 
     async def settle(self, environment: Environment, name: str, sample: Sample) -> None:
         """Believe a try, as far as thresholds and the own network let it be believed."""

@@ -41,7 +41,7 @@ LOST_TOKEN = frozenset(
 _TOO_MUCH = frozenset({"invalid_blocks", "invalid_blocks_format", "msg_blocks_too_long", "msg_too_long"})
 _NOT_THERE = frozenset({"message_not_found", "cant_update_message", "edit_window_closed", "thread_not_found"})
 
-_RESERVE = 5
+_RESERVE = 6
 """Edits that only what is urgent may use."""
 _PROGRESS = 5
 _LOOK_BACK = 5

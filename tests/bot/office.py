@@ -143,7 +143,7 @@ async def open_office(
             "signing_secret_env": "SLACK_SECRET",
             "routes": {
                 "staging": {"channel": STAGING, "environments": ["staging"], "post": "on_failure"},
-                "rest": {"channel": DEPLOYS},
+                "rest": {"channel": DEPLOYS, "post": "always"},
             },
             **settings,
         }

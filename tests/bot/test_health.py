@@ -97,7 +97,9 @@ async def test_what_comes_back_soon_is_told_where_it_was_and_later_anew(
 
 
 async def test_a_route_of_deployments_alone_hears_of_no_health(tmp_path: Path) -> None:
-    async with open_office(tmp_path, routes={"r": {"channel": DEPLOYS, "tells": ["deployments"]}}) as office:
+    async with open_office(
+        tmp_path, routes={"r": {"channel": DEPLOYS, "tells": ["deployments"], "post": "always"}}
+    ) as office:
         await watch(office)
         await beat(office, "down")
         await office.world.ended(await office.world.create("v1", "development"))

@@ -26,6 +26,7 @@ bot_token_file = "bot"
 app_token_file = "app"
 [slack.routes.all]
 channel = "{channel}"
+post = "always"
 """
 
 

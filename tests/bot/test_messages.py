@@ -193,6 +193,7 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     check(answers.who(who))
     check(answers.commands(VERBS))
     check(lanes.away(NOW, NOW, told))
+    check(lanes.quiet(NOW, told))
     closed = lanes.Closed(text, text, text, text, NOW, over=False)
     check(lanes.freeze(closed, {}))
     for lane in lanes_found[:3]:

@@ -153,4 +153,6 @@ class Drawing:
         for deployment_id in payload["deployments"]:
             with contextlib.suppress(NotFound):
                 found.append(await self._core.deployments.get(SYSTEM, deployment_id))
+        if payload.get("why") == "quiet":
+            return lanes.quiet(payload["until"], found)
         return lanes.away(payload["since"], payload["until"], found)

@@ -77,6 +77,7 @@ from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.slack.announcing import Announcements
 from dg.core.slack.messenger import Messenger
+from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND as SLACK
 from dg.core.slack.routing import Routes
 from dg.core.slack.tokens import hidden_variables as hidden_by_slack
@@ -297,7 +298,7 @@ async def open_core(
             Sources(settings.git.sources, home.path, environ),
             settings.server.public_url,
         )
-        messenger = Messenger(state, clock, ids)
+        messenger = Messenger(state, clock, ids, QuietHours(settings.slack.quiet))
         outbox = Outbox(
             state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting, SLACK: messenger}
         )

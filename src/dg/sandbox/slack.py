@@ -19,6 +19,7 @@ app_token_file = "slack-app-token"
 
 [slack.routes.everything]
 channel = "{channel}"
+post = "always"
 """
 CHANNEL = "deploys"
 

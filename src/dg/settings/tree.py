@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self, cast, get_args
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
 from pydantic.fields import FieldInfo
@@ -35,6 +36,7 @@ from dg.settings.units import (
 )
 
 PREFIX = "DG_"
+_TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
 class Server(Section):
@@ -480,11 +482,37 @@ class SlackRoute(Section):
     """Deployments with their locks and freezes, or services that are not well; both when left out."""
     severities: tuple[Literal["degraded", "unhealthy"], ...] = ()
     """How bad a service must be to be told of; degraded or unhealthy when left out."""
-    post: Literal["always", "on_failure"] = "always"
-    """When a deployment gets its message: when it is asked for, or only when it has failed."""
+    post: Literal["always", "on_failure"] | None = None
+    """When a deployment gets its message: when it is asked for, or only when it has failed. When left out, at
+    once for production and on failure for the others."""
     mention: str | None = Field(None, pattern=r"^S[A-Z0-9]{1,20}$")
     """The id of a user group that is mentioned when an approval is needed; without one, up to five people
     who may give it."""
+
+
+class SlackQuiet(Section):
+    """Hours in which only what cannot wait is posted: failures in production, and what waits for people."""
+
+    begins: str | None = Field(None, pattern=_TIME_OF_DAY)
+    """When they begin each day, such as `20:00`; without it there are none."""
+    ends: str | None = Field(None, pattern=_TIME_OF_DAY)
+    """When they end, the next day where that is earlier."""
+    timezone: str = "UTC"
+    """The zone of these times, such as `Europe/Berlin`."""
+    weekends: bool = False
+    """Makes Saturday and Sunday quiet as a whole."""
+
+    @model_validator(mode="after")
+    def _check_times(self) -> Self:
+        if (self.begins is None) != (self.ends is None):
+            raise ValueError("takes begins and ends, or neither")
+        if self.begins is not None and self.begins == self.ends:
+            raise ValueError("ends: must be another time than begins")
+        try:
+            ZoneInfo(self.timezone)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"timezone: there is no time zone {self.timezone!r}") from None
+        return self
 
 
 class Slack(Section):
@@ -513,6 +541,7 @@ class Slack(Section):
     """Domains of confirmed e-mail addresses whose owners may look without having linked their account."""
     user_groups: bool = False
     """Reads who is in which user group, for bindings to `slack-group:...`; takes a paid workspace."""
+    quiet: SlackQuiet = SlackQuiet()
     routes: Tables[SlackRoute] = Field({})
     """What is told where, a table for each: `[slack.routes.production]`."""
 

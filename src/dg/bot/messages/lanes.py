@@ -56,8 +56,17 @@ def _closed(closed: Closed, accounts: Mapping[str, str], icon: str, shut: str, o
 def away(since: int, until: int, ended: Sequence[Deployment]) -> Rendered:
     """What ended while Slack could not be reached."""
     head = f"Slack could not be reached from {moment(since)} to {moment(until)}. Meanwhile:"
+    return _meanwhile(head, "while Slack could not be reached", ended)
+
+
+def quiet(until: int, ended: Sequence[Deployment]) -> Rendered:
+    """What ended in hours in which only what cannot wait is told."""
+    return _meanwhile(f"In the quiet until {moment(until)}:", "in quiet hours", ended)
+
+
+def _meanwhile(head: str, when: str, ended: Sequence[Deployment]) -> Rendered:
     lines = [f"• {escape(summary(each), 200)}" for each in ended[:_MOST]]
     more = [f"_and {len(ended) - _MOST} more: {code('dg status')}_"] if len(ended) > _MOST else []
     count = f"{len(ended)} deployment{'' if len(ended) == 1 else 's'}"
-    text = f"{count} ended while Slack could not be reached"
+    text = f"{count} ended {when}"
     return Rendered(text, (b.section("\n".join([head, *lines, *more])),))

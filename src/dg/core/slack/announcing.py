@@ -28,6 +28,7 @@ from dg.core.ledger import Entry
 from dg.core.outbox import store as outbox
 from dg.core.slack import health
 from dg.core.slack.routing import KIND, Place, Routes
+from dg.core.types import Environment
 from dg.settings.tree import SlackRoute
 
 ALARM, FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 0, 1, 2, 3, 5, 6
@@ -75,7 +76,7 @@ class Announcements:
         key = f"{place.channel}:deployment:{deployment.id}"
         if not _is_told(place.route, deployment) and outbox.find(tx, KIND, key) is None:
             return
-        about = {"what": "deployment", "deployment": deployment.id}
+        about = {"what": "deployment", "deployment": deployment.id, "urgent": _cannot_wait(deployment)}
         if entry.type in _STEPS:
             self._put(tx, place, key, about, PROGRESS, _SPACING)
         else:
@@ -86,7 +87,8 @@ class Announcements:
             self._detail(tx, place, "changes", deployment, key)
 
     def _detail(self, tx: Tx, place: Place, what: str, deployment: Deployment, parent: str) -> None:
-        about = {"what": what, "deployment": deployment.id, "parent": parent}
+        urgent = _cannot_wait(deployment)
+        about = {"what": what, "deployment": deployment.id, "parent": parent, "urgent": urgent}
         self._put(tx, place, f"{place.channel}:{what}:{deployment.id}", about, DETAIL)
 
     # --- lanes
@@ -109,7 +111,9 @@ class Announcements:
         for deployment in (*waiting, *deployments.page(tx, failed, None, 1)):
             key = f"{place.channel}:deployment:{deployment.id}"
             if outbox.find(tx, KIND, key) is not None:
-                self._put(tx, place, key, {"what": "deployment", "deployment": deployment.id}, CHANGE)
+                urgent = _cannot_wait(deployment)
+                about = {"what": "deployment", "deployment": deployment.id, "urgent": urgent}
+                self._put(tx, place, key, about, CHANGE)
 
     def _freeze(self, tx: Tx, entry: Entry) -> None:
         told = self._routes.places(entry.environment, entry.service)
@@ -124,6 +128,7 @@ class Announcements:
     def _health(self, tx: Tx, entry: Entry) -> None:
         for place, key, about in health.told(tx, entry, self._routes):
             bad = not about["over"] and about["status"] == health.UNHEALTHY
+            about = {**about, "urgent": bad and entry.environment == Environment.PRODUCTION}
             self._put(tx, place, key, about, ALARM if bad else FINAL_STATE if about["over"] else CHANGE)
 
     def _put(
@@ -149,7 +154,15 @@ class Announcements:
 
 
 def _is_told(route: SlackRoute, deployment: Deployment) -> bool:
-    return route.post == "always" or _went_wrong(deployment)
+    usual = "always" if deployment.environment is Environment.PRODUCTION else "on_failure"
+    return (route.post or usual) == "always" or _went_wrong(deployment)
+
+
+def _cannot_wait(deployment: Deployment) -> bool:
+    """Whether it is told in quiet hours, too."""
+    if deployment.status is Status.PENDING:
+        return bool(deployment.guard and deployment.guard.approvals)
+    return deployment.environment is Environment.PRODUCTION and _went_wrong(deployment)
 
 
 def _went_wrong(deployment: Deployment) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Protocol
 
 from dg.core.access.models import SYSTEM
 from dg.core.clock import SECOND, Clock, Ids
@@ -16,11 +16,14 @@ from dg.core.outbox import Failed, Later, Message, Outcome, Policy, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
 from dg.core.slack.announcing import CHANGE
+from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND, destination
 
 _OUTAGE = 300.0
 """Seconds without Slack after which what ended meanwhile is told in one message."""
 _NOBODY = 30.0
+_LONGEST_QUIET = 3600.0
+"""Seconds after which a message that waits for the quiet to end is looked at again."""
 
 
 @dataclass(frozen=True)
@@ -45,11 +48,12 @@ class Poster(Protocol):
 
 
 @dataclass(frozen=True)
-class _Outage:
-    """Slack did not take what was for one channel: from `since` until `until`, in microseconds."""
+class _Gap:
+    """When one channel was told nothing, in microseconds: Slack was away, or it was quiet until `until`."""
 
     since: int
     until: int
+    why: Literal["away", "quiet"] = "away"
 
     def covers(self, moment: int) -> bool:
         return self.since <= moment <= self.until and self.until - self.since >= _OUTAGE * SECOND
@@ -60,14 +64,15 @@ class Messenger:
 
     policy = Policy(attempts=1 << 30, first=1.0, longest=30.0)
 
-    def __init__(self, db: Database, clock: Clock, ids: Ids) -> None:
+    def __init__(self, db: Database, clock: Clock, ids: Ids, quiet: QuietHours) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
+        self._quiet = quiet
         self.wake: Callable[[], None] = lambda: None
         """Tells the outbox that something may be due; set once there is one."""
         self._poster: Poster | None = None
-        self._outages: dict[str, _Outage] = {}
+        self._outages: dict[str, _Gap] = {}
 
     # --- the bot's side
 
@@ -104,9 +109,12 @@ class Messenger:
     # --- the outbox's side
 
     async def send(self, message: Message) -> Outcome:
-        """Have it posted, unless it only adds to the flood after an outage."""
+        """Have it posted, unless it is quiet, or it only adds to the flood after an outage or a night."""
         if self._poster is None:
             return Later(_NOBODY)
+        now = self._clock.micros()
+        if _may_wait(message) and (end := self._quiet.end(now)) is not None:
+            return Later(min(_LONGEST_QUIET, (end - now) / SECOND))
         if await self._is_folded(message):
             return Sent(memory={"folded": True})
         return await self._poster.post(message)
@@ -114,7 +122,7 @@ class Messenger:
     def failed(self, tx: Tx, message: Message, failure: Failed, failures: int, now: int) -> None:
         """Note since when Slack does not answer, and hold a channel that is lost."""
         before = outbox.destination_of(tx, message.destination)
-        self._outages[message.destination] = _Outage(before.failing_since or now, now)
+        self._outages[message.destination] = _Gap(before.failing_since or now, now)
         if isinstance(failure, ChannelGone):
             hold(tx, message.destination)
             channel = str(message.payload["channel"])
@@ -122,8 +130,8 @@ class Messenger:
 
     async def _is_folded(self, message: Message) -> bool:
         """Whether it is of a deployment that came and went while Slack was away: then the summary tells."""
-        outage = self._outages.get(message.destination)
-        if not outage or not outage.covers(message.created_at) or message.memory.get("ts"):
+        gap = None if message.memory.get("ts") else self._gap(message)
+        if gap is None:
             return False
         if message.payload["what"] in ("log", "changes"):
             return bool((await self.memory(message.payload["parent"])).get("folded"))
@@ -135,10 +143,10 @@ class Messenger:
             found = deployments.find(tx, deployment_id)
             if found is None or found.status not in FINAL:
                 return False
-            key = f"{channel}:summary:{outage.since}"
+            key = f"{channel}:summary:{gap.since}"
             summary = outbox.find(tx, KIND, key)
             told = [*(summary.payload["deployments"] if summary else ()), found.id]
-            about = {"what": "summary", "channel": channel, "since": outage.since, "until": outage.until}
+            about = {"what": "summary", "channel": channel, **asdict(gap)}
             outbox.put(
                 tx,
                 id=self._ids.new(),
@@ -153,6 +161,14 @@ class Messenger:
 
         return await self._db.write(work)
 
+    def _gap(self, message: Message) -> _Gap | None:
+        """The outage, or the quiet, that it was made in."""
+        outage = self._outages.get(message.destination)
+        if outage and outage.covers(message.created_at):
+            return outage
+        end = self._quiet.end(message.created_at) if _may_wait(message) else None
+        return _Gap(end, end, "quiet") if end is not None else None
+
     # --- how it goes
 
     def figures(self) -> dict[str, Any]:
@@ -162,3 +178,8 @@ class Messenger:
     def state(self) -> str:
         """For the health."""
         return self._poster.state() if self._poster else "ok"
+
+
+def _may_wait(message: Message) -> bool:
+    """Whether it is not posted in quiet hours. An edit calls nobody, so it is made at any hour."""
+    return not message.payload.get("urgent") and "ts" not in message.memory

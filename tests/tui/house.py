@@ -36,15 +36,21 @@ async def until(pilot: Pilot[Any], holds: Callable[[], object], within: float = 
 
 @asynccontextmanager
 async def dashboard(
-    connect: Callable[[], Client], size: tuple[int, int] = WIDE, *, live: bool = True, **how: Any
+    connect: Callable[[], Client],
+    size: tuple[int, int] = WIDE,
+    *,
+    live: bool = True,
+    errs: bool = False,
+    **how: Any,
 ) -> AsyncIterator[tuple[Dashboard, Pilot[None]]]:
-    """The dashboard at work; `live` waits for its connection."""
+    """The dashboard at work; `live` waits for its connection. It errs only where a test says so."""
     app = Dashboard(connect, theme="dg-night", **how)
     async with app.run_test(size=size) as pilot:
         if live:
             await until(pilot, lambda: app.store.link.live)
             await pilot.pause(0.3)
         yield app, pilot
+    assert errs or app.troubles.count == 0, app.troubles.last
 
 
 def text(screen: Screen[Any]) -> str:

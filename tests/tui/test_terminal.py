@@ -101,6 +101,56 @@ def test_q_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def patched(folder: Path, line: str) -> str:
+    """A folder for PYTHONPATH, with which a program starts with this done to the dashboard."""
+    folder.mkdir()
+    source = "from dg.tui.overview import Overview\ndef fail(*_):\n    raise LookupError('a bug')\n"
+    folder.joinpath("sitecustomize.py").write_text(f"{source}{line}\n")
+    return str(folder)
+
+
+def test_a_widget_that_fails_again_and_again_does_not_end_it(tmp_path: Path) -> None:
+    environ = {
+        "DG_URL": NOWHERE,
+        "DG_TOKEN": TOKEN,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PYTHONPATH": patched(tmp_path / "patch", "Overview._card = fail"),
+    }
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"LookupError: a bug" in screen.written and b"OFFLINE" in screen.written)
+        for keys in ("2", "1", "?", "\x1b"):
+            screen.press(keys)
+            screen.read(0.4)
+        assert screen.process.poll() is None, bytes(screen.written[-1500:])
+        screen.press("q")
+        screen.until(lambda: screen.process.poll() is not None)
+        screen.read(0.2)
+        assert screen.process.returncode == 0
+        assert LEFT in screen.written
+        log = tmp_path / "state" / "dg" / "dashboard.log"
+        assert log.stat().st_mode & 0o777 == 0o600
+        assert log.read_text().count("LookupError: a bug") == 1
+
+
+def test_what_cannot_even_start_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
+    environ = {
+        "DG_URL": NOWHERE,
+        "DG_TOKEN": TOKEN,
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PYTHONPATH": patched(tmp_path / "patch", "Overview.compose = fail"),
+    }
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: screen.process.poll() is not None)
+        screen.read(0.2)
+        assert screen.process.returncode == 1
+        assert LEFT in screen.written
+        assert b"LookupError: a bug" in screen.written
+        assert b"Traceback" not in screen.written
+        (crash,) = (tmp_path / "state" / "dg").iterdir()
+        assert crash.stat().st_mode & 0o777 == 0o600
+
+
 def test_without_a_terminal_the_lines_are_named() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "dg", "tui"],

@@ -33,7 +33,7 @@ def tui(invocation: Invocation, read_only: bool, theme: str | None, ascii_only: 
             "the dashboard needs a terminal; `dg status`, `dg show` and `dg events -f` say the same in lines",
             reason="usage",
         )
-    from dg.tui.app import Dashboard, picture_file
+    from dg.tui.app import Dashboard, log_file, picture_file
 
     found = credentials(invocation)
     whose = str(found.session.path) if found.session else found.token or ""
@@ -41,6 +41,7 @@ def tui(invocation: Invocation, read_only: bool, theme: str | None, ascii_only: 
         # A server that was started again on another port is found again.
         lambda: client(invocation, credentials(invocation), lambda said: app.tell(said, wrong=True)),
         picture=picture_file(invocation.environ, found.url, whose),
+        log=log_file(invocation.environ),
         read_only=read_only,
         theme=f"dg-{theme}" if theme else None,
         ascii=ascii_only,

@@ -17,6 +17,7 @@ from textual import events
 from textual.binding import Binding, BindingType
 from textual.worker import Worker, WorkerError
 
+from dg.client.private import state_folder
 from dg.core.clock import Clock, SystemClock
 from dg.tui import bar
 from dg.tui.actions import Hands
@@ -27,6 +28,7 @@ from dg.tui.deployments import Deployments
 from dg.tui.help import Commands, Help, active_keys
 from dg.tui.ink import Pieces
 from dg.tui.overview import Overview
+from dg.tui.steady import Steady, Troubles, noted
 from dg.tui.store import Store, Topic
 from dg.tui.themed import STYLE, Themed
 from dg.tui.view import View
@@ -43,8 +45,9 @@ KEEP = 60.0
 """Seconds after which the picture for the next start is written, when something has changed."""
 
 
-class Dashboard(Themed[None]):
-    """`connect` makes a client; `picture` is the file of the last picture, None to have none.
+class Dashboard(Steady, Themed[None]):
+    """`connect` makes a client; `picture` is the file of the last picture, `log` that of what
+    goes wrong in the dashboard itself; None to have none.
 
     `read_only` takes every way to change something out of it, whoever is signed in.
     """
@@ -58,6 +61,7 @@ class Dashboard(Themed[None]):
         STYLE
         + """
     #bar { height: 1; dock: top; background: $panel; }
+    .-troubled #bar { height: 2; }
     .box.-production {
         border: heavy $dg-prod; border-title-color: $dg-background; border-title-background: $dg-prod;
     }
@@ -91,6 +95,7 @@ class Dashboard(Themed[None]):
         connect: Callable[[], Client],
         *,
         picture: Path | None = None,
+        log: Path | None = None,
         read_only: bool = False,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -104,6 +109,8 @@ class Dashboard(Themed[None]):
         self.hands = Hands(self.store, read_only=read_only)
         self._connect, self._random = connect, random or SystemRandom()
         self._picture = picture
+        self.troubles = Troubles(log, self.clock.monotonic)
+        self._was_shown = False
         self._topics: set[Topic] = set()
         self._feed: Feed | None = None
         self._feeding: Worker[None] | None = None
@@ -118,21 +125,21 @@ class Dashboard(Themed[None]):
             raise RuntimeError("the feed starts with the first picture")
         return self._feed
 
+    def on_load(self) -> None:
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+            # Else the terminal would be left as the dashboard needs it.
+            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=code))
+
     def on_ready(self) -> None:
         # Behind the first picture: what speaks to a server takes half of the start's time to import.
         from dg.tui.feed import Feed
 
-        self._feed = Feed(self.store, self._connect, self.clock, self._random)
+        self._feed = Feed(self.store, self._connect, self.clock, self._random, self._handle_exception)
         self._feeding = begin(self, "feed", self._feed.run)
-        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
-            # Else the terminal would be left as the dashboard needs it.
-            asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=code))
         self.set_interval(TICK, self._tick)
         self.set_interval(KEEP, self.keep_picture)
 
     async def on_unmount(self) -> None:
-        for number in (signal.SIGTERM, signal.SIGHUP):
-            asyncio.get_running_loop().remove_signal_handler(number)
         self.keep_picture()
         if self._feeding is not None:
             # Until its connections are closed, too.
@@ -149,6 +156,20 @@ class Dashboard(Themed[None]):
         except OSError as error:
             self.log.warning(f"the picture was not kept: {error}")
 
+    def _handle_exception(self, error: Exception) -> None:
+        # Textual would end here. Before there is a screen to go on with, that is right, and what follows from
+        # it says nothing; on the way out it would change how it ends.
+        self._was_shown = self._was_shown or bool(self._views())
+        if self._was_shown and self._exception is None:
+            self.troubles.note(error)
+        else:
+            super()._handle_exception(error)
+
+    def trouble(self) -> str:
+        """What stands below the first line: an error of the dashboard, or why there is no connection."""
+        link = self.store.link
+        return self.troubles.sentence() or ("" if link.live else link.why)
+
     # From the store to the screen
 
     def _changed(self, topic: Topic) -> None:
@@ -161,10 +182,12 @@ class Dashboard(Themed[None]):
     def _bring(self) -> None:
         topics, self._topics = frozenset(self._topics), set()
         for screen in self._views():
-            screen.show(topics)
-            screen.show_frame()
+            with noted(self):
+                screen.show(topics)
+            with noted(self):
+                screen.show_frame()
         for top in self.screen_stack[-1:]:
-            if isinstance(top, Confirm):
+            if isinstance(top, Confirm) and top.is_mounted:
                 top.store_changed()
             if topics & {"link", "rights", "deployments", "lanes"}:
                 top.refresh_bindings()
@@ -174,8 +197,9 @@ class Dashboard(Themed[None]):
             screen.tick()
 
     def _views(self) -> list[View]:
-        """The view that can be seen, also when something stands before it."""
-        stack = [screen for screen in self.screen_stack if isinstance(screen, View)]
+        """The view that can be seen, also when something stands before it. One that was only just opened has
+        no parts yet; it shows everything when it has."""
+        stack = [screen for screen in self.screen_stack if isinstance(screen, View) and screen.is_mounted]
         return stack[-1:]
 
     def first_line(self, mode: str, width: int) -> Pieces:
@@ -214,6 +238,12 @@ class Dashboard(Themed[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._tick)
+
+
+def log_file(environ: Mapping[str, str]) -> Path | None:
+    """Where it is written what goes wrong in the dashboard; None without a home directory."""
+    folder = state_folder(environ)
+    return folder / "dashboard.log" if folder else None
 
 
 def picture_file(environ: Mapping[str, str], url: str, whose: str) -> Path | None:

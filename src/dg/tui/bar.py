@@ -59,6 +59,10 @@ def connection(link: Link, monotonic: float, *, wide: bool) -> Pieces:
             return [("● live", "ok bold")]
         case LinkState.SLOW:
             return [(f"◐ slow {spent}", "warn bold")]
+        case LinkState.LIMITED:
+            return [(f"◐ limited {max(0, round(link.again_at - monotonic))}s", "warn bold")]
+        case LinkState.POLLING:
+            return [("◐ polling", "warn bold")]
         case LinkState.CONNECTING:
             return [("○ connecting", "muted")]
         case LinkState.SIGNED_OUT:

@@ -17,6 +17,7 @@ from dg.tui.actions import Act, Field, Look
 from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Piece, Pieces, label, paragraph
+from dg.tui.steady import Steady
 from dg.tui.views import PRODUCTION
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Ask(Static, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "screen.yes", "Yes", id="confirm.yes")]
 
 
-class Confirm(ModalScreen[None]):
+class Confirm(Steady, ModalScreen[None]):
     """One act, until the answer is there. When what it was asked about moves, it can only be left."""
 
     CSS = """

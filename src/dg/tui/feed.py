@@ -1,6 +1,7 @@
 """Keeps the store as the server has it: one event stream, resumed without a gap, and reads of what changed.
 
-It never gives up and raises nothing but cancellation: a lost server is a state that the top bar shows.
+It never gives up and raises nothing but cancellation: a lost server is a state that the top bar shows, and so
+is an error of its own.
 """
 
 from __future__ import annotations
@@ -9,10 +10,11 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import TYPE_CHECKING, TypeVar
 
-from dg.core.errors import Problem, Unauthenticated, Unavailable
+from dg.core.errors import Forbidden, NotFound, Problem, TooMany, Unauthenticated, Unavailable
 from dg.tui.auth import rights_of
 from dg.tui.store import RECENT, Link, LinkState, Store
 from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView
@@ -42,6 +44,8 @@ WATCHED = 6
 """Most running deployments whose progress is read."""
 EVERY = 1.0
 """Seconds between two looks at the progress of what runs."""
+POLL = 5.0
+"""Seconds between two looks at what happened, where the stream is refused."""
 
 RIGHTS = ("token.", "key.", "role.", "binding.", "session.")
 """How facts begin after which somebody may do more or less."""
@@ -72,7 +76,10 @@ class Dirty:
 
 
 class Feed:
-    """One server's state, kept in `store` while `run` runs. `connect` makes a client."""
+    """One server's state, kept in `store` while `run` runs. `connect` makes a client.
+
+    `on_error` hears of errors that are no answer of a server and no lack of one.
+    """
 
     def __init__(
         self,
@@ -80,11 +87,14 @@ class Feed:
         connect: Callable[[], Client],
         clock: Clock,
         random: Random,
+        on_error: Callable[[Exception], None] = lambda error: None,
     ) -> None:
+        self._on_error = on_error
         self._store, self._connect, self._clock, self._random = store, connect, clock, random
         self._client: Client | None = None
         self._retry = asyncio.Event()
         self._dirty = Dirty()
+        self._usual = LinkState.LIVE
 
     async def run(self) -> None:
         """Connect, follow, and connect again, until cancelled."""
@@ -113,12 +123,15 @@ class Feed:
             await self._follow()
         except* Problem as broken:
             lost = _first(broken)
+        except* Exception as broken:  # noqa: BLE001  a dashboard that ends is the worst answer to any
+            self._on_error(broken)
+            lost = Unavailable("what the server says could not be followed")
         return lost
 
     async def _follow(self) -> None:
-        self._dirty = Dirty()
+        self._dirty, self._usual = Dirty(), LinkState.LIVE
         async with self._connected() as client, asyncio.TaskGroup() as group:
-            group.create_task(self._listen(client), name="tui: events")
+            group.create_task(self._hear(client), name="tui: events")
             group.create_task(self._beat(client), name="tui: heartbeat")
             group.create_task(self._read_changes(client), name="tui: changes")
             group.create_task(self._watch(client), name="tui: progress")
@@ -131,6 +144,15 @@ class Feed:
                 yield client
             finally:
                 self._client = None
+
+    async def _hear(self, client: Client) -> None:
+        from dg.client.errors import Unintelligible
+
+        try:
+            await self._listen(client)
+        except (Unintelligible, NotFound, Forbidden) as refused:
+            # A proxy may let requests through and no streams. What refuses these too is told by the read.
+            await self._poll(client, refused)
 
     async def _listen(self, client: Client) -> None:
         async with aclosing(client.events.listen(after=self._store.seq)) as stream:
@@ -148,6 +170,44 @@ class Feed:
                     await self._read_all(client)
                 self._store.seq = max(seq, self._store.seq)
 
+    async def _poll(self, client: Client, refused: Problem) -> None:
+        after = self._store.seq
+        if after is None:
+            # Where the ledger ends is not known without the stream: what came before now is read once.
+            after = await _end(client)
+        self._usual = LinkState.POLLING
+        self._store.seq = after
+        await self._read_all(client)
+        self._store.set_link(Link(LinkState.POLLING, self._clock.monotonic(), refused.message))
+        while True:
+            await self._patiently(partial(self._read_facts, client))
+            await self._clock.sleep(POLL)
+
+    async def _read_facts(self, client: Client) -> None:
+        while True:
+            before = self._store.seq or 0
+            page = await client.events.read(after=before)
+            for fact in page.items:
+                self._dirty.mark(fact)
+                self._store.add_fact(FactView.of(fact))
+            self._store.seq = page.next_after
+            if page.next_after <= before:
+                return
+
+    async def _patiently(self, ask: Callable[[], Awaitable[None]]) -> None:
+        """Ask, and again when the server takes it; what is seen stays so until then."""
+        while True:
+            try:
+                return await ask()
+            except TooMany as limited:
+                if not self._store.link.live:
+                    raise
+                pause = _asked(limited)
+                now = self._clock.monotonic()
+                self._store.set_link(Link(LinkState.LIMITED, now, limited.message, 0, now + pause))
+                await self._clock.sleep(pause)
+                self._store.set_link(Link(self._usual, self._clock.monotonic()))
+
     async def _read_all(self, client: Client) -> None:
         await self._read_rights(client)
         if not self._store.activity:
@@ -157,7 +217,7 @@ class Feed:
         self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
         await self._read_page(client)
         self._said_so()
-        self._store.set_link(Link(LinkState.LIVE, self._clock.monotonic()))
+        self._store.set_link(Link(self._usual, self._clock.monotonic()))
 
     async def _read_rights(self, client: Client) -> None:
         principal = await client.whoami()
@@ -175,26 +235,31 @@ class Feed:
             await self._dirty.arrived.wait()
             await self._clock.sleep(GATHER)
             began = self._clock.monotonic()
-            deployments, lanes, rights = self._dirty.take()
-            if len(deployments) > FEW:
-                await self._read_page(client)
-            else:
-                for each in sorted(deployments):
-                    self._store.put_deployment(DeploymentView.of(await client.deployments.get(each)))
-            if lanes:
-                self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
-            if rights:
-                await self._read_rights(client)
+            await self._patiently(partial(self._read_dirty, client, *self._dirty.take()))
             self._said_so()
             await self._clock.sleep(REST * (self._clock.monotonic() - began))
 
+    async def _read_dirty(self, client: Client, deployments: set[str], lanes: bool, rights: bool) -> None:
+        if len(deployments) > FEW:
+            await self._read_page(client)
+        else:
+            for each in sorted(deployments):
+                self._store.put_deployment(DeploymentView.of(await client.deployments.get(each)))
+        if lanes:
+            self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
+        if rights:
+            await self._read_rights(client)
+
     async def _watch(self, client: Client) -> None:
         while True:
-            for each in self._store.running[-WATCHED:]:
-                found = await client.deployments.status(each.id)
-                self._store.put_deployment(_merged(each, DeploymentView.of(found.deployment)))
-                self._store.put_progress(each.id, ProgressView.of(found))
+            await self._patiently(partial(self._read_progress, client))
             await self._clock.sleep(EVERY)
+
+    async def _read_progress(self, client: Client) -> None:
+        for each in self._store.running[-WATCHED:]:
+            found = await client.deployments.status(each.id)
+            self._store.put_deployment(_merged(each, DeploymentView.of(found.deployment)))
+            self._store.put_progress(each.id, ProgressView.of(found))
 
     async def _beat(self, client: Client) -> None:
         """Look whether the server is there: a connection that was cut without a word says nothing itself."""
@@ -203,18 +268,20 @@ class Feed:
             await self._clock.sleep(BEAT)
             try:
                 async with asyncio.timeout(LATE):
-                    await client.whoami()
+                    # One that has had enough of requests is there, too.
+                    with suppress(TooMany):
+                        await client.whoami()
             except TimeoutError:
                 silent = self._clock.monotonic() - answered
                 if silent >= LOST:
                     raise Unavailable(f"no answer for {silent:.0f} s") from None
-                if self._store.link.live:
+                if self._store.link.state is self._usual:
                     self._store.set_link(Link(LinkState.SLOW, answered))
                 continue
             answered = self._clock.monotonic()
             self._said_so()
             if self._store.link.state is LinkState.SLOW:
-                self._store.set_link(Link(LinkState.LIVE, answered))
+                self._store.set_link(Link(self._usual, answered))
 
     def _said_so(self) -> None:
         self._store.at = self._clock.micros()
@@ -223,6 +290,7 @@ class Feed:
 
     async def _wait(self, problem: Problem, attempt: int) -> None:
         pause = PAUSES[min(attempt, len(PAUSES)) - 1] * self._random.uniform(0.8, 1.2)
+        pause = max(pause, _asked(problem)) if isinstance(problem, TooMany) else pause
         now = self._clock.monotonic()
         before = self._store.link
         out = isinstance(problem, Unauthenticated)
@@ -240,6 +308,21 @@ def _merged(known: DeploymentView, found: DeploymentView) -> DeploymentView:
     if known.state == "needs_approval" and found.status == "pending":
         return known
     return found
+
+
+def _asked(limited: TooMany) -> float:
+    """Seconds until the server takes requests again."""
+    from dg.client.http import asked_pause
+
+    return asked_pause(limited)
+
+
+async def _end(client: Client) -> int:
+    """The `seq` of the last fact that there is now."""
+    last = 0
+    async for fact in client.events.all():
+        last = fact.seq
+    return last
 
 
 def _first(broken: BaseExceptionGroup[Problem]) -> Problem:

@@ -14,6 +14,7 @@ from textual.screen import ModalScreen, Screen
 
 from dg.tui.ink import label
 from dg.tui.palette import PALETTES
+from dg.tui.steady import Steady
 from dg.tui.widgets.table import Column, Table
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     ]
 
 
-class Help(ModalScreen[None]):
+class Help(Steady, ModalScreen[None]):
     """A list of keys."""
 
     CSS = """

@@ -27,6 +27,10 @@ class LinkState(Enum):
     CONNECTING = "connecting"
     LIVE = "live"
     SLOW = "slow"
+    LIMITED = "limited"
+    """The server takes no more requests until `again_at`."""
+    POLLING = "polling"
+    """Its stream is refused somewhere on the way, so that it is asked every few seconds."""
     DISCONNECTED = "disconnected"
     SIGNED_OUT = "signed out"
 
@@ -44,7 +48,7 @@ class Link:
     @property
     def live(self) -> bool:
         """Whether what is shown is what is so, and something may be sent."""
-        return self.state in (LinkState.LIVE, LinkState.SLOW)
+        return self.state in (LinkState.LIVE, LinkState.SLOW, LinkState.LIMITED, LinkState.POLLING)
 
 
 Topic = Literal["link", "rights", "lanes", "deployments", "progress", "activity"]

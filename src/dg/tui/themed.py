@@ -65,6 +65,9 @@ class Themed(App[Result]):
         return [*super().get_line_filters(), self._door]
 
     def _fatal_error(self) -> None:
+        if self._exit_renderables:
+            # What follows from the first one says nothing more.
+            return
         # Textual's own shows the variables of every frame, a token among them, and in colours.
         self.panic(printed(self._report(traceback.format_exc())))
 

@@ -13,6 +13,7 @@ from dg.tui.actions import Act
 from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
 from dg.tui.ink import Pieces, label
+from dg.tui.steady import Steady
 from dg.tui.store import Store, Topic
 from dg.tui.views import DeploymentView, LaneView
 from dg.tui.widgets.panel import Panel
@@ -48,7 +49,7 @@ APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
 """Where each of them makes sense."""
 
 
-class View(Screen[None]):
+class View(Steady, Screen[None]):
     """A screen that shows what the store holds. `show` is called when some of that has changed."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  Textual declares it so
@@ -95,7 +96,11 @@ class View(Screen[None]):
         return self._line
 
     def _top(self, width: int, _: int) -> list[Pieces]:
-        return [self.dashboard.first_line(self.MODE, width)]
+        said = self.dashboard.trouble()
+        return [
+            self.dashboard.first_line(self.MODE, width),
+            *([[(f" ▲ {said}", "err bold")]] if said else []),
+        ]
 
     @property
     def subject(self) -> DeploymentView | None:
@@ -182,6 +187,7 @@ class View(Screen[None]):
         """The first line, and what stands in the borders."""
         live = self.store.link.live
         self.set_class(not live, "-stale")
+        self.set_class(bool(self.dashboard.trouble()), "-troubled")
         said = self.subtitles()
         for box in self.query(BOXES):
             text = said.get(box.id or "", "") if live else self._stale()

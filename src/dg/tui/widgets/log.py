@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from itertools import accumulate
 from typing import ClassVar
 
@@ -21,6 +22,7 @@ from textual.strip import Strip
 from dg.core.clock import to_datetime
 from dg.core.text import plain
 from dg.tui.ink import Inks, Piece, column
+from dg.tui.steady import Steady, drawn
 
 CAPACITY = 50_000
 RATE = 5.0
@@ -76,7 +78,7 @@ class Line:
         object.__setattr__(self, "safe", kept)
 
 
-class Log(ScrollView, can_focus=True):
+class Log(Steady, ScrollView, can_focus=True):
     """The newest `capacity` lines; those that fell out are counted. It follows: the last one is in view.
 
     `filter` shows matching lines alone, also of those to come. Lines are found, copied and wrapped by keys.
@@ -301,6 +303,9 @@ class Log(ScrollView, can_focus=True):
         self._paint()
 
     def render_line(self, y: int) -> Strip:
+        return drawn(self, partial(self._line, y))
+
+    def _line(self, y: int) -> Strip:
         row = y + round(self.scroll_y)
         width = self.size.width
         if row >= self._rows():

@@ -9,12 +9,13 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from dg.tui.ink import Inks, Pieces, changed
+from dg.tui.steady import Steady, tell_app
 
 Draw = Callable[[int, int], Sequence[Pieces]]
 """Width and height in cells to rows of pieces, the first one on top; what is missing stays empty."""
 
 
-class Panel(Widget):
+class Panel(Steady, Widget):
     """Shows what `draw` gives. Call `redraw` when that may have changed."""
 
     DEFAULT_CSS = "Panel { height: 1fr; background: $surface; color: $foreground; }"
@@ -42,7 +43,7 @@ class Panel(Widget):
         if size != self._size_drawn:
             self.refresh()
             return
-        self._drawn = self._draw(*size)
+        self._drawn = self._rows()
         for row in range(size.height):
             old = before[row] if row < len(before) else ()
             new = self._drawn[row] if row < len(self._drawn) else ()
@@ -50,8 +51,15 @@ class Panel(Widget):
             if end > first:
                 self.refresh(Region(first, row, end - first, 1))
 
+    def _rows(self) -> Sequence[Pieces]:
+        try:
+            return self._draw(*self.size)
+        except Exception as error:  # noqa: BLE001  handed on
+            tell_app(self, error)
+        return [[("✗ this cannot be drawn", "err")]]
+
     def render_line(self, y: int) -> Strip:
         if self.size != self._size_drawn:
             self._size_drawn = self.size
-            self._drawn = self._draw(*self.size)
+            self._drawn = self._rows()
         return self._inks.strip(self._drawn[y] if y < len(self._drawn) else (), self.size.width)

@@ -6,6 +6,7 @@ from bisect import bisect_left, insort
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, Generic, TypeVar
 
 from textual import events
@@ -16,6 +17,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from dg.tui.ink import Inks, Piece, Pieces, changed, column
+from dg.tui.steady import Steady, drawn
 
 Row = TypeVar("Row")
 Rank = tuple[int, float, str]
@@ -45,7 +47,7 @@ class Column(Generic[Row]):
     needs: int = 0
 
 
-class Table(ScrollView, Generic[Row], can_focus=True):
+class Table(Steady, ScrollView, Generic[Row], can_focus=True):
     """Rows by key, in the order they came or sorted by a column, the cursor staying with its row.
 
     `key` names a row; `title` and `empty` are what the border and an empty table say. Rows are values: a
@@ -329,6 +331,9 @@ class Table(ScrollView, Generic[Row], can_focus=True):
         return line >= HEADER and index < len(self._order) and self._at(index) == self._cursor
 
     def render_line(self, y: int) -> Strip:
+        return drawn(self, partial(self._line, y))
+
+    def _line(self, y: int) -> Strip:
         look = self._drawn[y] = self._look(y)
         pieces, stands, *_ = look
         base = self.rich_style

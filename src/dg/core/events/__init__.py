@@ -6,9 +6,6 @@ Facts enter the ledger in the transaction that makes them true, and leave it by 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from functools import cache
-
 from dg.core.events.access import (
     AccessDenied,
     AuthenticationFailed,
@@ -78,6 +75,8 @@ from dg.core.events.fact import (
     Fact,
     LaneFact,
     RightsFact,
+    catalogue,
+    changes_rights,
 )
 from dg.core.events.outside import (
     SlackChannelLost,
@@ -188,31 +187,3 @@ __all__ = [
     "catalogue",
     "changes_rights",
 ]
-
-
-def changes_rights(type_: str) -> bool:
-    """Whether a fact of this type changes what somebody may do."""
-    return type_ in _rights_facts()
-
-
-@cache
-def _rights_facts() -> frozenset[str]:
-    found, ahead = set(), [RightsFact]
-    while ahead:
-        kind = ahead.pop()
-        found.add(kind.type)
-        ahead += kind.__subclasses__()
-    return frozenset(found)
-
-
-def catalogue() -> frozenset[str]:
-    """The types of everything that can happen."""
-    return frozenset(_types(Fact))
-
-
-def _types(kind: type[Fact]) -> Iterator[str]:
-    below = kind.__subclasses__()
-    if not below:
-        yield kind.type
-    for each in below:
-        yield from _types(each)

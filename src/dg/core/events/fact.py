@@ -1,9 +1,11 @@
-"""The base of all facts, and what facts about one kind of object carry."""
+"""The base of all facts, what those about one kind of object carry, and which types there are."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from functools import cache
 from typing import ClassVar
 
 
@@ -57,3 +59,31 @@ class LaneFact(Fact):
 @dataclass(frozen=True, kw_only=True)
 class RightsFact(Fact):
     """What every fact carries that changes what somebody may do: who is connected is looked at again."""
+
+
+def changes_rights(type_: str) -> bool:
+    """Whether a fact of this type changes what somebody may do."""
+    return type_ in _rights_facts()
+
+
+@cache
+def _rights_facts() -> frozenset[str]:
+    found, ahead = set(), [RightsFact]
+    while ahead:
+        kind = ahead.pop()
+        found.add(kind.type)
+        ahead += kind.__subclasses__()
+    return frozenset(found)
+
+
+def catalogue() -> frozenset[str]:
+    """The types of everything that can happen."""
+    return frozenset(_types(Fact))
+
+
+def _types(kind: type[Fact]) -> Iterator[str]:
+    below = kind.__subclasses__()
+    if not below:
+        yield kind.type
+    for each in below:
+        yield from _types(each)

@@ -29,6 +29,7 @@ COMMANDS = {
         "status": "dg.cli.deployments:status",
         "tui": "dg.cli.tui:tui",
         "health": "dg.cli.health:health",
+        "status-page": "dg.cli.status_page:status_page",
         "show": "dg.cli.deployments:show",
         "logs": "dg.cli.deployments:logs",
         "diff": "dg.cli.approvals:diff",

@@ -398,6 +398,27 @@ class Probes(Section):
     """How long those of each day are."""
 
 
+class PublicService(Section):
+    """A service that the public may see."""
+
+    service: str = Field(min_length=1, max_length=63)
+    """Which one, as probes name it."""
+    environment: Literal["development", "staging", "production"] = "production"
+    """Where."""
+    name: str | None = Field(None, min_length=1, max_length=100)
+    """What the public calls it; the table's own name when left out."""
+
+
+class StatusPage(Section):
+    """What `dg status-page` shows to the public. See `docs/health.md`."""
+
+    title: str = Field("Status", min_length=1, max_length=100)
+    """What stands above it."""
+    services: Tables[PublicService] = Field({})
+    """The services on it, in this order, a table for each: `[status_page.services.shop]`. Nothing else is
+    shown, and without any there is no page."""
+
+
 class Limits(Section):
     """How much one caller may ask for: so many requests at once, and so many again in each window. See
     `docs/limits.md`."""
@@ -715,6 +736,7 @@ class Settings(Section):
     api: Api = Api()
     outbound: Outbound = Outbound()
     probes: Probes = Probes()
+    status_page: StatusPage = StatusPage()
     webhooks: Webhooks = Webhooks()
     slack: Slack = Slack()
     limits: Limits = Limits()

@@ -43,11 +43,16 @@ class Environments:
         return decode(EnvironmentState, answer)
 
     async def update(
-        self, name: Environment, request: UpdateEnvironment, *, expected: int | None = None
+        self,
+        name: Environment,
+        request: UpdateEnvironment,
+        *,
+        expected: int | None = None,
+        key: str | None = None,
     ) -> EnvironmentState:
         """Make it so; secrets that are left out stay. Raises Invalid, Stale."""
         answer = await self._http.write(
-            "PUT", path("environments", name), _body(request), match=tag(expected)
+            "PUT", path("environments", name), _body(request), key=key, match=tag(expected)
         )
         return decode(EnvironmentState, answer)
 
@@ -90,11 +95,12 @@ class Environments:
         *,
         reason: str | None = None,
         expected: int | None = None,
+        key: str | None = None,
     ) -> EnvironmentState:
         """Take back what an older version held, as a new one. Raises NotFound, Stale."""
         body = {"version": version} | ({"reason": reason} if reason else {})
         answer = await self._http.write(
-            "PUT", path("environments", name, "restore"), body, match=tag(expected)
+            "PUT", path("environments", name, "restore"), body, key=key, match=tag(expected)
         )
         return decode(EnvironmentState, answer)
 

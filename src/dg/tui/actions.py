@@ -37,6 +37,8 @@ class Field:
     hint: str
     value: str = ""
     required: bool = False
+    secret: bool = False
+    """Typed unseen, and gone from the form when it was sent."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,8 @@ class Look:
 
 @dataclass(frozen=True)
 class Act:
-    """One change that somebody may ask for. `right` is the action it takes, in `environment`, for `service`.
+    """One change that somebody may ask for. `right` is the action it takes, in `environment`, for `service`;
+    empty for what is one's own.
 
     `look` asks the server what it would do, `send` does it, with an Idempotency-Key; `stamp` is what must not
     move between the two.
@@ -71,6 +74,8 @@ class Act:
     stamp: Callable[[Store, Values], object] = field(default=lambda store, values: None)
     later: bool = False
     """Whether the look hangs on what is typed, and so comes after it."""
+    first: str = ""
+    """The field that the cursor starts in; without one, the first that is empty."""
 
     def place(self, values: Values) -> tuple[str, str]:
         """Where it would happen: the environment and the service, which may be among what is typed."""
@@ -98,9 +103,16 @@ class Hands:
         if not self._store.link.live:
             return "not sent: no connection"
         environment, service = act.place(values)
-        if not self._store.rights.may(act.right, environment, service):
-            return f"not sent: that takes {act.right} on {'/'.join(filter(None, (service, environment)))}"
+        if act.right and not self._given(act.right, environment, service):
+            place = "/".join(filter(None, (service, environment)))
+            return f"not sent: that takes {act.right}{f' on {place}' if place else ''}"
         return ""
+
+    def _given(self, right: str, environment: str, service: str) -> bool:
+        """What has no place of its own is judged by the server, where one has the right anywhere."""
+        rights = self._store.rights
+        placed = bool(environment or service)
+        return rights.may(right, environment, service) if placed else rights.may_anywhere(right)
 
     async def send(self, client: Client, act: Act, values: Values, key: str) -> Any:
         """Do it. Raises ValueError with the objection when there is one, and what the client raises."""

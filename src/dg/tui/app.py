@@ -20,11 +20,13 @@ from textual.worker import Worker, WorkerError
 from dg.client.private import state_folder
 from dg.core.clock import Clock, SystemClock
 from dg.tui import bar
+from dg.tui.access.screen import Access
 from dg.tui.actions import Hands
 from dg.tui.background import begin
 from dg.tui.bar import Tab
 from dg.tui.confirm import Confirm
 from dg.tui.deployments import Deployments
+from dg.tui.environments.screen import Environments
 from dg.tui.help import Commands, Help, active_keys
 from dg.tui.ink import Pieces
 from dg.tui.overview import Overview
@@ -55,7 +57,12 @@ class Dashboard(Steady, Themed[None]):
     ENABLE_COMMAND_PALETTE = True
     COMMAND_PALETTE_BINDING = "ctrl+p"
     COMMANDS: ClassVar = {Commands}
-    MODES: ClassVar = {"overview": Overview, "deployments": Deployments}
+    MODES: ClassVar = {
+        "overview": Overview,
+        "deployments": Deployments,
+        "environments": Environments,
+        "access": Access,
+    }
     DEFAULT_MODE = "overview"
     CSS = (
         STYLE
@@ -81,6 +88,8 @@ class Dashboard(Steady, Themed[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("1", "go('overview')", "Overview", show=False, id="app.overview"),
         Binding("2", "go('deployments')", "Deployments", show=False, id="app.deployments"),
+        Binding("3", "go('environments')", "Environments", show=False, id="app.environments"),
+        Binding("0", "go('access')", "Access", show=False, id="app.access"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
     ]
@@ -88,6 +97,8 @@ class Dashboard(Steady, Themed[None]):
     tabs = (
         Tab("1", "overview", "Overview", "Ovw"),
         Tab("2", "deployments", "Deployments", "Dep"),
+        Tab("3", "environments", "Environments", "Env"),
+        Tab("0", "access", "Access", "Acc"),
     )
 
     def __init__(

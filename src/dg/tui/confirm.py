@@ -76,7 +76,13 @@ class Confirm(Steady, ModalScreen[None]):
         self._stamp: object = None
         self._moved = self._sending = False
         self._inputs = {
-            each.name: Input(each.value, placeholder=each.hint, id=f"field-{each.name}", compact=True)
+            each.name: Input(
+                each.value,
+                placeholder=each.hint,
+                password=each.secret,
+                id=f"field-{each.name}",
+                compact=True,
+            )
             for each in act.fields
         }
         self._look_text = Static("", id="look")
@@ -126,8 +132,8 @@ class Confirm(Steady, ModalScreen[None]):
         self._stamp = self._now()
         self._show()
         if self._inputs:
-            empty = (field for field in self._inputs.values() if not field.value)
-            next(empty, next(iter(self._inputs.values()))).focus()
+            empty = (name for name, field in self._inputs.items() if not field.value)
+            self._inputs[self.act.first or next(empty, next(iter(self._inputs)))].focus()
         if not self.act.later:
             self._begin_look()
 
@@ -254,7 +260,14 @@ class Confirm(Steady, ModalScreen[None]):
             self._failed(str(objection), "warn")
         else:
             self.dashboard.tell(self.act.done)
+            self._forget()
             self.dismiss()
+
+    def _forget(self) -> None:
+        """Leave no secret in a form that is over."""
+        for each in self.act.fields:
+            if each.secret:
+                self._inputs[each.name].clear()
 
     def _failed(self, text: str, ink: str) -> None:
         self._sending = False
@@ -266,6 +279,7 @@ class Confirm(Steady, ModalScreen[None]):
 
     def action_leave(self) -> None:
         """Close it; what is under way to the server stays under way."""
+        self._forget()
         self.dismiss()
 
     def action_copy_command(self) -> None:

@@ -77,6 +77,11 @@ class View(Steady, Screen[None]):
     MODE = ""
     """Which tab of the first line is lit."""
 
+    def __init__(self) -> None:
+        super().__init__()
+        # A screen may be told that time went by before it is composed.
+        self._line = Panel(self._top, id="bar")
+
     @property
     def dashboard(self) -> Dashboard:
         return cast("Dashboard", self.app)
@@ -92,7 +97,6 @@ class View(Steady, Screen[None]):
 
     def bar(self) -> Panel:
         """The first line."""
-        self._line = Panel(self._top, id="bar")
         return self._line
 
     def _top(self, width: int, _: int) -> list[Pieces]:

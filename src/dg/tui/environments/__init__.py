@@ -1,0 +1,1 @@
+"""The environments screen: health, configuration, history, drift and backups, and what changes them."""

@@ -384,6 +384,15 @@ async def test_a_secret_that_is_not_set_leaves_it_unknown() -> None:
     assert "redis_url" in found.message
 
 
+@pytest.mark.parametrize("value", ["Bearer abcdef\n", "Bearer abc\r\nX-Other: 1", "Bearer äbcdef"])
+async def test_a_secret_that_no_header_can_hold_is_no_fault_of_the_target(value: str) -> None:
+    async with talking(answering(OK)) as port:
+        found = await ask(http(port, secret_headers={"Authorization": "token"}), secrets=Held(token=value))
+    assert found.outcome is UNKNOWN
+    assert "the secret token" in found.message
+    assert "bc" not in found.message
+
+
 async def test_a_secret_that_only_the_runner_opens_is_not_sent() -> None:
     found = await ask({"kind": "redis"}, secrets=Held(redis_url=Sealed("age1…")))
     assert (found.outcome, found.took) == (UNKNOWN, None)

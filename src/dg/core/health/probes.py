@@ -63,8 +63,13 @@ def _header_name(name: str) -> str:
     return name
 
 
+def is_header_value(value: str) -> bool:
+    """Whether it can stand behind the name of a header: nothing in it ends the line or needs an encoding."""
+    return value.isascii() and value.isprintable()
+
+
 def _header_value(value: str) -> str:
-    if not value.isascii() or not value.isprintable():
+    if not is_header_value(value):
         raise ValueError("must be printable ASCII")
     return value
 

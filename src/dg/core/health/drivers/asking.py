@@ -76,7 +76,8 @@ class Asker:
         self._clock = clock
         self._environ = environ
         self._commands = commands
-        self._room = asyncio.Semaphore(commands)
+        # One for each, so that slow commands of one environment keep no other waiting.
+        self._rooms = {environment: asyncio.Semaphore(commands) for environment in Environment}
 
     async def __call__(self, environment: Environment, probe: Probe) -> Sample:
         """One try. Raises nothing but a cancellation."""
@@ -88,16 +89,16 @@ class Asker:
         if sealed := sorted(name for name, value in attempt.secrets.items() if isinstance(value, Sealed)):
             return _sample(attempt, Outcome.UNKNOWN, f"only the runner can open the secret {sealed[0]}")
         if isinstance(probe, CommandProbe):
-            async with self._room_for_a_command():
+            async with self._room_for_a_command(environment):
                 return await self._within(attempt)
         return await self._within(attempt)
 
     @asynccontextmanager
-    async def _room_for_a_command(self) -> Any:
+    async def _room_for_a_command(self, environment: Environment) -> Any:
         if not self._commands:
             yield
             return
-        async with self._room:
+        async with self._rooms[environment]:
             yield
 
     async def _within(self, attempt: Attempt[Any]) -> Sample:

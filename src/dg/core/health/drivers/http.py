@@ -10,9 +10,9 @@ import h11
 import httpx
 
 from dg.core.clock import Clock
-from dg.core.health.drivers.attempts import Attempt, Failed
+from dg.core.health.drivers.attempts import Attempt, Failed, Unable
 from dg.core.health.drivers.dial import Stream, dialled
-from dg.core.health.probes import HttpProbe
+from dg.core.health.probes import HttpProbe, is_header_value
 from dg.core.http import USER_AGENT, Outbound
 
 _LARGEST = 256 << 10
@@ -31,10 +31,10 @@ class _Answer:
 
 
 async def ask(outbound: Outbound, clock: Clock, attempt: Attempt[HttpProbe]) -> str | None:
-    """Ask, and follow where it leads; what is not quite well. Raises Failed, Problem, OSError."""
+    """Ask, and follow where it leads; what is not quite well. Raises Failed, Unable, Problem, OSError."""
     probe = attempt.probe
     url = outbound.read(probe.url)
-    headers = {**probe.headers, **{name: attempt.secrets[key] for name, key in probe.secret_headers.items()}}
+    headers = {**probe.headers, **_secret_headers(attempt)}
     answer = await _exchange(outbound, clock, attempt, url, headers)
     for _ in range(probe.redirects):
         where = answer.headers.get("location")
@@ -45,6 +45,13 @@ async def ask(outbound: Outbound, clock: Clock, attempt: Attempt[HttpProbe]) -> 
     attempt.facts |= {"status": answer.status, "bytes": len(answer.body)}
     _check(probe, answer)
     return _warning(attempt, answer)
+
+
+def _secret_headers(attempt: Attempt[HttpProbe]) -> dict[str, str]:
+    for name in attempt.probe.secret_headers.values():
+        if not is_header_value(attempt.secrets[name]):
+            raise Unable(f"the secret {name} holds a line break or more than ASCII, which no header can")
+    return {header: attempt.secrets[name] for header, name in attempt.probe.secret_headers.items()}
 
 
 def _led(

@@ -152,13 +152,18 @@ async def test_a_service_that_becomes_worse_after_a_deployment_began_is_linked_t
         deployed.id,
         deployed.number,
     )
-    (seen,) = (await world.core.health.health(SYSTEM, PRODUCTION)).services
-    assert seen.suspect is not None
-    assert seen.suspect.deployment == deployed.id
+
+    async def suspected() -> str | None:
+        (seen,) = (await world.core.health.health(SYSTEM, PRODUCTION)).services
+        return seen.suspect.deployment if seen.suspect else None
+
+    async def is_suspected() -> bool:
+        return await suspected() == deployed.id
+
+    await eventually(is_suspected)
     service.behaviour = answering(200)
     assert "deployment" not in (await changes(world, 3))[2]
-    (seen,) = (await world.core.health.health(SYSTEM, PRODUCTION)).services
-    assert seen.suspect is None
+    assert await suspected() is None
 
 
 async def test_a_deployment_that_began_long_before_is_not_suspected(

@@ -12,7 +12,8 @@ LONGEST_WAIT = 31 * LONGEST
 _PARTS = re.compile(
     r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?"
 )
-_UNITS = (86400.0, 3600.0, 60.0, 1.0, 0.001)
+_UNITS = (86_400_000, 3_600_000, 60_000, 1000, 1)
+"""Milliseconds: sums of whole ones are exact."""
 
 
 def seconds(value: object) -> float:
@@ -59,7 +60,7 @@ def _length(value: object) -> float | None:
     match = _PARTS.fullmatch(value) if isinstance(value, str) else None
     if match is None or not value:
         return None
-    return sum(int(digits) * unit for digits, unit in zip(match.groups("0"), _UNITS, strict=True))
+    return sum(int(digits) * unit for digits, unit in zip(match.groups("0"), _UNITS, strict=True)) / 1000
 
 
 Duration = Annotated[float, BeforeValidator(seconds)]

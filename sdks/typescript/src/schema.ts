@@ -1135,7 +1135,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The secret's name, as steps get it. */
+                /**
+                 * @description The secret's name, as steps get it.
+                 * @example mail_password
+                 */
                 key: components["schemas"]["SecretName"];
             };
             cookie?: never;
@@ -1255,7 +1258,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The secret's name, as steps get it. */
+                /**
+                 * @description The secret's name, as steps get it.
+                 * @example mail_password
+                 */
                 key: components["schemas"]["SecretName"];
             };
             cookie?: never;
@@ -1341,7 +1347,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The backup's name, one of the caller's choice. */
+                /**
+                 * @description The backup's name, one of the caller's choice.
+                 * @example before-the-sale
+                 */
                 id: components["parameters"]["BackupId"];
             };
             cookie?: never;
@@ -1372,7 +1381,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The backup's name, one of the caller's choice. */
+                /**
+                 * @description The backup's name, one of the caller's choice.
+                 * @example before-the-sale
+                 */
                 id: components["parameters"]["BackupId"];
             };
             cookie?: never;
@@ -1490,7 +1502,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -1521,7 +1536,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -1552,7 +1570,10 @@ export interface paths {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -2321,7 +2342,10 @@ export interface paths {
                 "Accept-Version"?: components["parameters"]["AcceptVersion"];
             };
             path: {
-                /** @description The link. */
+                /**
+                 * @description The link.
+                 * @example 01930a1c-9c00-7000-8000-00000000002a
+                 */
                 id: string;
             };
             cookie?: never;
@@ -5165,9 +5189,15 @@ export interface components {
         Filter: components["schemas"]["Filter"];
         /** @description The environment. */
         Name: components["schemas"]["EnvironmentName"];
-        /** @description The backup's name, one of the caller's choice. */
+        /**
+         * @description The backup's name, one of the caller's choice.
+         * @example before-the-sale
+         */
         BackupId: components["schemas"]["BackupId"];
-        /** @description The probe's name. */
+        /**
+         * @description The probe's name.
+         * @example web
+         */
         Probe: components["schemas"]["ProbeName"];
         /**
          * @description The ETag of the version that the change was made from; 412 when there is a newer one by now.
@@ -7234,7 +7264,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The secret's name, as steps get it. */
+                /**
+                 * @description The secret's name, as steps get it.
+                 * @example mail_password
+                 */
                 key: components["schemas"]["SecretName"];
             };
             cookie?: never;
@@ -7415,7 +7448,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The secret's name, as steps get it. */
+                /**
+                 * @description The secret's name, as steps get it.
+                 * @example mail_password
+                 */
                 key: components["schemas"]["SecretName"];
             };
             cookie?: never;
@@ -7523,7 +7559,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The backup's name, one of the caller's choice. */
+                /**
+                 * @description The backup's name, one of the caller's choice.
+                 * @example before-the-sale
+                 */
                 id: components["parameters"]["BackupId"];
             };
             cookie?: never;
@@ -7576,7 +7615,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The backup's name, one of the caller's choice. */
+                /**
+                 * @description The backup's name, one of the caller's choice.
+                 * @example before-the-sale
+                 */
                 id: components["parameters"]["BackupId"];
             };
             cookie?: never;
@@ -7753,7 +7795,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -7812,7 +7857,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -7859,7 +7907,10 @@ export interface operations {
             path: {
                 /** @description The environment. */
                 name: components["parameters"]["Name"];
-                /** @description The probe's name. */
+                /**
+                 * @description The probe's name.
+                 * @example web
+                 */
                 probe: components["parameters"]["Probe"];
             };
             cookie?: never;
@@ -9265,7 +9316,10 @@ export interface operations {
                 "Accept-Version"?: components["parameters"]["AcceptVersion"];
             };
             path: {
-                /** @description The link. */
+                /**
+                 * @description The link.
+                 * @example 01930a1c-9c00-7000-8000-00000000002a
+                 */
                 id: string;
             };
             cookie?: never;

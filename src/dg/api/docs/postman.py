@@ -107,6 +107,8 @@ def _fields(document: Document, response: Mapping[str, Any]) -> Mapping[str, Any
 
 def _variable(before: str, name: str) -> str:
     singular = f"{before[:-3]}y" if before.endswith("ies") else before.removesuffix("s")
+    if singular in SAID:
+        return singular
     return f"{singular}Id" if name == "id" else name
 
 

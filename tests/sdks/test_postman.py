@@ -44,8 +44,15 @@ NOT_NOW = {
     "Thaw one freeze",
     "Report a push, a tag or a release",
     "Turn a program away",
+    "Restore an older version",
+    "Accept a known difference",
+    "Send a heartbeat",
+    "Show whose a code is",
+    "Say which account in Slack is yours",
+    "Make an account in Slack nobody's",
 }
-"""What may be refused in the middle of a run: it depends on how far the deployment is by then."""
+"""What may be refused in the middle of a run: it depends on how far the deployment is by then, and on what the
+sandbox has: no Slack, no drift, no heartbeat, and few versions of an environment."""
 
 
 def items() -> list[dict[str, Any]]:

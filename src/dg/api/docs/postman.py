@@ -269,7 +269,7 @@ def _said(value: Any, field: str = "") -> Any:
         return {key: _said(each, key) for key, each in value.items()}
     if isinstance(value, list):
         return [_said(each) for each in value]
-    if field in FIELDS:
+    if field in FIELDS and isinstance(value, str):
         return _stands_for(FIELDS[field])
     return _own_pipeline(value) if field == "text" else value
 

@@ -109,6 +109,7 @@ def test_the_headline_says_since_when_and_why() -> None:
     found = health(status="unhealthy", since=NOW - 4 * MINUTE, message="shop answers 500")
     assert headline(found, NOW) == "production is unhealthy for 4m: shop answers 500"
     assert headline(health(), NOW) == "production is healthy"
+    assert headline(health(since=NOW - 1), NOW) == "production is healthy"
     assert found.name is Environment.PRODUCTION
 
 

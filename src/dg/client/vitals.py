@@ -59,7 +59,8 @@ def lines(
 
 def headline(health: EnvironmentHealth, now: int) -> str:
     """One sentence: `production is degraded for 4m: shop answers slowly`."""
-    lasting = f" for {age((now - health.since) / SECOND)}" if health.since is not None else ""
+    seconds = (now - health.since) / SECOND if health.since is not None else 0.0
+    lasting = f" for {age(seconds)}" if seconds >= 1 else ""
     said = f": {health.message}" if health.message else ""
     return f"{health.name.value} is {health.status}{lasting}{said}"
 

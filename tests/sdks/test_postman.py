@@ -51,8 +51,8 @@ NOT_NOW = {
     "Say which account in Slack is yours",
     "Make an account in Slack nobody's",
 }
-"""What may be refused in the middle of a run: it depends on how far the deployment is by then, and on what the
-sandbox has: no Slack, no drift, no heartbeat, and few versions of an environment."""
+"""What may be refused in the middle of a run: it depends on how far the deployment is by then, and on what
+the sandbox has: no Slack, no drift, no heartbeat, and few versions of an environment."""
 
 
 def items() -> list[dict[str, Any]]:

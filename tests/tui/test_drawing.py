@@ -167,6 +167,7 @@ def test_the_store_keeps_the_newest() -> None:
         ),
         ("deployment.rolled_back", {}, "rolled back web/production  ana"),
         ("lane.locked", {"number": "seven"}, "lane locked web/production  ana"),
+        ("environment.health_changed", {"service_status": "unhealthy"}, "unhealthy web/production  ana"),
         ("something.newer", {}, "something newer web/production  ana"),
     ],
 )

@@ -241,7 +241,7 @@ class FactView:
             environment=found.environment or "",
             number=number if isinstance(number, int) else None,
             said=_said(found.type, found.payload),
-            ink=_INKS.get(found.type, "muted"),
+            ink=_ink(found.type, found.payload),
         )
 
 
@@ -256,7 +256,19 @@ _INKS = {
     "gate.overridden": "warn",
     "rollback.declined": "err",
     "access.denied": "err",
+    "drift.found": "warn",
+    "drift.resolved": "ok",
+    "backup.failed": "err",
+    "backup.test_failed": "err",
+    "secret.aged": "warn",
 }
+_HEALTH_INKS = {"healthy": "ok", "degraded": "warn", "unhealthy": "err"}
+
+
+def _ink(kind: str, payload: Mapping[str, object]) -> str:
+    if kind == "environment.health_changed":
+        return _HEALTH_INKS.get(str(payload.get("service_status")), "muted")
+    return _INKS.get(kind, "muted")
 
 
 def _said(kind: str, payload: Mapping[str, object]) -> str:
@@ -273,6 +285,8 @@ def _said(kind: str, payload: Mapping[str, object]) -> str:
             return f"{payload.get('step', '')} {kind.removeprefix('step.')}"
         case "deployment.advanced":
             return f"{payload.get('status', 'advanced')}"
+        case "environment.health_changed":
+            return f"{payload.get('service_status', 'health changed')}"
         case _ if kind.startswith("deployment."):
             return kind.removeprefix("deployment.").replace("_", " ")
         case _:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dg.core.text import plain
+from dg.core.text import counted, plain
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 BIDI = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -86,3 +86,8 @@ def test_a_block_keeps_its_lines_and_tabs() -> None:
 
 def test_markup_is_left_as_it_is() -> None:
     assert plain("[red]x[/] <b> &amp; *bold*") == "[red]x[/] <b> &amp; *bold*"
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "0 lanes"), (1, "1 lane"), (12_000, "12,000 lanes")])
+def test_one_is_not_many(number: int, said: str) -> None:
+    assert counted(number, "lane") == said

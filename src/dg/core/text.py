@@ -19,6 +19,11 @@ _UNSAFE_LINE = re.compile(f"[\x00-\x1f{_OTHER}]")
 _UNSAFE_BLOCK = re.compile(f"[{_C0_BUT_BREAKS}{_OTHER}]")
 
 
+def counted(number: int, noun: str) -> str:
+    """How many there are: `1 lane`, `12,000 lines`. The plural of `noun` is made with an s."""
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def plain(text: str | bytes, *, multiline: bool = False, limit: int | None = None) -> str:
     """Return `text` with everything that could act on a terminal or hide in a line made visible and harmless.
 

@@ -15,6 +15,7 @@ from textual.widgets import Footer, Input
 
 from dg.client.words import duration
 from dg.core.errors import NotFound, Problem, Unauthenticated
+from dg.core.text import counted
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
@@ -198,7 +199,7 @@ class Detail(View):
             event.control.border_subtitle = label(event.control.said)
 
     def on_log_copied(self, event: Log.Copied) -> None:
-        self.dashboard.tell(f"copied {event.lines} line{'' if event.lines == 1 else 's'}")
+        self.dashboard.tell(f"copied {counted(event.lines, 'line')}")
 
     def _head(self, width: int, height: int) -> list[Pieces]:
         found = self.deployment
@@ -321,4 +322,4 @@ def _commits(found: Changes) -> list[Pieces]:
 
 def _counted(found: Changes) -> str:
     leaving = f", {found.leaving_total} leave" if found.leaving_total else ""
-    return f"{found.total} commit{'' if found.total == 1 else 's'}{leaving}"
+    return f"{counted(found.total, 'commit')}{leaving}"

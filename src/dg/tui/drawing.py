@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dg.client.words import age, duration
 from dg.core.clock import SECOND, to_datetime
+from dg.core.text import counted
 from dg.tui.ink import Piece, Pieces, apart, measure, wrapped
 from dg.tui.signs import bar, ink, said, sign
 from dg.tui.views import PRODUCTION, DeploymentView, FactView, LaneView, ProgressView, StepView
@@ -133,7 +134,7 @@ def card(
     worst = (
         found[0].state if all(each.known for each in found) else "locked" if found[0].closed else "unknown"
     )
-    count = f"{len(found)} lane{'' if len(found) == 1 else 's'}"
+    count = counted(len(found), "lane")
     top: Piece = (" ▲ NOT KNOWN ", "warn badge") if worst == "unknown" else badge(worst)
     rows: list[Pieces] = [apart([top], [(count, "muted")], width)]
     for each in found:

@@ -23,6 +23,7 @@ from dg.core.deployments.models import (
     StepStatus,
     Verdict,
 )
+from dg.core.text import counted
 from dg.core.types import Environment
 
 APPROVE, REJECT, CANCEL, RETRY, ROLL_BACK, UNLOCK = (
@@ -199,7 +200,7 @@ def _approval(shown: Shown, gate: Gate) -> str:
 def _changes(changes: Changes) -> str:
     commits = [f"{code(one.sha[:7])} {escape(one.subject, 80)}" for one in changes.commits[:_MOST_COMMITS]]
     more = f" _and {changes.total - len(commits)} more_" if changes.total > len(commits) else ""
-    count = f"{changes.total} commit{'' if changes.total == 1 else 's'}"
+    count = counted(changes.total, "commit")
     leaving = f" · takes {changes.leaving_total} back" if changes.leaving_total else ""
     return f"{count}{leaving}: " + " · ".join(commits) + more if commits else f"{count}{leaving}"
 
@@ -302,7 +303,7 @@ def commit_list(told: Deployment, changes: Changes) -> Rendered:
     back = [f":warning: takes {changes.leaving_total} commits back"] if changes.leaving_total else []
     more = [f"_and {left} more_"] if left > 0 else []
     base = code(changes.base[:7]) if changes.base else "what ran before is not known"
-    count = f"{changes.total} commit{'' if changes.total == 1 else 's'}"
+    count = counted(changes.total, "commit")
     head = f"#{told.number} brings {count}: {base} → {code(changes.head[:7])}"
     return Rendered(head.replace("`", ""), (b.section("\n".join([head, *lines, *more, *back])),))
 

@@ -10,6 +10,7 @@ from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import UNLOCK, summary
 from dg.bot.messages.text import code, day, escape, moment, person
 from dg.core.deployments.models import Deployment, Lane
+from dg.core.text import counted
 
 _MOST = 15
 
@@ -67,6 +68,6 @@ def quiet(until: int, ended: Sequence[Deployment]) -> Rendered:
 def _meanwhile(head: str, when: str, ended: Sequence[Deployment]) -> Rendered:
     lines = [f"• {escape(summary(each), 200)}" for each in ended[:_MOST]]
     more = [f"_and {len(ended) - _MOST} more: {code('dg status')}_"] if len(ended) > _MOST else []
-    count = f"{len(ended)} deployment{'' if len(ended) == 1 else 's'}"
+    count = counted(len(ended), "deployment")
     text = f"{count} ended {when}"
     return Rendered(text, (b.section("\n".join([head, *lines, *more])),))

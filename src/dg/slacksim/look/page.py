@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from dg.core.text import counted
 from dg.slacksim.errors import Impossible
 from dg.slacksim.look.blocks import blocks
 from dg.slacksim.look.markup import Html, join, tag
@@ -141,7 +142,7 @@ def _mistakes(found: Sequence[str]) -> Html:
     if not found:
         return Html("")
     newest = (tag("li", each) for each in list(found)[-MOST_MISTAKES:])
-    summary = tag("summary", f"{len(found)} wrong answer" + ("" if len(found) == 1 else "s"))
+    summary = tag("summary", counted(len(found), "wrong answer"))
     return tag("details", summary, tag("ol", newest), class_="mistakes", open=True)
 
 
@@ -149,7 +150,7 @@ def _connection(slack: Workspace, sockets: int) -> Html:
     if slack.app.transport == "http":
         words, well = "signed HTTP", True
     else:
-        words, well = f"{sockets} socket" + ("" if sockets == 1 else "s"), sockets > 0
+        words, well = counted(sockets, "socket"), sockets > 0
     if slack.standing != "active":
         words, well = slack.standing.replace("_", " "), False
     light = tag("span", class_="light on" if well else "light off", aria_hidden="true")

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
 from dg.core.errors import Problem
+from dg.core.text import counted
 from dg.tui.actions import Act
 from dg.tui.background import begin
 from dg.tui.confirm import Confirm
@@ -317,18 +318,19 @@ class Environments(View):
 
     def subtitles(self) -> Mapping[str, str]:
         found, page = self.found, self._pages.current
-        wrong = found.wrong.get(page)
+        wrong, keys = found.wrong.get(page), counted(len(self._entries), "key")
         said = {
-            "config": "e edits · s sets a secret" if self._may("edit") else f"{len(self._entries)} keys",
-            "history": f"{len(found.versions)} versions · enter shows one",
+            "config": "e edits · s sets a secret" if self._may("edit") else keys,
+            "history": f"{counted(len(found.versions), 'version')} · enter shows one",
             "compare": f"{len(self._differences)} differ · c compares with another",
             "drift": f"{len(found.drift)} checked",
             "backups": f"{len(found.backups)} kept",
         }[page]
         unread, tries = found.wrong.get("health"), "T tries one · " if self._may("try_probe") else ""
+        probes = counted(len(self._probes), "probe")
         return {
             "pages": f"✗ {wrong}" if wrong else said,
-            "probes": f"✗ {unread}" if unread else f"{len(self._probes)} probes · {tries}w {self._window}",
+            "probes": f"✗ {unread}" if unread else f"{probes} · {tries}w {self._window}",
             "head": f"✗ {self._wrong}" if self._wrong else "",
         }
 

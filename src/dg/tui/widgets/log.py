@@ -20,7 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from dg.core.clock import to_datetime
-from dg.core.text import plain
+from dg.core.text import counted, plain
 from dg.tui.ink import Inks, Piece, column
 from dg.tui.steady import Steady, drawn
 
@@ -183,7 +183,7 @@ class Log(Steady, ScrollView, can_focus=True):
         parts = [
             "following" if self._following else f"line {self._cursor + 1:,}",
             f"{len(self._view):,}{of} lines",
-            f"{errors:,} error{'' if errors == 1 else 's'}" if errors else "",
+            counted(errors, "error") if errors else "",
             f"{self._dropped:,} dropped" if self._dropped else "",
             f"{abs(self._cursor - self._mark) + 1:,} marked" if self._mark is not None else "",
         ]

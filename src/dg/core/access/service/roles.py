@@ -14,7 +14,7 @@ from dg.core.errors import Invalid, NotFound, Refused
 from dg.core.events import RoleCreated, RoleDeleted, RoleUpdated
 from dg.core.idempotency import Once
 from dg.core.idempotency import once as do_once
-from dg.core.text import plain
+from dg.core.text import counted, plain
 
 _Effect = Callable[[Tx], DefinedRole]
 
@@ -142,7 +142,7 @@ class Roles:
 
 def _counted(numbers: Mapping[str, int]) -> str:
     """`1 binding, 2 tokens and 1 session`: those that there are."""
-    words = [f"{number} {what}{'' if number == 1 else 's'}" for what, number in numbers.items() if number]
+    words = [counted(number, what) for what, number in numbers.items() if number]
     return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 

@@ -49,7 +49,7 @@ COMMANDS = {
         "thaw": "dg.cli.lanes:thaw",
         "pipeline": "dg.cli.pipelines:pipeline",
         "env": "dg.cli.environments:env",
-        "secret": "dg.cli.environments:secret",
+        "secret": "dg.cli.secrets:secret",
         "probe": "dg.cli.probes:probe",
     },
     "What happened": {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dg.api.contract import ContractError
 from dg.api.rates import Meter, Reading
+from dg.core.clock import SECOND
 from dg.core.errors import TooMany
 from dg.settings.units import format_duration
 
@@ -92,7 +93,7 @@ class _Class:
 
 
 def _reset(reading: Reading, now: int) -> int:
-    return math.ceil(now / 1_000_000 + reading.full)
+    return math.ceil(now / SECOND + reading.full)
 
 
 class Limits:

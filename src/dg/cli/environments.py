@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,6 +14,7 @@ from dg.cli.errors import ExitCode
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
 from dg.cli.params import ENVIRONMENT, Span
+from dg.cli.words import SECOND
 from dg.client.words import time_ago
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def _changed(state: EnvironmentState, now: int) -> tuple[Text, Text, Text]:
     if state.changed_at is None:
         return "never", "", ""
     return (
-        time_ago((now - state.changed_at) / 1e6),
+        time_ago((now - state.changed_at) / SECOND),
         state.changed_by_name or state.changed_by or "",
         state.domain,
     )
@@ -355,7 +356,7 @@ def _versions(found: Sequence[Version], now: int) -> list[list[Text]]:
     return [
         [
             str(each.version),
-            time_ago((now - each.at) / 1e6),
+            time_ago((now - each.at) / SECOND),
             each.by_name or each.by,
             each.reason or (f"restored {each.restored}" if each.restored is not None else ""),
             " ".join(each.changed),
@@ -420,11 +421,14 @@ def runs(
     The version is all it says, or a part of it. `dg env drift` compares it with what dg deployed.
     """
     from dg.cli.remote import server
+    from dg.settings.units import seconds_of
 
     asked = {"url": address, "command": command or None, "pointer": pointer, "pattern": pattern}
     if unset is any(value is not None for value in asked.values()):
         raise click.UsageError("give either --at, a COMMAND or --unset")
-    check = None if unset else asked | {"interval": _seconds(interval), "timeout": _seconds(timeout)}
+    check = None
+    if not unset:
+        check = asked | {"interval": round(seconds_of(interval)), "timeout": round(seconds_of(timeout))}
 
     def change(state: EnvironmentState) -> UpdateEnvironment:
         kept: dict[str, Any] = {name: each for name, each in state.runs.items() if name != service}
@@ -436,12 +440,6 @@ def runs(
     with server(invocation) as dg:
         before = dg.run(dg.client.environments.get(environment))
         _apply(dg, invocation.output, before, change(before), dry_run=dry_run)
-
-
-def _seconds(span: str) -> int:
-    from dg.settings.units import parse_duration
-
-    return round(cast("float", parse_duration(span)))
 
 
 @env.command(

@@ -13,7 +13,7 @@ import click
 
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
-from dg.cli.params import ACTION, ENVIRONMENT, ROLE, Span, seconds_of
+from dg.cli.params import ACTION, ENVIRONMENT, ROLE, Span
 
 if TYPE_CHECKING:
     from dg.core.access.models import Action, IssuedKey, Scope
@@ -63,6 +63,8 @@ def create(
 
     It may do all that is named, in every environment and for every service unless some are named.
     """
+    from dg.settings.units import seconds_of
+
     if not roles and not actions:
         raise click.UsageError("say what the key may do: --role ROLE or --can ACTION")
     scopes = _scopes(roles, actions, environments, services)
@@ -124,6 +126,7 @@ def rotate(
 ) -> None:
     """Give a key a new secret and print it, this once. The key's id and what it may stay the same."""
     from dg.cli.remote import server
+    from dg.settings.units import seconds_of
 
     def rotated() -> IssuedKey:
         with server(invocation) as dg:

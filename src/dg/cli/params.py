@@ -100,6 +100,8 @@ class Moment(click.ParamType[int]):
 
 def moment_of(text: str, now: datetime) -> datetime | None:
     """The moment that a person means by `text` at the local time `now`, None when it is none."""
+    from dg.settings.units import seconds_of
+
     if SPAN.fullmatch(text.removeprefix("+")):
         return now + timedelta(seconds=seconds_of(text.removeprefix("+")))
     if clock := re.fullmatch(r"([01]?[0-9]|2[0-3]):([0-5][0-9])", text):
@@ -110,12 +112,6 @@ def moment_of(text: str, now: datetime) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else moment.replace(tzinfo=now.tzinfo)
-
-
-def seconds_of(span: str) -> float:
-    """A span such as `1d12h` in seconds."""
-    units = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-    return sum(int(number) * units[unit] for number, unit in re.findall(r"([0-9]+)(ms|s|m|h|d)", span))
 
 
 ENVIRONMENT = Word("environment", "dg.core.types:Environment")

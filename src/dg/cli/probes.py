@@ -10,6 +10,7 @@ import click
 from dg.cli.environments import NAME, REASON
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
+from dg.cli.words import SECOND
 from dg.client.words import age, duration, time_ago
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _row(state: ProbeState, output: Output, now: int) -> list[Text]:
         state.kind,
         state.service,
         output.status(state.status.value),
-        "never" if state.last_checked is None else time_ago((now - state.last_checked) / 1e6),
+        "never" if state.last_checked is None else time_ago((now - state.last_checked) / SECOND),
         took(state.response_time),
         remark(state),
     ]
@@ -94,8 +95,8 @@ def show(invocation: Invocation, environment: Environment, name: str) -> None:
         return
     output.line((f"{environment.value}/{name}", Meaning.STRONG), output.status(state.status.value))
     rows: list[list[Text]] = [["", remark(state)]] if remark(state) else []
-    rows += [["checked", time_ago((now() - state.last_checked) / 1e6)]] if state.last_checked else []
-    rows += [["since", age((now() - state.since) / 1e6)]] if state.since else []
+    rows += [["checked", time_ago((now() - state.last_checked) / SECOND)]] if state.last_checked else []
+    rows += [["since", age((now() - state.since) / SECOND)]] if state.since else []
     rows += [["took", took(state.response_time)]] if state.response_time is not None else []
     rows += [[f"good, {word}", f"{share:.3%}"] for word, share in state.uptime.model_dump().items() if share]
     rows += [[key, _text(value)] for key, value in state.definition.items()]

@@ -11,6 +11,7 @@ import click
 from dg.cli.environments import NAME, REASON
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Text
+from dg.cli.words import SECOND
 from dg.client.words import age, time_ago
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def list_secrets(invocation: Invocation, environment: Environment) -> None:
 
 
 def _use(each: SecretUse, now: int) -> list[Text]:
-    used = "never" if each.used_at is None else time_ago((now - each.used_at) / 1e6)
+    used = "never" if each.used_at is None else time_ago((now - each.used_at) / SECOND)
     return [
         each.name,
         str(each.version),

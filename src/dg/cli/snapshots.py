@@ -11,6 +11,7 @@ import click
 
 from dg.cli.options import Invocation
 from dg.cli.output import Meaning, Output, Text
+from dg.cli.words import SECOND
 from dg.client.words import time_ago
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def _rows(found: Sequence[BackupRecord], now: int) -> list[list[Text]]:
         [
             each.what,
             each.id,
-            time_ago((now - each.at) / 1e6),
+            time_ago((now - each.at) / SECOND),
             "schedule" if each.scheduled else each.by_name or each.by,
             f"{each.size / KIBIBYTE:.0f} KiB",
             _proved(each, now),
@@ -88,7 +89,7 @@ def _proved(record: BackupRecord, now: int) -> Text:
         return "not tried", Meaning.DIM
     if record.problem:
         return record.problem, Meaning.ERR
-    return f"tried {time_ago((now - record.tested_at) / 1e6)}", Meaning.OK
+    return f"tried {time_ago((now - record.tested_at) / SECOND)}", Meaning.OK
 
 
 def restore(

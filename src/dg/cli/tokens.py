@@ -10,7 +10,7 @@ import click
 from dg.cli.access import held
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output, Text
-from dg.cli.params import ENVIRONMENT, ROLE, Span, seconds_of
+from dg.cli.params import ENVIRONMENT, ROLE, Span
 
 if TYPE_CHECKING:
     from dg.core.access.models import IssuedToken
@@ -49,6 +49,8 @@ def create(
     whose: str | None,
 ) -> None:
     """Create a token and print it, this once. Works on the server's machine while the server is down, too."""
+    from dg.settings.units import seconds_of
+
     kind: Literal["person", "service"] = "person" if person or whose else "service"
     seconds = seconds_of(ttl) if ttl else None
     issued = _issue(invocation, name, role, kind, environment, service, seconds, whose)

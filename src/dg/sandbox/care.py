@@ -7,6 +7,7 @@ from contextlib import aclosing
 
 from dg.client.models import Event
 from dg.client.vitals import took
+from dg.core.clock import SECOND
 from dg.core.deployments.models import Deployment
 from dg.core.environments.models import EnvironmentState
 from dg.core.health.models import EnvironmentHealth
@@ -61,7 +62,7 @@ class Care(Telling):
         """The rollback healed it."""
         environment = Environment(sick.payload["environment"])
         event = await self._change(environment, "healthy", after=sick.seq)
-        lasted = (event.at - sick.at) / 1e6
+        lasted = (event.at - sick.at) / SECOND
         self._tell("healthy", f"{SERVICE} is healthy again", environment, seconds=lasted)
         command = ("health", environment.value)
         self._show(command, await shell.dg(self._ana, *command))

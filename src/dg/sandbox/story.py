@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from dg.core.clock import to_datetime
+from dg.core.clock import SECOND, to_datetime
 from dg.core.deployments import receipt
 from dg.core.deployments.models import (
     Approve,
@@ -383,7 +383,7 @@ def lasted(deployment: Deployment) -> float | None:
     """Seconds from being asked for to its end."""
     if deployment.completed_at is None:
         return None
-    return (deployment.completed_at - deployment.created_at) / 1e6
+    return (deployment.completed_at - deployment.created_at) / SECOND
 
 
 def phases(steps: Sequence[Step]) -> str:

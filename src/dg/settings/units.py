@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field
 T = TypeVar("T")
 
 DURATION_MILLIS = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+"""Sums of whole ones are exact, as they would not be in seconds."""
 SIZE_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
@@ -22,8 +23,13 @@ def parse_duration(value: object) -> object:
     """`"1h30m"`, `"500ms"`, `"90"` or a number as seconds; anything else is left for pydantic to refuse."""
     if not isinstance(value, str) or re.fullmatch(r"[0-9]+(\.[0-9]+)?", value):
         return value
-    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", value)
-    if not parts or "".join(number + unit for number, unit in parts) != value.replace(" ", ""):
+    return seconds_of(value)
+
+
+def seconds_of(text: str) -> float:
+    """A duration with its units, such as `1h30m` or `1.5h`, in seconds. Raises ValueError."""
+    parts = re.findall(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)", text)
+    if not parts or "".join(number + unit for number, unit in parts) != text.replace(" ", ""):
         raise ValueError('a duration is written as "15m", "1h30m", "500ms" or a number of seconds')
     return sum(float(number) * DURATION_MILLIS[unit] for number, unit in parts) / 1000
 

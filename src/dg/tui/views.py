@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from dg.core.clock import SECOND
 from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ class DeploymentView:
         """How long it ran, None while it has not ended."""
         if self.started_at is None or self.completed_at is None:
             return None
-        return (self.completed_at - self.started_at) / 1_000_000
+        return (self.completed_at - self.started_at) / SECOND
 
     @property
     def words(self) -> str:

@@ -7,13 +7,12 @@ from typing import Annotated
 
 from pydantic import BeforeValidator
 
+from dg.settings.units import DURATION_MILLIS, seconds_of
+
 LONGEST = 24 * 3600.0
 LONGEST_WAIT = 31 * LONGEST
-_PARTS = re.compile(
-    r"(?:([0-9]{1,9})d)?(?:([0-9]{1,9})h)?(?:([0-9]{1,9})m)?(?:([0-9]{1,9})s)?(?:([0-9]{1,9})ms)?"
-)
-_UNITS = (86_400_000, 3_600_000, 60_000, 1000, 1)
-"""Milliseconds: sums of whole ones are exact."""
+_FORM = re.compile("".join(f"(?:[0-9]{{1,9}}{unit})?" for unit in DURATION_MILLIS))
+"""Stricter than settings are: whole numbers, the largest unit first, each once."""
 
 
 def seconds(value: object) -> float:
@@ -57,10 +56,9 @@ def _length(value: object) -> float | None:
         return None
     if isinstance(value, int | float):
         return float(value) if -1 < value <= LONGEST_WAIT else None
-    match = _PARTS.fullmatch(value) if isinstance(value, str) else None
-    if match is None or not value:
+    if not isinstance(value, str) or not value or not _FORM.fullmatch(value):
         return None
-    return sum(int(digits) * unit for digits, unit in zip(match.groups("0"), _UNITS, strict=True)) / 1000
+    return seconds_of(value)
 
 
 Duration = Annotated[float, BeforeValidator(seconds)]

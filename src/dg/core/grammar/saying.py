@@ -6,6 +6,7 @@ from dg.core.grammar import commands
 from dg.core.grammar.commands import Command
 from dg.core.grammar.verbs import BY_COMMAND, Kind, Slot
 from dg.core.grammar.words import ENVIRONMENTS, quote, words
+from dg.settings.units import format_duration
 
 _OTHERWISE = {"lock": ["lane", "lock"], "unlock": ["lane", "unlock"], "who": ["whoami"]}
 """Verbs that the command line calls something else."""
@@ -44,12 +45,12 @@ def arguments(command: Command) -> list[str]:
         case commands.Why(service, environment):
             return ["why", service, environment]
         case commands.Lock(service, environment, seconds, reason):
-            flags = _given(**{"for": _duration(seconds), "reason": reason})
+            flags = _given(**{"for": format_duration(seconds), "reason": reason})
             return ["lane", "lock", *flags, service, environment]
         case commands.Unlock(service, environment, reason):
             return ["lane", "unlock", *_given(reason=reason), service, environment]
         case commands.Freeze(seconds, reason, service, environment):
-            flags = _given(**{"for": _duration(seconds), "reason": reason, "env": environment})
+            flags = _given(**{"for": format_duration(seconds), "reason": reason, "env": environment})
             return ["freeze", *flags, *(["--all"] if _is_all(command) else filter(None, [service]))]
         case commands.Thaw(freeze):
             return ["thaw", *filter(None, [freeze])]
@@ -75,7 +76,7 @@ def _given(**flags: str | None) -> list[str]:
 
 def _said(slot: Slot, value: object, grammar: frozenset[str]) -> str:
     if slot.kind is Kind.DURATION and isinstance(value, float):
-        return _duration(value)
+        return format_duration(value)
     text = str(value)
     if slot.kind is Kind.DEPLOYMENT and text.isdigit() and not text.startswith("0"):
         return f"#{text}"
@@ -90,11 +91,3 @@ def _is_bare(text: str, *, multiple: bool = False) -> bool:
     found = list(words(text))
     whole = bool(found) and found[0].start == 0 and found[-1].end == len(text)
     return whole and not any(word.quoted or word.flag for word in found) and (multiple or len(found) == 1)
-
-
-def _duration(seconds: float) -> str:
-    parts, left = [], round(seconds * 1000)
-    for unit, size in (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)):
-        count, left = divmod(left, size)
-        parts += [f"{count}{unit}"] if count else []
-    return "".join(parts)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from dg.core import addresses
-from dg.core.clock import Clock
+from dg.core.clock import SECOND, Clock
 from dg.core.health.drivers.attempts import Attempt
 from dg.core.http import Outbound
 
@@ -31,7 +31,7 @@ class Stream:
         ends = self.certificate.get("notAfter")
         if ends is None:
             return None
-        return int((ssl.cert_time_to_seconds(ends) - clock.micros() / 1_000_000) // _DAY)
+        return int((ssl.cert_time_to_seconds(ends) - clock.micros() / SECOND) // _DAY)
 
 
 @asynccontextmanager

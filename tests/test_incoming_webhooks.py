@@ -15,7 +15,7 @@ import pytest
 from dg.core.deployments.notices.hosts import report
 from dg.core.deployments.notices.proofs import Notice, proof
 from dg.core.deployments.pipeline.models import Trigger
-from dg.settings.tree import IncomingSource
+from dg.settings.webhooks import IncomingSource
 
 PAGE = (Path(__file__).parents[1] / "docs" / "incoming-webhooks.md").read_text("utf-8")
 SECRET = "a secret of thirty-two characters"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from dg.settings import Loaded, SettingsError, default_home, load
-from dg.settings.tree import leaves
+from dg.settings.leaves import leaves
 from dg.settings.units import (
     Rate,
     format_duration,

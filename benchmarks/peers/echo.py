@@ -13,7 +13,7 @@ import uvloop
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dg.api.server import listen
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 
 def echo(body: bytes, content_type: bytes) -> ASGIApp:

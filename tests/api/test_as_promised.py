@@ -20,7 +20,7 @@ from dg.api.mock import Mock
 from dg.api.server import listen
 from dg.core.access.models import SYSTEM
 from dg.core.home import Home
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 DOCUMENTS = [contract.load(name) for name in contract.NAMES]
 

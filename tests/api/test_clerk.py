@@ -25,7 +25,7 @@ from dg.core.app import Core, open_core
 from dg.core.deployments.models import FINAL, CreateDeployment
 from dg.core.types import Environment
 from dg.settings import Settings
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 PATIENCE = 10.0
 WITHIN = 0.05

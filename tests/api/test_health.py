@@ -23,7 +23,7 @@ from dg.core.environments.models import UpdateEnvironment
 from dg.core.health.models import Status
 from dg.core.types import Environment
 from dg.settings import Settings
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 STAGING = "/v1/environments/staging"
 BAD = b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"

@@ -22,7 +22,7 @@ from dg.api.server import listen
 from dg.core.access import keyform
 from dg.core.access.models import SYSTEM, IssuedKey, Scope
 from dg.core.types import Environment
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 KEYS = "/v1/security/access/keys"
 DEVELOPMENT = Scope(role="operator", environment=Environment.DEVELOPMENT, service="shop")

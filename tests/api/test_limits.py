@@ -18,7 +18,7 @@ from dg.api.contract import ContractError
 from dg.api.limits import check_classes
 from dg.core.access.models import Origin, Principal
 from dg.core.testing import NOON, ManualClock
-from dg.settings.tree import Limits
+from dg.settings.server import Limits
 
 NAMES = ("limit", "remaining", "reset", "window")
 TOKEN = {"authorization": "Bearer operator"}

@@ -15,7 +15,7 @@ from tests.api.test_as_promised import DOCUMENTS, EVERY
 from dg.api import contract
 from dg.api.contract import Schema
 from dg.api.mock import Mock, preferred_code
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 
 @pytest.fixture

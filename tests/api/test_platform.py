@@ -20,7 +20,7 @@ from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM, CreateBinding
 from dg.core.deployments.models import SetFreeze
 from dg.core.sighting import HEAD, SEEN, read_head
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from dg.api.app import App
 from dg.api.protocols import HEAD_BYTES, PIPELINED
 from dg.api.server import Listening, listen, tls
 from dg.core.errors import Refused
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 REQUEST = b"GET /v1/things HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer operator\r\n"
 PATIENCE = 10.0

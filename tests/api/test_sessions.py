@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed
 from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM
 from dg.core.access.sessions import ApproveLogin, SessionTokens, WantedGrant
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 ID = "01936b2e-7c00-7000-8000-00000000000a"
 DEVICE = "/v1/sessions/device"

@@ -23,7 +23,7 @@ from dg.api.server import Listening, listen
 from dg.core.access.models import SYSTEM, Role
 from dg.core.deployments.models import FINAL, CreateDeployment
 from dg.core.types import Environment
-from dg.settings.tree import Limits, Server
+from dg.settings.server import Limits, Server
 
 PATIENCE = 10.0
 PAGE = "https://board.example.org"

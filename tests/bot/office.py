@@ -19,7 +19,8 @@ from dg.core.access.accounts import Account
 from dg.core.access.models import Principal, Role
 from dg.core.clock import SystemClock
 from dg.core.deployments.models import Deployment
-from dg.settings.tree import Server, Slack
+from dg.settings.server import Server
+from dg.settings.slack import Slack
 from dg.slacksim.messages import Message
 from dg.slacksim.sim import SlackSim
 from dg.slacksim.world import App, World, identifier, sample

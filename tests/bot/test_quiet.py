@@ -14,7 +14,7 @@ from tests.bot.test_health import beat, watch
 
 from dg.core.clock import SECOND, to_datetime
 from dg.core.slack.quiet import QuietHours
-from dg.settings.tree import SlackQuiet
+from dg.settings.slack import SlackQuiet
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHT = SlackQuiet(begins="20:00", ends="08:00", timezone="Europe/Berlin", weekends=True)

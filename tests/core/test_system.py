@@ -26,7 +26,7 @@ from dg.core.errors import Forbidden, Unavailable
 from dg.core.events import ServerStarted
 from dg.core.system import LoopLag, System
 from dg.core.testing import Ground, ManualClock, eventually, open_ground, person, settle
-from dg.settings.tree import Health
+from dg.settings.server import Health
 
 INSERT = Statement(schema.meta.insert())
 

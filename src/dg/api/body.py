@@ -13,7 +13,7 @@ from dg.core.errors import Unavailable
 if TYPE_CHECKING:
     from dg.api.call import Lingering
     from dg.api.contract import Operation
-    from dg.settings.tree import Server
+    from dg.settings.server import Server
 
 
 async def checked(

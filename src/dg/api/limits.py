@@ -20,7 +20,7 @@ from dg.settings.units import format_duration
 if TYPE_CHECKING:
     from dg.api.contract import Operation
     from dg.core.clock import Clock
-    from dg.settings.tree import Limits as Settings
+    from dg.settings.server import Limits as Settings
     from dg.settings.units import Rate
 
 OPEN, FAILED, STREAM = "open", "failed", "stream"

@@ -23,7 +23,7 @@ from dg.api.feed import socket
 from dg.api.routing import Router
 from dg.api.versions import Versions
 from dg.core.errors import NotFound, Problem
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 log = logging.getLogger(__name__)
 

@@ -24,7 +24,7 @@ from dg.api.door import Place
 from dg.api.feed.socket import EXTENSION
 from dg.api.writing import Answer, Gathering, Turn, head
 from dg.core.errors import Invalid, Problem
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 WS_MESSAGE_BYTES = 64 << 10
 WS_PING = 20.0

@@ -24,7 +24,7 @@ from dg.api.protocols import Config, HttpProtocol, reply
 from dg.core.clock import SystemClock
 from dg.core.errors import Refused
 from dg.core.tasks import open_tasks
-from dg.settings.tree import Server
+from dg.settings.server import Server
 
 log = logging.getLogger(__name__)
 

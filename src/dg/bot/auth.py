@@ -14,7 +14,7 @@ from dg.core.access.models import Principal
 from dg.core.app import Core
 from dg.core.errors import Problem
 from dg.core.remember import Remembered
-from dg.settings.tree import Slack
+from dg.settings.slack import Slack
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from dg.bot.requests import PATH
 from dg.core.errors import Invalid
 from dg.settings import Settings
-from dg.settings.tree import Slack
+from dg.settings.slack import Slack
 
 EVENTS = (
     "app_home_opened",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from dg.bot.client import SlackApi, SlackProblem
 from dg.bot.manifest import scopes
 from dg.bot.messages import answers
-from dg.settings.tree import Slack
+from dg.settings.slack import Slack
 
 
 class Check(NamedTuple):

@@ -14,7 +14,7 @@ from dg.cli.output import Meaning, Text
 
 if TYPE_CHECKING:
     from dg.settings import Loaded, Settings
-    from dg.settings.tree import Leaf
+    from dg.settings.leaves import Leaf
 
 
 @click.command(cls=Group)
@@ -43,7 +43,7 @@ def reference() -> None:
 
 def in_force(loaded: Loaded) -> Iterator[tuple[str, str, str]]:
     """Path, value as it is written, origin."""
-    from dg.settings.tree import leaves
+    from dg.settings.leaves import leaves
 
     yield "home", str(loaded.settings.home), loaded.origins["home"]
     for leaf in leaves():
@@ -61,7 +61,7 @@ def _row(path: str, value: str, origin: str) -> tuple[Text, Text, Text]:
 REFERENCE_HEAD = """\
 # Settings
 
-Printed by `dg config reference` from the tree in `src/dg/settings/tree.py`.
+Printed by `dg config reference` from the tree in `src/dg/settings/`.
 
 A value is looked for in this order: the command's flag, the environment variable, `server.toml` in the home,
 the default. A key or a variable that is not listed here is refused: a typing mistake is found at the start.
@@ -80,7 +80,7 @@ The home is the folder given by `--home` or `DG_HOME`, else `$XDG_DATA_HOME/dg`,
 def reference_page() -> str:
     """The text of `docs/settings.md`."""
     from dg.settings import Settings
-    from dg.settings.tree import leaves
+    from dg.settings.leaves import leaves
 
     defaults = Settings(home=Path("/"))
     sections = groupby(leaves(), key=lambda leaf: leaf.path.rpartition(".")[0])

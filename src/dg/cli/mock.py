@@ -14,7 +14,7 @@ from dg.cli.output import Meaning, Output
 from dg.cli.serve import log_to_stderr, stop_signal
 
 if TYPE_CHECKING:
-    from dg.settings.tree import Server
+    from dg.settings.server import Server
 
 
 @click.command(cls=Command)
@@ -34,7 +34,8 @@ def mock(invocation: Invocation, host: str, port: int) -> int:
     """
     import uvloop
 
-    from dg.settings.tree import Logging, Server
+    from dg.settings.server import Server
+    from dg.settings.tree import Logging
 
     log_to_stderr(Logging())
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from dg.client.app import Client
     from dg.client.models import Event
     from dg.client.statuspage import Incident, Row
-    from dg.settings.tree import PublicService, StatusPage
+    from dg.settings.probes import PublicService, StatusPage
 
 _AGAIN = 60.0
 """Seconds after which a watch writes it again though nothing changed."""

@@ -30,7 +30,7 @@ from dg.core.clock import SECOND, Clock
 from dg.core.database import WAL_LIMIT, Database, Row, Statement, Tx
 from dg.core.errors import Problem
 from dg.core.home import Home
-from dg.settings.tree import Health as HealthSettings
+from dg.settings.server import Health as HealthSettings
 
 Gauge = Callable[[], Any]
 """A figure that another part of the server keeps, as a JSON value; cheap."""

@@ -11,7 +11,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from dg.settings.tree import PREFIX, Leaf, Settings, leaves
+from dg.settings.leaves import PREFIX, Leaf, leaves
+from dg.settings.tree import Settings
 
 FILE = "server.toml"
 WHOLE = frozenset({"tables", "toml"})

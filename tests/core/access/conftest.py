@@ -9,7 +9,7 @@ import pytest
 from tests.core.access.room import Room, enter
 
 from dg.core.testing import ManualClock, open_ground
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from dg.core.access.service import Access, Bindings, Keys, Logins, Roles, Sessio
 from dg.core.home import write_private
 from dg.core.ledger import Entry
 from dg.core.testing import Ground, ManualClock
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 from dg.settings.tree import Outbound as OutboundSettings
 
 

@@ -17,7 +17,7 @@ from dg.core.access.standing import standing
 from dg.core.database import Database
 from dg.core.errors import Forbidden, Refused, Unauthenticated, Unavailable
 from dg.core.testing import Ground, ManualClock, eventually, open_ground
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 ANA = f"clerk:{USER}"
 EVE = {"iss": "https://dashboard.clerk.com", "sub": "user_2eve"}

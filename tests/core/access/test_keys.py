@@ -35,7 +35,7 @@ from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Refused, Unau
 from dg.core.idempotency import Once
 from dg.core.testing import ManualClock, open_ground, person, settle
 from dg.core.types import Environment
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 T = TypeVar("T")
 ADMIN = person("admin", name="ada")

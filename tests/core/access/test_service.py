@@ -14,7 +14,7 @@ from dg.core.access.models import ACTIONS, GIVEN, SYSTEM, Action, Grant, Origin,
 from dg.core.errors import Forbidden, Invalid, Mismatch, NotFound, Unauthenticated, Unavailable
 from dg.core.idempotency import Once
 from dg.core.testing import ManualClock, eventually, open_ground, person, settle
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 ADMIN = person("admin", name="ada")
 

@@ -16,7 +16,7 @@ from dg.core.access.sessions import RevokedWhy, SessionTokens
 from dg.core.access.standing import standing
 from dg.core.errors import Forbidden, NotFound, Refused, Unauthenticated
 from dg.core.testing import ManualClock, open_ground, person
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 HOUR = 3600.0
 

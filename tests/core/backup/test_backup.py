@@ -42,7 +42,8 @@ from dg.core.migrations.upgrade import migrate
 from dg.core.moving import move
 from dg.core.tasks import open_tasks
 from dg.settings import Settings
-from dg.settings.tree import Backup, Database
+from dg.settings.backup import Backup
+from dg.settings.tree import Database
 
 CLOCK = SystemClock()
 ENVIRON = {"PATH": os.environ["PATH"]}

@@ -12,7 +12,7 @@ from dg.core.backup import schedule
 from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid
 from dg.core.jobs import Cron
-from dg.settings.tree import Backup
+from dg.settings.backup import Backup
 
 BEGIN = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
 

@@ -26,7 +26,7 @@ from dg.core.deployments.models import CreateDeployment
 from dg.core.deployments.sources import Sources
 from dg.core.errors import Refused, Unavailable
 from dg.core.types import Environment
-from dg.settings.tree import GitSource
+from dg.settings.git import GitSource
 
 # Another one in each process: the tests look through all processes, those of other tests beside them too.
 TOKEN = f"ghp_{secrets.token_hex(12)}"

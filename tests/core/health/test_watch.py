@@ -20,7 +20,7 @@ from dg.core.health.recorder import Recorder
 from dg.core.health.watch import Watch
 from dg.core.testing import Ground, ManualClock, open_ground, settle
 from dg.core.types import Environment
-from dg.settings.tree import Probes as ProbeSettings
+from dg.settings.probes import Probes as ProbeSettings
 
 DEVELOPMENT, STAGING, PRODUCTION = Environment
 HEALTHY, DEGRADED, UNHEALTHY, UNKNOWN = Status

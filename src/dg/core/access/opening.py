@@ -19,7 +19,7 @@ from dg.core.clock import Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.home import Home
 from dg.core.tasks import Tasks
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 from dg.settings.tree import Outbound as OutboundSettings
 
 if TYPE_CHECKING:

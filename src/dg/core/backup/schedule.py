@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from dg.core import jobs
 from dg.core.clock import SECOND, to_datetime
 from dg.core.jobs import Cron, Every
-from dg.settings.tree import Backup
+from dg.settings.backup import Backup
 
 LATE = 3600 * SECOND
 """Microseconds after which a backup that was not made is missed."""

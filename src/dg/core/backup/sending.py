@@ -9,7 +9,7 @@ from pathlib import Path
 from dg.core.command import run
 from dg.core.errors import Unavailable
 from dg.core.text import plain
-from dg.settings.tree import Backup
+from dg.settings.backup import Backup
 
 _SAID = 4096
 """Bytes of what it prints that are read."""

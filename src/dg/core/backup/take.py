@@ -27,8 +27,8 @@ from dg.core.errors import NotFound, Refused, Unavailable
 from dg.core.home import Home
 from dg.runner import spool
 from dg.settings import Settings
+from dg.settings.leaves import leaves
 from dg.settings.loader import FILE
-from dg.settings.tree import leaves
 
 _NOT_KEPT = frozenset({"server.lock", "server.json", "local.token", "home.id", "lanes", FOLDER, keys.FOLDER})
 """What a home holds for the server that runs in it, and what the next one makes anew."""

@@ -23,7 +23,7 @@ from dg.core.deployments.remotes import Address, address
 from dg.core.deployments.secrets import SHORTEST, exposed
 from dg.core.errors import Invalid, Refused
 from dg.core.text import plain
-from dg.settings.tree import GitSource
+from dg.settings.git import GitSource
 
 Kind = Literal["ssh_key", "ssh_agent", "token"]
 

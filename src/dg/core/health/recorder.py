@@ -11,7 +11,7 @@ from dg.core.health import store
 from dg.core.health.models import Sample
 from dg.core.health.store import Found, Kept
 from dg.core.types import Environment
-from dg.settings.tree import Probes as ProbeSettings
+from dg.settings.probes import Probes as ProbeSettings
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from dg.core.health.recorder import Recorder
 from dg.core.health.watch import Ask, Watch, Watched
 from dg.core.text import plain
 from dg.core.types import Environment
-from dg.settings.tree import Probes as ProbeSettings
+from dg.settings.probes import Probes as ProbeSettings
 
 _FRESH = 10.0
 """Seconds for which a share of good tries is good enough."""

@@ -26,7 +26,7 @@ from dg.core.health.schedule import Schedule
 from dg.core.health.store import Kept
 from dg.core.tasks import Tasks
 from dg.core.types import Environment
-from dg.settings.tree import Probes as ProbeSettings
+from dg.settings.probes import Probes as ProbeSettings
 
 log = logging.getLogger(__name__)
 

@@ -29,7 +29,7 @@ from dg.core.outbox import store as outbox
 from dg.core.slack import health
 from dg.core.slack.routing import KIND, Place, Routes
 from dg.core.types import Environment
-from dg.settings.tree import SlackRoute
+from dg.settings.slack import SlackRoute
 
 ALARM, FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 0, 1, 2, 3, 5, 6
 """How urgent a message is, the most urgent first."""

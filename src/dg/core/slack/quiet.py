@@ -7,7 +7,7 @@ from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from dg.core.clock import SECOND, to_datetime
-from dg.settings.tree import SlackQuiet
+from dg.settings.slack import SlackQuiet
 
 _SATURDAY = 5
 _DAYS = 4

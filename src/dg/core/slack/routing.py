@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from dg.settings.tree import Slack, SlackRoute
+from dg.settings.slack import Slack, SlackRoute
 
 KIND = "slack"
 """The outbox's word for these messages."""

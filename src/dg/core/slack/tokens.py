@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dg.core.deployments.secrets import exposed
 from dg.core.errors import Refused
-from dg.settings.tree import Slack
+from dg.settings.slack import Slack
 
 _LARGEST = 4096
 _FORMS = {

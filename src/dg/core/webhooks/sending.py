@@ -16,7 +16,7 @@ from dg.core.outbox.service import hold
 from dg.core.webhooks import content, store
 from dg.core.webhooks.models import Webhook
 from dg.core.webhooks.store import Sealed
-from dg.settings.tree import Webhooks as WebhookSettings
+from dg.settings.webhooks import Webhooks as WebhookSettings
 
 _KEPT = 1024
 """Bytes of an answer that are read: nobody looks at them."""

@@ -46,7 +46,7 @@ from dg.core.webhooks.models import (
 )
 from dg.core.webhooks.sending import Deliverer, context
 from dg.core.webhooks.store import Sealed
-from dg.settings.tree import Webhooks as WebhookSettings
+from dg.settings.webhooks import Webhooks as WebhookSettings
 
 _NEWEST = 1 << 62
 _LONGEST_DESCRIPTION = 200

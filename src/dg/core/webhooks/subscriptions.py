@@ -19,7 +19,7 @@ from dg.core.outbox import store as outbox
 from dg.core.webhooks import store
 from dg.core.webhooks.models import KIND, Webhook
 from dg.core.webhooks.sending import disable, visible
-from dg.settings.tree import Webhooks as WebhookSettings
+from dg.settings.webhooks import Webhooks as WebhookSettings
 
 _shapes = Shapes()
 _seq = schema.ledger.c.seq

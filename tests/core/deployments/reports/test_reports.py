@@ -22,7 +22,7 @@ from dg.core.deployments.sources import Sources
 from dg.core.http import Outbound
 from dg.core.outbox import Delivery, Following, Outbox, store
 from dg.core.testing import Ground, ManualClock, eventually, open_ground
-from dg.settings.tree import GitSource
+from dg.settings.git import GitSource
 from dg.settings.tree import Outbound as OutboundSettings
 
 GITHUB = "https://github.example.com/acme"

@@ -18,8 +18,8 @@ from dg.core.database import Database, Tx
 from dg.core.errors import Problem, Refused
 from dg.core.http import Outbound
 from dg.core.tasks import Tasks
+from dg.settings.access import Access as AccessSettings
 from dg.settings.clerk import Clerk as ClerkSettings
-from dg.settings.tree import Access as AccessSettings
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from dg.core.idempotency import Once
 from dg.core.idempotency import once as do_once
 from dg.core.ledger import Entry
 from dg.core.text import plain
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 log = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from dg.core.errors import Forbidden, Invalid, NotFound, Problem, Refused, TooMa
 from dg.core.events import LoginApproved, LoginDenied, SessionStarted
 from dg.core.idempotency import Once, once
 from dg.core.text import plain
-from dg.settings.tree import Sessions as SessionSettings
+from dg.settings.access import Sessions as SessionSettings
 
 _WHILE = 600.0
 _ASK = 20

@@ -17,7 +17,7 @@ from dg.core.errors import NotFound
 from dg.core.events import SessionReuseDetected, SessionRevoked
 from dg.core.ledger import Entry
 from dg.core.text import plain
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 _CACHED = 4096
 

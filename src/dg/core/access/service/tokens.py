@@ -32,7 +32,7 @@ from dg.core.idempotency import once as do_once
 from dg.core.ledger import Entry
 from dg.core.text import plain
 from dg.core.types import Environment
-from dg.settings.tree import Access as AccessSettings
+from dg.settings.access import Access as AccessSettings
 
 _EVERYTHING = (Grant(role=Role.ADMIN),)
 

@@ -17,7 +17,7 @@ from dg.core.deployments.gates.windows import Window, never_open
 from dg.core.deployments.tables import Table, at_most, mistakes
 from dg.core.errors import Invalid
 from dg.core.types import Environment
-from dg.settings.tree import Environments
+from dg.settings.environments import Environments
 
 Queue = Literal["all", "latest", "reject"]
 """What happens to those who wait: each has its turn, the newest takes all turns, or nobody may wait."""

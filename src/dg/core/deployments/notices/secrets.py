@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dg.core.deployments.secrets import exposed
 from dg.core.errors import Refused
-from dg.settings.tree import IncomingSource
+from dg.settings.webhooks import IncomingSource
 
 SHORTEST = 16
 """Characters of a secret."""

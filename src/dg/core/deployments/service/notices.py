@@ -30,7 +30,7 @@ from dg.core.events import NoticeHandled, NoticeReceived
 from dg.core.idempotency import Once
 from dg.core.tasks import Tasks
 from dg.core.types import Environment
-from dg.settings.tree import IncomingSource
+from dg.settings.webhooks import IncomingSource
 
 log = logging.getLogger(__name__)
 

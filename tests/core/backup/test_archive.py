@@ -109,6 +109,12 @@ def test_what_the_disk_changed_before_it_was_read_back_is_found(
     assert list(tmp_path.iterdir()) == []
 
 
+SWEPT = """
+import pathlib, sys
+from dg.core.backup import archive
+archive.sweep(pathlib.Path(sys.argv[1]))
+"""
+
 KILLED = """
 import io, os, signal, sys
 from pathlib import Path
@@ -139,6 +145,16 @@ def test_what_another_one_writes_just_now_is_not_cleaned_up(tmp_path: Path) -> N
         assert other.exists()
     archive.sweep(tmp_path)
     assert not other.exists()
+
+
+def test_a_pipe_or_a_link_by_the_name_of_an_unfinished_one_holds_nobody(tmp_path: Path) -> None:
+    folder, other = tmp_path / "backups", tmp_path / "other"
+    folder.mkdir()
+    other.write_bytes(b"another's")
+    os.mkfifo(folder / ".dg-unfinished-pipe")
+    (folder / ".dg-unfinished-link").symlink_to(other)
+    subprocess.run([sys.executable, "-c", SWEPT, str(folder)], check=True, timeout=30)
+    assert sorted(left.name for left in folder.iterdir()) == [".dg-unfinished-link", ".dg-unfinished-pipe"]
 
 
 def test_a_backup_cut_off_anywhere_is_refused(tmp_path: Path, whole: bytes) -> None:

@@ -15,6 +15,7 @@ import gzip
 import hashlib
 import os
 import re
+import stat
 import tarfile
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -137,9 +138,15 @@ def writing(target: Path, recipients: Sequence[Recipient]) -> Iterator[Writer]:
 def sweep(folder: Path) -> None:
     """Remove what backups left there that were killed while they were written."""
     for path in folder.glob(f"{_UNFINISHED}*"):
-        with suppress(OSError), path.open("rb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            path.unlink()
+        # A pipe of that name would hold whoever opens it, and a link leads to what is another's.
+        with suppress(OSError), open(path, "rb", opener=_opened_as_it_is) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                path.unlink()
+
+
+def _opened_as_it_is(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
 
 
 def sync_folder(path: Path) -> None:

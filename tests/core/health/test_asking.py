@@ -142,6 +142,50 @@ async def test_an_endless_body_is_read_no_further_than_it_is_looked_at() -> None
     assert found.facts["bytes"] == 256 << 10
 
 
+@pytest.mark.parametrize(
+    ("head", "crumb", "found_so"),
+    [
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n",
+            b"1\r\nx\r\n",
+            (PASSED, ""),
+        ),
+        (
+            b"",
+            b"HTTP/1.1 103 Early Hints\r\n\r\n",
+            (FAILED, "announces its answer again and again, and gives none"),
+        ),
+    ],
+    ids=["chunks", "announcements"],
+)
+async def test_an_answer_in_endless_crumbs_keeps_nobody_busy(
+    head: bytes, crumb: bytes, found_so: tuple[Outcome, str]
+) -> None:
+    async def crumble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        while True:
+            writer.write(crumb * 5000)
+            await writer.drain()
+
+    async with talking(crumble) as port:
+        begun = time.thread_time()
+        found = await ask(http(port, timeout="10s"))
+        busy = time.thread_time() - begun
+    assert (found.outcome, found.message) == found_so
+    assert busy < 0.5
+
+
+async def test_a_header_that_cannot_be_sent_is_no_fault_of_the_target() -> None:
+    async with talking(answering(OK)) as port:
+        named = await ask(http(port, headers={"X-Who": "dg "}))
+        secret = await ask(http(port, secret_headers={"X-Who": "token"}), secrets=Held(token=f" {CANARY}"))
+    for found in (named, secret):
+        assert found.outcome is UNKNOWN
+        assert "begins or ends with a space" in found.message
+        assert CANARY not in found.message
+
+
 async def test_a_port_that_nobody_listens_on_is_refused_which_is_no_silence() -> None:
     with socket.socket() as held:
         held.bind(("127.0.0.1", 0))

@@ -18,6 +18,10 @@ from dg.core.http import USER_AGENT, Outbound
 _LARGEST = 256 << 10
 """Bytes of an answer's body that are looked at."""
 _HEADERS = 64 << 10
+_MOST_PIECES = 4096
+"""Pieces of a body that are looked at: crumbs of a byte each would keep the event loop for seconds."""
+_MOST_PREVIEWS = 20
+"""Answers such as 103 that may come before the real one."""
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PORTS = {"http": 80, "https": 443}
 
@@ -83,7 +87,9 @@ async def _exchange(
             stream.writer.write(_request(connection, attempt.probe.method, url, headers))
             response = await _response(connection, stream)
             body = await _body(connection, stream)
-        except h11.ProtocolError:
+        except h11.LocalProtocolError:
+            raise Unable("a header cannot be sent as it is: its value begins or ends with a space") from None
+        except h11.RemoteProtocolError:
             raise Failed("does not speak HTTP as it should") from None
         return _Answer(response.status_code, _names(response), body, stream.days_left(clock))
 
@@ -103,21 +109,24 @@ def _request(connection: h11.Connection, method: str, url: httpx.URL, headers: M
 
 
 async def _response(connection: h11.Connection, stream: Stream) -> h11.Response:
-    while True:
+    for _ in range(_MOST_PREVIEWS + 1):
         event = await _next(connection, stream)
         if isinstance(event, h11.Response):
             return event
         if not isinstance(event, h11.InformationalResponse):
             raise Failed("ended the connection without an answer")
+    raise Failed("announces its answer again and again, and gives none")
 
 
 async def _body(connection: h11.Connection, stream: Stream) -> bytes:
     kept = bytearray()
-    while len(kept) < _LARGEST:
+    for _ in range(_MOST_PIECES):
         event = await _next(connection, stream)
         if not isinstance(event, h11.Data):
             break
         kept += event.data
+        if len(kept) >= _LARGEST:
+            break
     return bytes(kept[:_LARGEST])
 
 

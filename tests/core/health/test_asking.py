@@ -199,7 +199,7 @@ async def test_a_database_that_is_down_is_told_by_its_cause_not_by_a_guess() -> 
         held.bind(("127.0.0.1", 0))
         held_by = f"postgresql://dg:secret99@127.0.0.1:{held.getsockname()[1]}/x"
         found = await ask({"kind": "postgresql"}, secrets=Held(database_url=held_by))
-    assert (found.outcome, found.message) == (FAILED, "Connection refused")
+    assert (found.outcome, found.message) == (FAILED, "cannot be reached: Connection refused")
 
 
 @pytest.mark.parametrize("url", ["ftp://a.example/", "a.example", "http://ana:secret@a.example/", "https://"])
@@ -426,6 +426,46 @@ async def test_a_secret_that_is_not_set_leaves_it_unknown() -> None:
     found = await ask({"kind": "redis"})
     assert found.outcome is UNKNOWN
     assert "redis_url" in found.message
+
+
+WELCOME = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
+"""What a PostgreSQL server says that asks for no password: you are in, and I am ready."""
+
+
+@pytest.mark.parametrize(
+    ("welcome", "said"),
+    [
+        (b"R\0\0\0\x08\0\0\0\0", b"N\x3f\xff\xff\xff"),
+        (WELCOME, b"T\x3f\xff\xff\xff"),
+        (WELCOME, b"T\0\0\0\x1a\0\x01a\0" + b"\0" * 18 + b"D\x3f\xff\xff\xff"),
+    ],
+    ids=["notice", "columns", "row"],
+)
+async def test_a_database_that_announces_a_gigabyte_is_not_listened_to(welcome: bytes, said: bytes) -> None:
+    taken = 0
+
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        wish = await reader.readexactly(8)
+        # Without TLS, and without what PostgreSQL calls GSSENC.
+        while wish[4:] != b"\0\x03\0\0":
+            writer.write(b"N")
+            wish = await reader.readexactly(8)
+        await reader.readexactly(int.from_bytes(wish[:4], "big") - 8)
+        writer.write(welcome)
+        if welcome is WELCOME:
+            await reader.readexactly(5)
+        writer.write(said)
+        while True:
+            await writer.drain()
+            writer.write(bytes(65536))
+            taken += 65536
+
+    async with talking(flood) as port:
+        held = Held(database_url=f"postgresql://dg:{CANARY}@127.0.0.1:{port}/x")
+        found = await ask({"kind": "postgresql", "timeout": "10s"}, secrets=held)
+    assert (found.outcome, found.message) == (FAILED, "says more than anybody asked for")
+    assert 1 << 20 < taken < 32 << 20
 
 
 @pytest.mark.parametrize("value", ["Bearer abcdef\n", "Bearer abc\r\nX-Other: 1", "Bearer äbcdef"])

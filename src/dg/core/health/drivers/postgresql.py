@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from dg.core import addresses
 from dg.core.health.drivers.attempts import Attempt, Failed, Unable
+from dg.core.health.drivers.dial import dialled
+from dg.core.health.drivers.relay import relaying
 from dg.core.health.probes import PostgresqlProbe
 from dg.core.http import Outbound
 from dg.core.text import plain
@@ -19,6 +20,8 @@ _OWN = {
     "gssencmode": "disable",
 }
 _LONGEST = 200
+_MOST = 1 << 20
+"""Bytes that a server may say in all, certificates and notices too; it needs a few thousand."""
 
 
 async def ask(outbound: Outbound, attempt: Attempt[PostgresqlProbe]) -> None:
@@ -29,25 +32,18 @@ async def ask(outbound: Outbound, attempt: Attempt[PostgresqlProbe]) -> None:
         raise Unable("the server has no driver for PostgreSQL: install dg[postgresql]") from None
     given = _address(attempt)
     host, port = given["host"], int(given["port"])
-    attempt.host = None if addresses.is_loopback(host) else host.lower()
-    found = await outbound.reach(host, port)
-    if all(address.is_loopback for address in found):
-        attempt.host = None
-    attempt.facts["address"] = str(found[0])
-    many = {
-        "hostaddr": ",".join(map(str, found)),
-        "host": ",".join([host] * len(found)),
-        "port": ",".join([str(port)] * len(found)),
-    }
-    try:
-        session = await psycopg.AsyncConnection.connect(**{**given, **_OWN, **many}, autocommit=True)
+    # libpq keeps whatever a server sends, a gigabyte too.
+    async with relaying(lambda: dialled(outbound, attempt, host, port), _MOST) as relay:
+        way = {"hostaddr": "127.0.0.1", "host": host, "port": relay.port}
         try:
-            attempt.connected = True
-            await session.execute("SELECT 1")
-        finally:
-            await session.close()
-    except psycopg.Error as error:
-        raise Failed(_said(error)) from None
+            session = await psycopg.AsyncConnection.connect(**{**given, **_OWN, **way}, autocommit=True)
+            try:
+                await session.execute("SELECT 1")
+            finally:
+                await session.close()
+        except psycopg.Error as error:
+            raise relay.failure or Failed(_said(error)) from None
+        await relay.finish()
 
 
 def _address(attempt: Attempt[PostgresqlProbe]) -> dict[str, Any]:

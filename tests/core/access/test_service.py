@@ -103,9 +103,9 @@ async def test_what_one_may_not_read_is_not_there(room: Room) -> None:
     missing = NotFound("there is no deployment 1")
     stranger = person("viewer", environment="staging")
     with pytest.raises(NotFound) as caught:
-        room.access.visible(stranger, Action.DEPLOYMENT_READ, "production", "shop", missing)
+        room.access.require_visible(stranger, Action.DEPLOYMENT_READ, "production", "shop", missing)
     assert caught.value is missing
-    room.access.visible(stranger, Action.DEPLOYMENT_READ, "staging", "shop", missing)
+    room.access.require_visible(stranger, Action.DEPLOYMENT_READ, "staging", "shop", missing)
 
 
 async def test_nobody_without_a_grant_may_anything(room: Room) -> None:

@@ -262,7 +262,7 @@ class Webhooks:
         if found is None:
             raise _missing(webhook_id)
         where = (found[0].environment, found[0].service)
-        self._access.visible(principal, Action.WEBHOOK_READ, *where, _missing(webhook_id))
+        self._access.require_visible(principal, Action.WEBHOOK_READ, *where, _missing(webhook_id))
         self._access.require(principal, action, *where)
         return found
 

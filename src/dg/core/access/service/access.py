@@ -114,7 +114,7 @@ class Access:
             self._denied(Denial(principal, action))
             raise _forbidden(principal, action, None, None)
 
-    def visible(
+    def require_visible(
         self,
         principal: Principal,
         action: Action,

@@ -104,7 +104,9 @@ class Bindings:
         found = await self._db.read(lambda tx: store.binding(tx, id))
         if found is None:
             raise missing
-        self._access.visible(principal, Action.BINDING_READ, found.environment, found.service, missing)
+        self._access.require_visible(
+            principal, Action.BINDING_READ, found.environment, found.service, missing
+        )
         self._access.require(principal, Action.BINDING_REVOKE, found.environment, found.service)
 
         def work(tx: Tx) -> Binding:

@@ -280,7 +280,9 @@ class Keys:
         if found is None:
             raise missing
         for scope in found.scopes:
-            self._access.visible(principal, Action.KEY_READ, scope.environment, scope.service, missing)
+            self._access.require_visible(
+                principal, Action.KEY_READ, scope.environment, scope.service, missing
+            )
         return found
 
     def _secret(self, key_id: str, credential: str, now: int, until: int) -> Secret:

@@ -177,7 +177,7 @@ class Tokens:
         if token is None:
             raise missing
         where = (token.grant.environment, token.grant.service)
-        self._access.visible(principal, Action.TOKEN_READ, *where, missing)
+        self._access.require_visible(principal, Action.TOKEN_READ, *where, missing)
         self._access.require(principal, Action.TOKEN_REVOKE, *where)
 
         def work(tx: Tx) -> Token:

@@ -54,7 +54,7 @@ async def read(
         f"there is no deployment {plain(deployment_id, limit=64)}; `dg status` shows those there are"
     )
     if hidden is not None:
-        parts.access.visible(principal, Action.DEPLOYMENT_READ, *scope(hidden), missing)
+        parts.access.require_visible(principal, Action.DEPLOYMENT_READ, *scope(hidden), missing)
     raise missing
 
 
@@ -119,7 +119,7 @@ def unknown(parts: Parts, principal: Principal, name: str, known: list[str]) -> 
             reason="unknown_service",
         )
     if not visible(principal, name):
-        parts.access.visible(principal, Action.PIPELINE_READ, None, name, missing)
+        parts.access.require_visible(principal, Action.PIPELINE_READ, None, name, missing)
     return missing
 
 

@@ -271,7 +271,7 @@ class Lanes:
             if not _touches(principal, freeze):
                 missing = _no_freeze(freeze.id)
                 where = (freeze.environment, freeze.service)
-                self._parts.access.visible(principal, Action.LANE_READ, *where, missing)
+                self._parts.access.require_visible(principal, Action.LANE_READ, *where, missing)
             self._parts.access.require(principal, Action.LANE_THAW, freeze.environment, freeze.service)
 
         def effect(tx: Tx) -> Thawed:
@@ -302,7 +302,7 @@ class Lanes:
         finding.environment(environment)
         await finding.service(self._parts, principal, service)
         missing = NotFound(f"there is no lane {service}/{environment} that you may see")
-        self._parts.access.visible(principal, Action.LANE_READ, environment, service, missing)
+        self._parts.access.require_visible(principal, Action.LANE_READ, environment, service, missing)
         self._parts.access.require(principal, action, environment, service)
 
     def _check_until(self, until: int, now: int, longest: float, setting: str) -> None:

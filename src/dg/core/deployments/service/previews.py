@@ -319,7 +319,7 @@ def _settings(
 def _check_visible(parts: Parts, principal: Principal, lane: tuple[str, str]) -> None:
     service, environment = lane
     missing = NotFound(f"there is no lane {service}/{environment} that you may see")
-    parts.access.visible(principal, Action.DEPLOYMENT_READ, environment, service, missing)
+    parts.access.require_visible(principal, Action.DEPLOYMENT_READ, environment, service, missing)
 
 
 def _planned(

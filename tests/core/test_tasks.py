@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from dg.core.tasks import open_tasks
+from dg.core.tasks import open_tasks, this_task
 from dg.core.testing import settle
 
 
@@ -75,3 +75,25 @@ async def test_what_has_ended_is_not_kept() -> None:
         tasks.spawn("short", asyncio.sleep(0))
         await settle()
         assert tasks._tasks == set()
+
+
+async def test_a_task_finds_itself_and_a_callback_finds_none() -> None:
+    async with open_tasks() as tasks:
+        found: list[asyncio.Task[None]] = []
+
+        async def look() -> None:
+            found.append(this_task())
+
+        task = tasks.spawn("look", look())
+        await task
+        assert found == [task]
+    said: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+
+    def call() -> None:
+        try:
+            this_task()
+        except RuntimeError as error:
+            said.set_result(str(error))
+
+    asyncio.get_running_loop().call_soon(call)
+    assert await asyncio.wait_for(said, 5) == "no task runs this"

@@ -149,7 +149,7 @@ class App:
             return self._http(scope, receive, send)
         if scope["type"] == "websocket":
             return self._websocket(scope, receive, send)
-        raise NotImplementedError("the core's life is its opener's, there is no lifespan here")
+        raise ValueError(f"{scope['type']} is not taken: the core's life is its opener's")
 
     async def _websocket(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = request.fields(scope)

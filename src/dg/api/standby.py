@@ -28,4 +28,4 @@ class Standby:
             exchange = Exchange(request_id, scope, send)
             await errors.render(self._problem, request_id)(scope, receive, exchange.send)
         else:
-            raise NotImplementedError("there is no lifespan here")
+            raise ValueError(f"{scope['type']} is not taken: there is nothing to open here")

@@ -319,36 +319,36 @@ def _confirm(
     return asked.model_copy(update={"target": found.target.id}) if found.target else asked
 
 
-def find(dg: Blocking, id: str) -> Deployment:  # noqa: A002
-    """The deployment that `id` names, as `find_id` does."""
-    return dg.run(dg.client.deployments.get(find_id(dg, id)))
+def find(dg: Blocking, named: str) -> Deployment:
+    """The deployment that is named, as `find_id` does."""
+    return dg.run(dg.client.deployments.get(find_id(dg, named)))
 
 
-def find_id(dg: Blocking, id: str) -> str:  # noqa: A002
+def find_id(dg: Blocking, named: str) -> str:
     """The whole id of a deployment named by it, by its beginning, by its number, or as the `latest`.
 
     Raises NotFound, and Invalid for what names none or several.
     """
     from dg.core.errors import Invalid, NotFound
 
-    if WHOLE.fullmatch(id):
-        return id
-    if (matching := _matching(id)) is None:
+    if WHOLE.fullmatch(named):
+        return named
+    if (matching := _matching(named)) is None:
         raise Invalid(
-            f"`{id[:64]}` names no deployment: give its id or how that begins, its number, or {LATEST}"
+            f"`{named[:64]}` names no deployment: give its id or how that begins, its number, or {LATEST}"
         )
     found = dg.run(dg.client.deployments.list(matching=matching or None, limit=2)).items
     if not found:
-        raise NotFound(f"there is no deployment {id}" if matching else "nothing was deployed yet")
+        raise NotFound(f"there is no deployment {named}" if matching else "nothing was deployed yet")
     if matching.startswith("id") and len(found) > 1:
-        raise Invalid(f"several deployments have an id that begins with {id}; give more of it")
+        raise Invalid(f"several deployments have an id that begins with {named}; give more of it")
     return found[0].id
 
 
-def _matching(id: str) -> str | None:  # noqa: A002
-    """The filter that finds what `id` names, empty for the newest; None where it can name nothing."""
-    if id == LATEST:
+def _matching(named: str) -> str | None:
+    """The filter that finds what is named, empty for the newest; None where nothing can be."""
+    if named == LATEST:
         return ""
-    if number := NUMBER.fullmatch(id):
+    if number := NUMBER.fullmatch(named):
         return f"number={number[1]}"
-    return f"id={id}" if BEGINNING.fullmatch(id) else None
+    return f"id={named}" if BEGINNING.fullmatch(named) else None

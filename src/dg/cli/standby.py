@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from dg.cli.output import Meaning, Output
 from dg.cli.serve import announced
 from dg.core.errors import Problem
+from dg.core.tasks import Tasks, this_task
 
 if TYPE_CHECKING:
-    from dg.core.tasks import Tasks
     from dg.settings import Settings
 
 
@@ -31,8 +31,7 @@ class Waiting:
 
     def begin(self, active: Mapping[str, str]) -> None:
         """Another server is active: called by the core that is being opened."""
-        opening = asyncio.current_task()
-        assert opening is not None  # noqa: S101 - the core is opened in a task
+        opening = this_task()
         where = f"on {active['host']} with the home {active['path']}" if active else "elsewhere"
         self._work = [
             self._tasks.spawn("standby", self._answer(where, opening)),

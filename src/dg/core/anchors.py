@@ -8,9 +8,10 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from dg.core.command import run
@@ -54,20 +55,20 @@ class Anchors:
 
         One place that fails does not keep it from the other. Raises Unavailable when one did.
         """
-        places = [
-            (self._append, self._file is not None and _is_news(anchor, newest)),
-            (self._tell, bool(self._command) and _is_news(anchor, self._told)),
-        ]
+        places: list[Callable[[Anchor], Awaitable[None]]] = []
+        if self._file is not None and _is_news(anchor, newest):
+            places.append(partial(_append, self._file))
+        if self._command and _is_news(anchor, self._told):
+            places.append(self._tell)
         problems = []
-        for place, news in places:
-            if news:
-                try:
-                    await place(anchor)
-                except Unavailable as problem:
-                    problems.append(problem.message)
+        for place in places:
+            try:
+                await place(anchor)
+            except Unavailable as problem:
+                problems.append(problem.message)
         if problems:
             raise Unavailable("; ".join(problems), reason="anchor")
-        return any(news for _, news in places)
+        return bool(places)
 
     def _read(self) -> tuple[Anchor, ...]:
         if self._file is None or not self._file.exists():
@@ -79,21 +80,6 @@ class Anchors:
             raise Unavailable(
                 f"the anchor file {self._file} cannot be read: {error}", reason="anchor"
             ) from None
-
-    async def _append(self, anchor: Anchor) -> None:
-        try:
-            await asyncio.to_thread(self._write, _line(anchor))
-        except OSError as error:
-            raise Unavailable(
-                f"the anchor file {self._file} cannot be written: {error.strerror}", reason="anchor"
-            ) from None
-
-    def _write(self, line: bytes) -> None:
-        assert self._file is not None  # noqa: S101 - asked for only where there is one
-        with self._file.open("ab") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
 
     async def _tell(self, anchor: Anchor) -> None:
         name = plain(self._command[0], limit=200)
@@ -108,6 +94,22 @@ class Anchors:
             said = plain(ended.stderr.strip() or ended.stdout.strip(), limit=200)
             raise _failed(f"`{name}` ended with code {ended.code}" + (f": {said}" if said else ""))
         self._told = anchor.seq
+
+
+async def _append(path: Path, anchor: Anchor) -> None:
+    try:
+        await asyncio.to_thread(_write, path, _line(anchor))
+    except OSError as error:
+        raise Unavailable(
+            f"the anchor file {path} cannot be written: {error.strerror}", reason="anchor"
+        ) from None
+
+
+def _write(path: Path, line: bytes) -> None:
+    with path.open("ab") as file:
+        file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _is_news(anchor: Anchor, last: int) -> bool:

@@ -90,18 +90,18 @@ class Custody:
             return await self._told()
         if self._settings.env:
             return self._environ.get(self._settings.env, "").encode()
-        assert self.file is not None  # noqa: S101 - one of three
-        if self._required and not self.file.exists():
+        file = self._own()
+        if self._required and not file.exists():
             raise Refused(
-                f"{self.file} is not there, and in production (`server.production`) no key is made "
+                f"{file} is not there, and in production (`server.production`) no key is made "
                 "unasked: put back the one that belongs to this home, or make it with `dg keys init`",
                 reason="key_missing",
             )
         try:
-            return kept(self.file, fresh)
+            return kept(file, fresh)
         except OSError as error:
             raise Refused(
-                f"{self.file} cannot be read: {error.strerror}; `keys.file` says where the key is",
+                f"{file} cannot be read: {error.strerror}; `keys.file` says where the key is",
                 reason="key_unreadable",
             ) from None
 

@@ -11,6 +11,14 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 
+def this_task() -> asyncio.Task[Any]:
+    """The task that calls. Raises RuntimeError where none does, as in a callback."""
+    task = asyncio.current_task()
+    if task is None:
+        raise RuntimeError("no task runs this")
+    return task
+
+
 class Tasks:
     """Keeps a reference to every task it starts and logs the one that dies. Made by `open_tasks`."""
 

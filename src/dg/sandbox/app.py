@@ -12,6 +12,7 @@ from typing import Protocol
 
 from dg import __version__
 from dg.core.clock import Clock
+from dg.core.tasks import this_task
 from dg.sandbox.environments import configure
 from dg.sandbox.home import SandboxHome, open_home
 from dg.sandbox.hosts import open_hosts, placeholders
@@ -72,8 +73,7 @@ async def run(options: Options, narrator: Narrator, clock: Clock) -> bool:
 
 def stop_on_signals() -> None:
     """Cancel this task when the process is told to end, so that every block is left in order."""
-    task = asyncio.current_task()
-    assert task  # noqa: S101  only a task runs this
+    task = this_task()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, task.cancel)
 

@@ -20,8 +20,9 @@ STOP_SECONDS = 10.0
 class Owned:
     """A running process; both its outputs go to the file `log`."""
 
-    def __init__(self, process: Process, log: Path, clock: Clock) -> None:
+    def __init__(self, process: Process, stdin: asyncio.StreamWriter, log: Path, clock: Clock) -> None:
         self._process = process
+        self._stdin = stdin
         self._log = log
         self._clock = clock
 
@@ -31,8 +32,7 @@ class Owned:
 
     def tell(self, line: bytes) -> None:
         """Write to its standard input, which stays open."""
-        assert self._process.stdin  # noqa: S101  it was started with one
-        self._process.stdin.write(line)
+        self._stdin.write(line)
 
     async def says(self, mark: str, seconds: float) -> str:
         """Its first line of output with `mark` in it. Raises Unavailable when it ends or takes too long."""
@@ -48,8 +48,7 @@ class Owned:
 
     async def end(self) -> None:
         """Close its input and give it time to end by itself; KILL what is left of its process group."""
-        assert self._process.stdin  # noqa: S101  it was started with one
-        self._process.stdin.close()
+        self._stdin.close()
         with suppress(TimeoutError):
             async with asyncio.timeout(STOP_SECONDS):
                 await self._process.wait()
@@ -77,7 +76,8 @@ async def owned(
         process = await asyncio.create_subprocess_exec(
             *command, stdin=PIPE, stdout=output, stderr=output, env=environ, start_new_session=True
         )
-    running = Owned(process, log, clock)
+    assert process.stdin  # noqa: S101  it was started with one
+    running = Owned(process, process.stdin, log, clock)
     try:
         yield running
     finally:

@@ -240,12 +240,12 @@ class Dashboard(Steady, Themed[None]):
     def action_theme(self, name: str) -> None:
         self.theme = name
 
-    def open_deployment(self, id: str) -> None:  # noqa: A002
+    def open_deployment(self, deployment_id: str) -> None:
         """Look at one deployment."""
         from dg.tui.deployments import open_detail
 
         if views := self._views():
-            open_detail(views[-1], id)
+            open_detail(views[-1], deployment_id)
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._tick)

@@ -79,11 +79,11 @@ def _took(row: DeploymentView) -> Pieces:
     return [(duration(row.seconds) if row.seconds is not None else "", "muted")]
 
 
-def open_detail(view: View, id: str) -> None:  # noqa: A002
+def open_detail(view: View, deployment_id: str) -> None:
     """Look at one deployment; going back comes back here."""
     from dg.tui.detail import Detail
 
-    if (found := view.store.deployments.get(id)) is not None:
+    if (found := view.store.deployments.get(deployment_id)) is not None:
         view.app.push_screen(Detail(found, view.MODE))
 
 

@@ -104,10 +104,10 @@ class Store:
         self._forget_progress()
         self.on_change("deployments")
 
-    def put_progress(self, id: str, progress: ProgressView) -> None:  # noqa: A002
-        known = self.deployments.get(id)
-        if known is not None and known.active and self.progress.get(id) != progress:
-            self.progress[id] = progress
+    def put_progress(self, deployment_id: str, progress: ProgressView) -> None:
+        known = self.deployments.get(deployment_id)
+        if known is not None and known.active and self.progress.get(deployment_id) != progress:
+            self.progress[deployment_id] = progress
             self.on_change("progress")
 
     def add_fact(self, fact: FactView) -> None:

@@ -206,7 +206,7 @@ def _decrypted(encrypted: Encrypted, keys: tuple[str, ...] = ()) -> Archive:
 class Member:
     """One file of a backup; its content can be read once, before the next one."""
 
-    def __init__(self, name: str, size: int, content: BinaryIO) -> None:
+    def __init__(self, name: str, size: int, content: gzip.GzipFile) -> None:
         self.name = name
         self.size = size
         self.sha256 = hashlib.sha256()
@@ -248,7 +248,7 @@ def members(archive: Archive) -> Iterator[Member]:
                 padded = -(-info.size // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
                 if info.size < 0 or content.tell() + padded > archive.unpacked:
                     raise bad(f"{info.name} is larger than the whole backup")
-                member = Member(info.name, info.size, content)  # type: ignore[arg-type]
+                member = Member(info.name, info.size, content)
                 yield member
                 member.skip()
                 content.read(padded - info.size)

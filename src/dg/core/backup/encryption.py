@@ -16,7 +16,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -26,6 +26,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from dg.core import base64url
 from dg.core.errors import Invalid, Refused
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer, WriteableBuffer
 
 MAGIC = b"dg backup 2\n"
 CHUNK = 64 << 10
@@ -125,13 +128,13 @@ class Encrypting(io.RawIOBase):
     def writable(self) -> bool:
         return True
 
-    def write(self, data: bytes) -> int:  # type: ignore[override]
+    def write(self, data: ReadableBuffer, /) -> int:
         """Take some more; whole chunks go out, but for the one that may be the last."""
         self._held += data
         while len(self._held) > CHUNK:
             self._emit(bytes(self._held[:CHUNK]), last=False)
             del self._held[:CHUNK]
-        return len(data)
+        return memoryview(data).nbytes
 
     def finish(self) -> None:
         self._emit(bytes(self._held), last=True)
@@ -163,7 +166,7 @@ class Encrypted:
 
     def open(self) -> BinaryIO:
         """What is in it, from its beginning; one reader at a time."""
-        return io.BufferedReader(_Decrypting(self), CHUNK)  # type: ignore[type-var]
+        return io.BufferedReader(_Decrypting(self), CHUNK)
 
     def chunk(self, number: int) -> bytes:
         """The content of a chunk; empty behind the last one."""
@@ -187,12 +190,13 @@ class _Decrypting(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: bytearray) -> int:  # type: ignore[override]
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
         if not self._rest:
             self._rest = memoryview(self._source.chunk(self._number))
             self._number += 1
-        size = min(len(buffer), len(self._rest))
-        buffer[:size] = self._rest[:size]
+        room = memoryview(buffer).cast("B")
+        size = min(len(room), len(self._rest))
+        room[:size] = self._rest[:size]
         self._rest = self._rest[size:]
         return size
 

@@ -80,16 +80,19 @@ def clean(value: Any) -> Any:
     return value.replace("\0", "\ufffd") if isinstance(value, str) else value
 
 
-class _Unanswered(Exception):
-    """The connection was lost while the commit was under way: it may have taken place."""
-
-
 @dataclass
 class _Doubt:
     """A commit whose answer was lost. `took_place` is known once the writing session is back."""
 
     outcomes: Sequence[Outcome]
     took_place: bool | None = None
+
+
+class _Unanswered(Exception):
+    """The connection was lost while the commit was under way: it may have taken place."""
+
+    def __init__(self, doubt: _Doubt) -> None:
+        self.doubt = doubt
 
 
 class PostgresqlDatabase(Database):
@@ -188,8 +191,8 @@ class PostgresqlDatabase(Database):
                 return [Outcome(error=_down()) for _ in batch]
             try:
                 return await self._hop(self._writer, self._commit, batch)
-            except _Unanswered:
-                return await self._find_out()
+            except _Unanswered as unanswered:
+                return await self._find_out(unanswered.doubt)
             except Superseded:
                 self._give_up()
                 return [Outcome(error=_down()) for _ in batch]
@@ -199,10 +202,8 @@ class PostgresqlDatabase(Database):
                 problem = translate(error) if isinstance(error, psycopg.Error) else error
                 return [Outcome(error=problem) for _ in batch]
 
-    async def _find_out(self) -> Sequence[Outcome]:
+    async def _find_out(self, doubt: _Doubt) -> Sequence[Outcome]:
         """What became of a commit whose answer was lost: whoever waits is told once it is certain."""
-        doubt = self._doubt
-        assert doubt is not None  # noqa: S101 - it was just noted
         # No time-out around a try: its thread would go on with the session beside the next one.
         until = self._clock.monotonic() + _DOUBT
         while not await self._restore() and not self.superseded.is_set() and self._clock.monotonic() < until:
@@ -355,7 +356,7 @@ class PostgresqlDatabase(Database):
             if not self._writer.lost:
                 raise
             self._doubt = _Doubt(outcomes)
-            raise _Unanswered from None
+            raise _Unanswered(self._doubt) from None
         if said != "COMMIT":
             raise psycopg.errors.InFailedSqlTransaction("a unit of work went on after an error")
 

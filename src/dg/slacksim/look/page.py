@@ -52,7 +52,9 @@ def regions(slack: Workspace, seen: Sight, sockets: int, mistakes: Sequence[str]
     return {
         "sidebar": join(_sidebar(slack, seen), _mistakes(mistakes), _connection(slack, sockets)),
         "head": _head(slack, seen),
-        "messages": _messages(slack, seen, names) if seen.place else _home(slack, seen.user, names),
+        "messages": _messages(slack, seen, seen.place, names)
+        if seen.place
+        else _home(slack, seen.user, names),
         "thread": _thread(slack, seen, names),
         "modal": _modal(slack, modal, names) if modal else Html(""),
     }
@@ -172,9 +174,7 @@ def _head(slack: Workspace, seen: Sight) -> Html:
     )
 
 
-def _messages(slack: Workspace, seen: Sight, names: Names) -> Html:
-    place = seen.place
-    assert place is not None  # noqa: S101  a home has none and is drawn apart
+def _messages(slack: Workspace, seen: Sight, place: Conversation, names: Names) -> Html:
     own = [each for each in place.ephemerals.values() if each.only_for == seen.user.id and not each.thread_ts]
     found = sorted([*(each for each in place.messages.values() if each.top_level), *own], key=_when)
     if not found:

@@ -13,9 +13,9 @@ from dg.slacksim.workspace import Workspace
 
 def good_view(view: object, surface: str = "modal") -> Json:
     """The content of a view. Raises SlackError."""
-    if problems := check_view(view, (surface,)):
+    problems = check_view(view, (surface,))
+    if problems or not isinstance(view, dict):
         raise wrong("invalid_arguments", problems)
-    assert isinstance(view, dict)  # noqa: S101  it was checked just now
     if too_large(view):
         raise SlackError("view_too_large")
     return view

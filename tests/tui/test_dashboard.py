@@ -149,7 +149,7 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
             await pilot.press("r")
             await until(pilot, lambda: app.store.link.live)
             await until(pilot, lambda: app.store.deployments.get(ended.id) is not None)
-            await until(pilot, lambda: app.store.deployments[ended.id].status == "failed")
+            await until(pilot, lambda: app.store.deployments[ended.id].status == "rolled_back")
             seqs = [fact.seq for fact in app.store.activity if seq is not None and fact.seq > seq]
             assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
             await until(pilot, lambda: not app.screen.has_class("-stale"))

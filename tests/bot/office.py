@@ -14,7 +14,7 @@ from tests.core.deployments.world import ADMIN, open_world, step
 from dg.api.app import create_app
 from dg.api.server import listen
 from dg.bot.app import Bot, open_bot
-from dg.bot.manifest import EVENTS, scopes
+from dg.bot.manifest import events, scopes
 from dg.core.access.accounts import Account
 from dg.core.access.models import Principal, Role
 from dg.core.clock import SystemClock
@@ -102,7 +102,8 @@ class Office:
 
 def team(**settings: Any) -> World:
     """The people, and an app that may and hears no more than the manifest asks for."""
-    app = App(scopes=scopes(Slack(**settings)), events=EVENTS, unfurl_domains=("dg.example.org",))
+    needs = Slack(**settings)
+    app = App(scopes=scopes(needs), events=events(needs), unfurl_domains=("dg.example.org",))
     return sample().model_copy(update={"app": app})
 
 

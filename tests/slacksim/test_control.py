@@ -74,6 +74,10 @@ async def test_faults_sockets_and_the_workspace_are_changed(
         await hand.post("sockets", do=order, socket=99)
     await hand.post("admin", do="rename", channel="staging", name="stage")
     await hand.post("admin", do="archive", channel="stage")
+    await hand.post("admin", do="regroup", name="release-managers", people=["cleo"])
+    assert slack.parts.slack.group("release-managers").members == [slack.parts.slack.person("cleo").id]
+    await hand.post("admin", do="reinstall", token="xoxb-another-one")
+    assert slack.bot_token == "xoxb-another-one"
     await hand.post("admin", do="revoke")
     place = slack.parts.slack.conversations["CSTAGING"]
     assert (place.name, place.archived, slack.parts.slack.standing) == ("stage", True, "token_revoked")
@@ -101,6 +105,7 @@ async def test_faults_sockets_and_the_workspace_are_changed(
         ("admin", {"do": "rename", "channel": "deploys", "name": "A B"}, 400, "name"),
         ("admin", {"do": "archive", "channel": "nowhere"}, 409, "no channel"),
         ("admin", {"do": "rename", "channel": "deploys"}, 409, "give one"),
+        ("admin", {"do": "regroup", "name": "nobody"}, 409, "no user group"),
     ],
 )
 async def test_a_wrong_order_is_refused(

@@ -5,6 +5,7 @@ Nothing in the core waits for Slack. What cannot be reached is tried again, and 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -21,6 +22,7 @@ from dg.bot.acting import Acting
 from dg.bot.auth import Doorkeeper
 from dg.bot.budget import Budget
 from dg.bot.client import Identity, SlackApi, SlackProblem, open_api
+from dg.bot.credentials import Credentials
 from dg.bot.drawing import Drawing
 from dg.bot.homes import Homes
 from dg.bot.listeners import Listeners
@@ -30,31 +32,35 @@ from dg.bot.sockets import Sockets
 from dg.core.app import Core
 from dg.core.outbox.models import Later, Message, Outcome
 from dg.core.slack.routing import Routes
-from dg.core.slack.tokens import SlackTokens, read_tokens
 from dg.core.tasks import Tasks, open_tasks
 from dg.settings import Settings
 
 log = logging.getLogger(__name__)
 
 _FIRST, _LONGEST = 1.0, 30.0
+_LOOK = 5.0
+_ELSEWHERE = "another workspace"
 
 
 class Bot:
     """One workspace's bot. Made by `open_bot`."""
 
     def __init__(
-        self, core: Core, settings: Settings, tokens: SlackTokens, api: SlackApi, tasks: Tasks
+        self, core: Core, settings: Settings, credentials: Credentials, api: SlackApi, tasks: Tasks
     ) -> None:
         self._core = core
         self._settings = settings.slack
-        self._tokens = tokens
+        self._credentials = credentials
         self._api = api
         self._tasks = tasks
         self._identity: Identity | None = None
+        self._team = ""
         self._app: AsyncApp | None = None
+        self._listeners: Listeners | None = None
         self._posting: Posting | None = None
         self._sockets: Sockets | None = None
         self._trouble: str | None = "not connected yet"
+        self._doubted = asyncio.Event()
 
     # --- how it goes
 
@@ -63,8 +69,20 @@ class Bot:
         if trouble := self._trouble or (self._posting and self._posting.trouble):
             return trouble
         if self._sockets and not any(each.connected for each in self._sockets.vitals):
-            return "no socket"
+            refused = self._refused().get("app")
+            return f"app token: {refused}" if refused else "no socket"
         return "ok"
+
+    def _refused(self) -> dict[str, str]:
+        """The tokens that Slack does not take, with its word for it."""
+        found = {}
+        trouble = self._trouble or (self._posting and self._posting.trouble)
+        if trouble in LOST_TOKEN:
+            found["bot"] = trouble
+        sockets = self._sockets.vitals if self._sockets else ()
+        if app := next((each.trouble for each in sockets if each.trouble in LOST_TOKEN), None):
+            found["app"] = app
+        return found
 
     def figures(self) -> dict[str, Any]:
         """For the diagnostics."""
@@ -84,41 +102,86 @@ class Bot:
     # --- its life
 
     async def run(self) -> None:
-        """Find out who the bot is, until Slack says it, and begin."""
-        identity = await self._identify()
-        self._begin(identity)
-        self._trouble = None
-        self._core.messenger.wake()
-        log.info("in Slack as %s of %s", identity.user, identity.name)
+        """Find out who the bot is, until Slack says it, and again whenever that is in doubt."""
+        self._tasks.spawn("slack tokens", self._watch())
+        while True:
+            identity = await self._identify()
+            if self._identity is None:
+                self._begin(identity)
+            if identity.team == self._team:
+                self._trouble = None
+                if self._posting:
+                    self._posting.trust()
+                self._core.messenger.wake()
+                log.info("in Slack as %s of %s", identity.user, identity.name)
+            else:
+                self._trouble = _ELSEWHERE
+                log.error(
+                    "the bot's token is of another workspace, %s: start the server again", identity.name
+                )
+            await self._doubted.wait()
+            self._doubted.clear()
 
     async def post(self, message: Message) -> Outcome:
         """Show how things are now, once it is known who the bot is."""
-        return await self._posting.post(message) if self._posting else Later(_FIRST)
+        if self._posting is None or self._trouble == _ELSEWHERE:
+            return Later(_FIRST)
+        return await self._posting.post(message)
+
+    async def _watch(self) -> None:
+        """Take up tokens that were put in the place of the old, and tell of those that Slack refuses."""
+        told: dict[str, str] = {}
+        while True:
+            if await self._credentials.changed():
+                await self._renew()
+            told = await self._tell(told)
+            await self._core.clock.sleep(_LOOK)
+
+    async def _renew(self) -> None:
+        log.info("the tokens for Slack were replaced")
+        tokens = self._credentials.now
+        self._api.renew(tokens.bot, tokens.app)
+        if self._identity and self._listeners:
+            # Whatever is under way goes on; what comes is held against the new signing secret.
+            self._app = self._bolt(self._identity)
+            self._listeners.listen(self._app)
+        await self._core.messenger.resume()
+        self._doubted.set()
+
+    async def _tell(self, told: dict[str, str]) -> dict[str, str]:
+        refused = self._refused()
+        for token in sorted(told.keys() | refused.keys()):
+            if (token in refused) != (token in told):
+                await self._core.messenger.note_token(token, refused.get(token))
+        return refused
 
     async def _identify(self) -> Identity:
-        pause = _FIRST
+        pause = _FIRST / 2
         while True:
             try:
                 return await self._api.identify()
             except SlackProblem as problem:
-                self._trouble = problem.code
-                if problem.code in LOST_TOKEN:
-                    log.error("Slack does not take slack.bot_token: %s", problem.code)
-                else:
-                    log.warning("Slack does not say who the bot is: %s", problem.code)
-            await self._core.clock.sleep(pause)
-            pause = min(_LONGEST, pause * 2)
+                known, self._trouble = self._trouble == problem.code, problem.code
+                if not known:
+                    level = logging.ERROR if problem.code in LOST_TOKEN else logging.WARNING
+                    log.log(level, "Slack does not say who the bot is: %s", problem.code)
+            # A token that is refused may be replaced at any moment.
+            longest = _LOOK if self._trouble in LOST_TOKEN else _LONGEST
+            await self._core.clock.sleep(pause := min(longest, pause * 2))
 
     def _begin(self, identity: Identity) -> None:
         core, routes = self._core, Routes(self._settings)
-        self._identity = identity
+        self._identity, self._team = identity, identity.team
         drawing = Drawing(core, identity.team, routes)
-        self._posting = Posting(self._api, core.messenger, drawing, Budget(core.clock), core.clock)
+        self._posting = Posting(
+            self._api, core.messenger, drawing, Budget(core.clock), core.clock, self._doubt
+        )
         doorkeeper = Doorkeeper(core, self._api, identity, self._settings)
         acting = Acting(core, self._api, identity.team, drawing, routes)
         homes = Homes(core, self._api, doorkeeper)
         self._app = self._bolt(identity)
-        Listeners(core, self._api, doorkeeper, acting, homes, self._lose).listen(self._app)
+        self._listeners = Listeners(core, self._api, doorkeeper, acting, homes, self._lose)
+        self._listeners.listen(self._app)
         self._tasks.spawn("slack user groups", doorkeeper.keep_groups())
         if self._settings.mode == "socket":
             count = self._settings.sockets
@@ -130,6 +193,11 @@ class Bot:
     def _lose(self, why: str) -> None:
         self._trouble = why
         log.error("dg was taken out of Slack: %s", why)
+        self._doubted.set()
+
+    def _doubt(self) -> None:
+        """Slack refused the bot's token: ask it who the bot is."""
+        self._doubted.set()
 
     def _bolt(self, identity: Identity) -> AsyncApp:
         async def authorize(**_: Any) -> AuthorizeResult:
@@ -139,13 +207,13 @@ class Bot:
                 team_id=identity.team,
                 bot_user_id=identity.user,
                 bot_id=identity.bot,
-                bot_token=self._tokens.bot,
+                bot_token=self._credentials.now.bot,
             )
 
         return AsyncApp(
             logger=logging.getLogger("dg.bot.bolt"),
             client=self._api.client(None),
-            signing_secret=self._tokens.signing_secret or "no requests are signed in this mode",
+            signing_secret=self._credentials.now.signing_secret or "no requests are signed in this mode",
             authorize=authorize,
             raise_error_for_unhandled_request=False,
         )
@@ -179,12 +247,13 @@ class Bot:
 @asynccontextmanager
 async def open_bot(core: Core, settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Bot]:
     """The bot of these settings while the block runs. Raises Refused for tokens that are none."""
-    tokens = read_tokens(settings.slack, settings.home, environ)
+    credentials = Credentials(settings, environ)
+    tokens = credentials.now
     async with (
         open_api(settings.slack.api_url, tokens.bot, tokens.app) as api,
         open_tasks() as tasks,
     ):
-        bot = Bot(core, settings, tokens, api, tasks)
+        bot = Bot(core, settings, credentials, api, tasks)
         await core.messenger.attach(bot)
         tasks.spawn("slack bot", bot.run())
         try:

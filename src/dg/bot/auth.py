@@ -19,7 +19,10 @@ from dg.settings.slack import Slack
 log = logging.getLogger(__name__)
 
 _KNOWN = 300.0
+_LOOK = 1.0
 _GROUPS = 300.0
+_LEAST = 5.0
+"""Seconds between two readings of the groups, however often they change."""
 
 
 class Doorkeeper:
@@ -34,6 +37,7 @@ class Doorkeeper:
         self._guests: Remembered[str] = Remembered(1000)
         self._members: dict[str, tuple[str, ...]] = {}
         self._noted: set[str] = set()
+        self._regrouped = False
 
     def is_foreign(self, account: Account) -> bool:
         """Whether an account is of another workspace than the bot's."""
@@ -78,8 +82,9 @@ class Doorkeeper:
         return str(profile.get("real_name") or user.get("real_name") or user.get("name") or "somebody")
 
     async def keep_groups(self) -> None:
-        """Learn every few minutes who is in which user group, where the settings say so."""
+        """Learn who is in which user group, where the settings say so: when one changes, and now and then."""
         while self._user_groups:
+            self._regrouped = False
             try:
                 found = await self._api.call("usergroups.list", include_users=True)
                 members: dict[str, list[str]] = {}
@@ -91,7 +96,13 @@ class Doorkeeper:
                 await self._core.accounts.note_groups(self._team, self._members)
             except (SlackProblem, Problem) as problem:
                 log.warning("the user groups of Slack cannot be read: %s", problem)
-            await self._core.clock.sleep(_GROUPS)
+            read = self._core.clock.monotonic()
+            while self._core.clock.monotonic() < read + (_LEAST if self._regrouped else _GROUPS):
+                await self._core.clock.sleep(_LOOK)
+
+    def regroup(self) -> None:
+        """A user group has changed: read them soon."""
+        self._regrouped = True
 
 
 def account_of(body: Mapping[str, Any]) -> Account:

@@ -52,6 +52,10 @@ class SlackApi:
         self._token = token
         self._app_token = app_token
 
+    def renew(self, token: str, app_token: str) -> None:
+        """Call with these tokens from now on."""
+        self._token, self._app_token = token, app_token
+
     def client(self, token: str | None) -> AsyncWebClient:
         """A client of the SDK over the same session."""
         return AsyncWebClient(

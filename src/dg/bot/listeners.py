@@ -34,6 +34,7 @@ _LINKS = re.compile(r"^\s*(link|unlink)\s*$", re.IGNORECASE)
 _MARKED = re.compile(r"<(?:[@#!][^|>]*\|([^>]*)|(?:https?|mailto)[^|>]*\|([^>]*)|([^>]*))>")
 _LONGEST_VALUE = 200
 _CHANNELS_BACK = ("channel_unarchive", "group_unarchive", "member_joined_channel")
+_GROUPS = re.compile("^subteam_")
 _GONE = ("app_uninstalled", "tokens_revoked")
 
 
@@ -73,6 +74,7 @@ class Listeners:
         app.event("app_home_opened")(self.home_opened)
         app.event("link_shared")(self.link_shared)
         app.event("user_change")(self.user_changed)
+        app.event(_GROUPS)(self.group_changed)
         for name in _CHANNELS_BACK:
             app.event(name)(self.channel_back)
         for name in _GONE:
@@ -189,6 +191,11 @@ class Listeners:
         if user.get("deleted") is True:
             account = account_of({"user": {"id": user.get("id"), "team_id": body.get("team_id")}})
             await self._core.accounts.end(account, self._core.accounts.guest(account, "Slack"))
+
+    async def group_changed(self, ack: AsyncAck) -> None:
+        """Who is in which user group is read again."""
+        await ack()
+        self._doorkeeper.regroup()
 
     async def channel_back(self, body: Body) -> None:
         """Something may be said in a channel again: dg was invited, or it is no archive any more."""

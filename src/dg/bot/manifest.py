@@ -20,6 +20,12 @@ EVENTS = (
     "tokens_revoked",
     "user_change",
 )
+_GROUP_EVENTS = ("subteam_created", "subteam_members_changed", "subteam_updated")
+
+
+def events(settings: Slack) -> tuple[str, ...]:
+    """What the bot hears of, and nothing else."""
+    return (*EVENTS, *(_GROUP_EVENTS if settings.user_groups else ()))
 
 
 def scopes(settings: Slack) -> tuple[str, ...]:
@@ -70,7 +76,7 @@ def manifest(settings: Settings, command: str = "/dg") -> dict[str, Any]:
         },
         "oauth_config": {"scopes": {"bot": list(scopes(slack))}},
         "settings": {
-            "event_subscriptions": {**where, "bot_events": list(EVENTS)},
+            "event_subscriptions": {**where, "bot_events": list(events(slack))},
             "interactivity": {"is_enabled": True, **where},
             "org_deploy_enabled": False,
             "socket_mode_enabled": not http,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from dg.bot.budget import Budget
@@ -50,16 +50,26 @@ _WITHOUT_TOKEN = 60.0
 
 
 class Posting:
-    """The poster of the core's messenger. `trouble` is the word for what is wrong with the token."""
+    """The poster of the core's messenger. `trouble` is the word for what is wrong with the token.
+
+    `doubt` is called when Slack refuses it.
+    """
 
     def __init__(
-        self, api: SlackApi, messenger: Messenger, drawing: Drawing, budget: Budget, clock: Clock
+        self,
+        api: SlackApi,
+        messenger: Messenger,
+        drawing: Drawing,
+        budget: Budget,
+        clock: Clock,
+        doubt: Callable[[], None] = lambda: None,
     ) -> None:
         self._api = api
         self._messenger = messenger
         self._drawing = drawing
         self._budget = budget
         self._clock = clock
+        self._doubt = doubt
         self.trouble: str | None = None
         self.counted = dict.fromkeys(("posts", "edits", "same", "limited", "adopted", "refused"), 0)
 
@@ -77,6 +87,11 @@ class Posting:
             return await self._first(message, shown)
         except SlackProblem as problem:
             return self._failure(message, problem, memory)
+
+    def trust(self) -> None:
+        """Slack takes the token; what it lacks shows with the next message."""
+        if self.trouble != "missing_scope":
+            self.trouble = None
 
     # --- the first time
 
@@ -151,13 +166,15 @@ class Posting:
     async def _say(self, method: str, shown: Rendered, **arguments: Any) -> dict[str, Any]:
         """Send it; where Slack refuses its blocks, the plain line alone rather than nothing."""
         try:
-            return await self._api.call(method, **shown.body(), **arguments)
+            answer = await self._api.call(method, **shown.body(), **arguments)
         except SlackProblem as problem:
             if problem.code not in _TOO_MUCH:
                 raise
             self.counted["refused"] += 1
             log.error("Slack refuses the blocks of a message (%s): only its text is shown", problem.code)
-            return await self._api.call(method, text=shown.text[:1000], blocks=[], **arguments)
+            answer = await self._api.call(method, text=shown.text[:1000], blocks=[], **arguments)
+        self.trouble = None
+        return answer
 
     def _limited(self, close: Any, seconds: float) -> Later:
         self.counted["limited"] += 1
@@ -170,6 +187,7 @@ class Posting:
             return ChannelGone(f"the channel {channel}: {LOST_CHANNEL[code]} ({code})", memory=memory)
         if code in LOST_TOKEN:
             self.trouble = code
+            self._doubt()
             why = f"Slack does not take the bot's token any more: {code}"
             return Failed(why, retry_after=_WITHOUT_TOKEN, memory=memory)
         if problem.ambiguous or problem.retry_after is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from dg.slacksim.people import People
 from dg.slacksim.workspace import Standing, Workspace
 
@@ -70,6 +72,27 @@ class Admin:
         self._slack.standing = "account_inactive"
         self._slack.changed()
 
-    def reinstall(self) -> None:
+    def reinstall(self, token: str | None = None) -> None:
+        """Let the app in again; with another bot token the old one is good no more."""
+        if token:
+            self._slack.app = self._slack.app.model_copy(update={"bot_token": token})
         self._slack.standing = "active"
         self._slack.changed()
+
+    async def regroup(self, handle: str, names: Sequence[str]) -> None:
+        """Give a user group other members."""
+        group = self._slack.group(handle)
+        before, group.members = group.members, [self._slack.person(name).id for name in names]
+        self._slack.changed()
+        team = self._slack.world.team.id
+        await self._people.happen(
+            {
+                "type": "subteam_members_changed",
+                "subteam_id": group.id,
+                "team_id": team,
+                "added_users": [each for each in group.members if each not in before],
+                "removed_users": [each for each in before if each not in group.members],
+            }
+        )
+        shown = {**group.as_json(), "users": group.members}
+        await self._people.happen({"type": "subteam_updated", "subteam": shown})

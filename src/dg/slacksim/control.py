@@ -20,7 +20,7 @@ from dg.slacksim.people import People
 from dg.slacksim.sockets import Sockets
 from dg.slacksim.surfaces import View
 from dg.slacksim.workspace import Workspace
-from dg.slacksim.world import Handle
+from dg.slacksim.world import MOST, Handle
 
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 WAIT_SECONDS = 20.0
@@ -106,10 +106,13 @@ class AdminOrder(Order):
         "revoke",
         "uninstall",
         "reinstall",
+        "regroup",
     ]
     channel: Name = "-"
     person: Name | None = None
     name: Handle | None = None
+    token: Name | None = None
+    people: Annotated[tuple[Name, ...], Field(max_length=MOST)] = ()
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -246,7 +249,9 @@ class Control:
             case "uninstall":
                 await self._admin.uninstall()
             case "reinstall":
-                self._admin.reinstall()
+                self._admin.reinstall(order.token)
+            case "regroup":
+                await self._admin.regroup(order.name or "", order.people)
         return {"ok": True}
 
     async def _add_fault(self, fault: Fault) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def written(slack: Workspace, text: str) -> str:
         user = next((each for each in slack.users.values() if each.name == name), None)
         if user:
             return f"<@{user.id}|{user.name}>"
-        group = next((each for each in slack.groups.values() if each.handle == name), None)
+        group = slack.group_named(name)
         return f"<!subteam^{group.id}|@{group.handle}>" if group else match[0]
 
     return _NAME.sub(identified, html.escape(text, quote=False))

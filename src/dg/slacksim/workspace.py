@@ -123,6 +123,16 @@ class Workspace:
             raise Impossible(f"nobody is called {name}")
         return found
 
+    def group(self, name: str) -> UserGroup:
+        """A user group by handle or id. Raises Impossible."""
+        found = self.group_named(name)
+        if found is None:
+            raise Impossible(f"no user group is called {name}")
+        return found
+
+    def group_named(self, name: str) -> UserGroup | None:
+        return next((each for each in self.groups.values() if name in (each.id, each.handle)), None)
+
     def conversation(self, name: str) -> Conversation:
         """A conversation by name or id. Raises Impossible."""
         found = self.named(name)

@@ -80,6 +80,8 @@ from dg.core.events.fact import (
 )
 from dg.core.events.outside import (
     SlackChannelLost,
+    SlackTokenAccepted,
+    SlackTokenRefused,
     WebhookCreated,
     WebhookDeleted,
     WebhookDisabled,
@@ -170,6 +172,8 @@ __all__ = [
     "SlackChannelLost",
     "SlackFact",
     "SlackLinked",
+    "SlackTokenAccepted",
+    "SlackTokenRefused",
     "SlackUnlinked",
     "StepFinished",
     "StepStarted",

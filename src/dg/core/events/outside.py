@@ -20,6 +20,26 @@ class SlackChannelLost(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlackTokenRefused(Fact):
+    """Slack takes `token` (`bot` or `app`) no more: nothing is told there until it is replaced: `alert`."""
+
+    about: ClassVar[str] = "token"
+
+    token: str
+    reason: str
+    alert: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackTokenAccepted(Fact):
+    """Slack takes `token` (`bot` or `app`), which it had refused."""
+
+    about: ClassVar[str] = "token"
+
+    token: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebhookFact(Fact):
     """What every fact about a webhook carries; its address stays out, which may be a secret."""
 

@@ -11,7 +11,7 @@ from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
 from dg.core.deployments import store as deployments
 from dg.core.deployments.models import FINAL
-from dg.core.events import SlackChannelLost
+from dg.core.events import SlackChannelLost, SlackTokenAccepted, SlackTokenRefused
 from dg.core.outbox import Failed, Later, Message, Outcome, Policy, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
@@ -79,14 +79,23 @@ class Messenger:
     async def attach(self, poster: Poster) -> None:
         """Send by `poster` from now on; channels that were lost are tried again."""
         self._poster = poster
+        await self.resume()
+
+    async def resume(self) -> None:
+        """Try every channel again now, and those that were lost: what was in the way may be gone."""
 
         def work(tx: Tx) -> None:
             for troubled in outbox.figures(tx)["troubled"]:
-                if troubled["held"] and str(troubled["destination"]).startswith(f"{KIND}:"):
+                if str(troubled["destination"]).startswith(f"{KIND}:"):
                     release(tx, troubled["destination"])
 
         await self._db.write(work)
         self.wake()
+
+    async def note_token(self, token: str, reason: str | None) -> None:
+        """Slack refuses a token (`bot`, `app`) for this `reason`, or takes it again."""
+        fact = SlackTokenRefused(token=token, reason=reason) if reason else SlackTokenAccepted(token=token)
+        await self._db.write(lambda tx: tx.append(fact, SYSTEM))
 
     def detach(self) -> None:
         """Let everything wait from now on."""

@@ -53,6 +53,7 @@ COMMANDS = {
         "probe": "dg.cli.probes:probe",
     },
     "What happened": {
+        "handover": "dg.cli.handover:handover",
         "events": "dg.cli.events:events",
         "audit": "dg.cli.events:audit",
         "receipt": "dg.cli.receipts:receipt",

@@ -98,6 +98,26 @@ class Moment(click.ParamType[int]):
         return to_micros(moment)
 
 
+class Before(click.ParamType[int]):
+    """A time that is over, as microseconds since the epoch: `08:20`, `2h` ago, `2026-11-26T08:20:00Z`.
+
+    Without a zone it is this machine's local time; a time of day is the last one.
+    """
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        from dg.cli.remote import now
+        from dg.client.moments import HINT, moment_before
+
+        if isinstance(value, int):
+            return value
+        at, found = now(), moment_before(str(value), now())
+        if found is None or found > at:
+            self.fail(f"{value!r} is not {HINT}.", param, ctx)
+        return found
+
+
 def moment_of(text: str, now: datetime) -> datetime | None:
     """The moment that a person means by `text` at the local time `now`, None when it is none."""
     from dg.settings.units import seconds_of

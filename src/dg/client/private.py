@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from dg.client.errors import NoCredential
+from dg.core.errors import Refused
 
 LONGEST_FILE = 64 << 10
 
@@ -38,3 +39,17 @@ def owners_file(path: Path) -> str:
         if facts.st_mode & 0o077:
             raise NoCredential(f"{path} is open to others, so it is not used: `chmod 600 {path}`")
         return file.read(LONGEST_FILE).decode("utf-8", "replace")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a file that is its owner's alone. Raises Refused where there is one, or none can be."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise Refused(f"{path} is there already: name another file", reason="exists") from None
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else "that is no name of a file"
+        raise Refused(f"{path} cannot be written: {why}", reason="unwritable") from None

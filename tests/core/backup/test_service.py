@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ from dg.core.backup import archive, environment
 from dg.core.backup.encryption import Identity
 from dg.core.backup.models import BackupRecord, Point
 from dg.core.clock import SECOND
-from dg.core.environments.models import Ciphertext, EnvironmentState, Graded, UpdateEnvironment
+from dg.core.environments.models import Ciphertext, EnvironmentState, Graded, KeptVersion, UpdateEnvironment
 from dg.core.errors import Forbidden, Invalid, NotFound, Refused, Stale, Unavailable
 from dg.core.home import Home, write_private
 from dg.core.testing import ManualClock
@@ -273,6 +274,33 @@ async def test_a_new_home_gets_the_history_too(tmp_path: Path) -> None:
         assert back.secrets["session_key"].fingerprint != after.secrets["session_key"].fingerprint
         diff = await new.core.environments.diff(SYSTEM, STAGING, since=1, until=4)
         assert diff.items == ()
+
+
+async def test_a_backup_of_what_no_request_could_have_made_is_not_put_back(house: House) -> None:
+    await house.configure()
+    made = await house.core.backups.make(SYSTEM, STAGING, "first")
+    _, snapshot = environment.read_snapshot(
+        house.home / "backups" / made.file, house.core.backups._identities()
+    )
+    content, version = snapshot.content, snapshot.versions[-1].version
+    crafted = {
+        "domain": content.model_copy(update={"domain": "Not A Host"}),
+        "config.": content.model_copy(update={"settings": {"\x1b[2J": 1}}),
+        "links.docs": content.model_copy(update={"links": {"docs": "javascript:alert(1)"}}),
+        "probes": content.model_copy(update={"probes": {"web": {"kind": "\x1b]0;"}}}),
+    }
+    for field, wrong in crafted.items():
+        kept = KeptVersion(version=version, content=wrong)
+        with pytest.raises(Invalid, match=re.escape(field)):
+            await house.core.environments.put_back(
+                SYSTEM, snapshot.model_copy(update={"versions": (kept,)}), "crafted"
+            )
+    short = {"session_key": {1: "abc"}}
+    with pytest.raises(Invalid, match="session_key: is shorter"):
+        await house.core.environments.put_back(
+            SYSTEM, snapshot.model_copy(update={"values": short}), "crafted"
+        )
+    assert (await house.core.environments.get(SYSTEM, STAGING)).version == 1
 
 
 async def test_what_only_the_runner_opens_comes_back_as_the_ciphertext_that_it_was(tmp_path: Path) -> None:

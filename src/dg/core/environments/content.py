@@ -18,6 +18,7 @@ from dg.core.environments.models import (
     Difference,
     Kind,
     SecretState,
+    Targets,
     UpdateEnvironment,
 )
 from dg.core.environments.running import ADDRESS_HINT, is_address, wrong_checks
@@ -63,31 +64,25 @@ class Wanted:
 def read(request: UpdateEnvironment) -> Wanted:
     """What is asked for. Raises Invalid naming every field that is wrong."""
     given = dict(_secrets(request))
-    settings = {key: value for key, value in request.config.items() if key not in (*URLS, API_KEYS)}
-    wrong = [
-        *_wrong_domain(request.domain),
-        *_wrong_table("protection", request.protection or {}),
-        *_wrong_table("probes", request.probes or {}),
-        *_wrong_settings(settings),
-        *_wrong_api_keys(request.config),
-        *_wrong_secrets(request.secrets),
-        *(mistake for path, value in given.items() for mistake in _wrong_secret(path, value)),
-        *_wrong_targets(request),
-        *_wrong_links(request.links),
-        *wrong_checks(request.runs or {}),
-        *_wrong_text("reason", request.reason or ""),
-    ]
-    if wrong:
-        raise refused(wrong)
     content = Content(
         protection=request.protection or {},
         probes=request.probes or {},
         domain=request.domain,
-        settings=settings,
+        settings={key: value for key, value in request.config.items() if key not in (*URLS, API_KEYS)},
         targets=request.targets,
         links=request.links,
         runs=request.runs or {},
     )
+    wrong = [
+        *_wrong_domain(request.domain),
+        *_wrong_content(content),
+        *_wrong_api_keys(request.config),
+        *_wrong_secrets(request.secrets),
+        *(mistake for path, value in given.items() for mistake in _wrong_secret(path, value)),
+        *_wrong_text("reason", request.reason or ""),
+    ]
+    if wrong:
+        raise refused(wrong)
     kept = frozenset(name_of(path) for path, value in given.items() if _shown(value))
     return Wanted(
         content,
@@ -95,6 +90,14 @@ def read(request: UpdateEnvironment) -> Wanted:
         kept,
         frozenset(field for field in ("protection", "runs", "probes") if getattr(request, field) is None),
     )
+
+
+def check_kept(content: Content) -> None:
+    """Raises Invalid for what no request could have made of an environment; its secrets are not looked at."""
+    # An environment whose first change is a secret has no domain yet.
+    wrong = [*(_wrong_domain(content.domain) if content.domain else ()), *_wrong_content(content)]
+    if wrong:
+        raise refused(wrong)
 
 
 def check_secret(name: str, value: str | None) -> None:
@@ -232,6 +235,16 @@ def _belongs_to_config(name: str) -> bool:
     return name in URLS or name.startswith(API_KEY)
 
 
+def _wrong_content(content: Content) -> Iterator[tuple[str, str]]:
+    """What is wrong beside the domain and secrets."""
+    yield from _wrong_table("protection", content.protection)
+    yield from _wrong_table("probes", content.probes)
+    yield from _wrong_settings(content.settings)
+    yield from _wrong_targets(content.targets)
+    yield from _wrong_links(content.links)
+    yield from wrong_checks(content.runs)
+
+
 def _wrong_domain(domain: str) -> Iterator[tuple[str, str]]:
     if not _DOMAIN.fullmatch(domain):
         yield "domain", "must be a host's name in lower case, such as app.example.com"
@@ -336,8 +349,8 @@ def _is_encodable(value: str) -> bool:
     return True
 
 
-def _wrong_targets(request: UpdateEnvironment) -> Iterator[tuple[str, str]]:
-    for kind, names in request.targets.model_dump().items():
+def _wrong_targets(targets: Targets) -> Iterator[tuple[str, str]]:
+    for kind, names in targets.model_dump().items():
         if len(names) > _MOST_TARGETS or len(set(names)) < len(names):
             yield f"targets.{kind}", f"has more than {_MOST_TARGETS} names, or one of them twice"
         for at, name in enumerate(names):

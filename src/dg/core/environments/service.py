@@ -237,6 +237,7 @@ class Environments:
     def _putting_back(self, principal: Principal, snapshot: Snapshot, *, keep: bool = True) -> Change:
         name, content = snapshot.environment, snapshot.content
         self._access.require(principal, Action.BACKUP_RESTORE, name)
+        snapshots.check(snapshot)
         self._require_possible(name, content)
 
         def change(tx: Tx, before: Content) -> Content:

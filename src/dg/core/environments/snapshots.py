@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dg.core.database import Tx
+from dg.core.environments import content as contents
 from dg.core.environments import store
 from dg.core.environments.models import Content, KeptVersion, SecretState, Snapshot
 from dg.core.environments.vault import Vault
@@ -22,6 +23,18 @@ def take(tx: Tx, vault: Vault, name: Environment) -> Snapshot:
             if state.version not in kept:
                 kept[state.version] = vault.open(tx, name, key, state.version)
     return Snapshot(environment=name, versions=versions, values=values)
+
+
+def check(snapshot: Snapshot) -> None:
+    """Raises Invalid for what no environment can have had: whoever knows a public key can make a backup."""
+    for each in snapshot.versions:
+        contents.check_kept(each.content)
+        for key, state in each.content.secrets.items():
+            kept = snapshot.kept(key, state)
+            if kept.grade == "runner_only":
+                contents.check_ciphertext(key, kept.text)
+            else:
+                contents.check_secret(key, kept.text)
 
 
 def bring_past(tx: Tx, vault: Vault, snapshot: Snapshot) -> None:

@@ -16,6 +16,7 @@ from textual.widgets import Input
 
 from dg.client.app import Client
 from dg.client.errors import Unreachable
+from dg.core.access.models import CreateRole
 from dg.core.types import Environment
 from dg.tui.app import picture_file
 from dg.tui.deployments import Deployments
@@ -44,6 +45,37 @@ async def test_what_others_do_appears_by_itself(lived_in: House) -> None:
         await until(pilot, lambda: "✓ success" in text(app.screen))
         await until(pilot, lambda: "0 under way" in text(app.screen))
         assert app.store.progress == {}
+
+
+async def test_health_is_on_the_overview_and_follows_what_happens(house: House) -> None:
+    async with dashboard(partial(client, house.home)) as (app, pilot):
+        assert "service" not in text(app.screen).split("deployments")[1].splitlines()[0]
+        async with client(house.home) as dg:
+            pulse = {"kind": "heartbeat", "service": "web", "interval": 60}
+            await dg.health.set_probe(PRODUCTION, "pulse", pulse)
+            await dg.health.beat(PRODUCTION, "pulse")
+            await until(pilot, lambda: "1/1 service" in text(app.screen))
+            await until(pilot, lambda: "● healthy" in text(app.screen))
+            await dg.health.beat(PRODUCTION, "pulse", ok=False, message="no workers")
+            await until(pilot, lambda: "✗ UNHEALTHY" in text(app.screen))
+            assert "✗ web unhealthy" in text(app.screen)
+            assert "no workers" in text(app.screen)
+            assert "0/1 service" in text(app.screen)
+            await dg.health.set_probe(PRODUCTION, "pulse", None)
+            await until(pilot, lambda: "UNHEALTHY" not in text(app.screen))
+
+
+async def test_who_may_not_see_environments_does_not_ask_for_them(lived_in: House) -> None:
+    async with client(lived_in.home) as dg:
+        seen = ("deployment:read", "lane:read", "event:read", "role:read")
+        await dg.roles.create(CreateRole(name="looker", actions=seen))
+        made = await dg.tokens.create(name="looker", role="looker")
+        denied = len([fact async for fact in dg.events.all() if fact.type == "access.denied"])
+    async with dashboard(lambda: Client(lived_in.server.url, made.secret)) as (app, _):
+        assert all(each.services == () for each in app.store.environments.values())
+        assert "PRODUCTION" in text(app.screen)
+    async with client(lived_in.home) as dg:
+        assert len([fact async for fact in dg.events.all() if fact.type == "access.denied"]) == denied
 
 
 async def test_a_detail_has_steps_log_commits_and_receipt(lived_in: House) -> None:

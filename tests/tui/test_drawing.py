@@ -15,7 +15,7 @@ from dg.tui.auth import Rights, rights_of
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces
 from dg.tui.store import RECENT, Link, LinkState, Store
-from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView, StepView
+from dg.tui.views import DeploymentView, FactView, ProgressView, StepView
 
 SECOND = 1_000_000
 NOW = 1_790_000_000 * SECOND
@@ -27,9 +27,6 @@ STEPS = (
     StepView(0, "image", "build", "success", seconds=41.0),
     StepView(1, "canary", "deploy", "running", started_at=NOW - 72 * SECOND),
     StepView(2, "smoke", "verify", "pending"),
-)
-LANE = LaneView(
-    "web", "production", "open", "web/production is open", version="1.4.1", sha="5f0a2cd" + "0" * 33
 )
 TABS = (bar.Tab("1", "overview", "Overview", "Ovw"), bar.Tab("2", "deployments", "Deployments", "Dep"))
 
@@ -51,33 +48,6 @@ def test_nothing_is_expected_without_a_connection() -> None:
     progress = ProgressView(0.62, STEPS, NOW + 129 * SECOND)
     assert "2m09 left" in said(drawing.flight(RUN, progress, 80, NOW, live=True)[0])
     assert "left" not in said(drawing.flight(RUN, progress, 80, NOW, live=False)[0])
-
-
-def test_a_lane_that_is_locked_says_why_and_an_open_one_does_not() -> None:
-    assert len(drawing.lane(LANE, None, 60, NOW)) == 1
-    locked = replace(LANE, state="locked", sentence="it is locked until noon")
-    rows = drawing.lane(locked, None, 60, NOW)
-    assert said(rows[1]).strip() == "it is locked until noon"
-    assert inks(rows[1]) == {"warn"}
-
-
-def test_a_lane_that_is_not_known_is_never_shown_as_good() -> None:
-    rows = drawing.card([replace(LANE, known=False, sentence="look there")], {}, {}, 60, 20, NOW, True)
-    assert "NOT KNOWN" in said(rows[1])
-    assert "look there" in "".join(map(said, rows))
-    assert not any("ok" in words for row in rows for words in inks(row))
-
-
-def test_a_card_says_how_much_it_leaves_out() -> None:
-    lanes = [replace(LANE, service=f"s{at}") for at in range(20)]
-    rows = drawing.card(lanes, {}, {}, 60, 6, NOW, True)
-    assert len(rows) == 6
-    assert said(rows[-1]) == "… 16 more lines"
-
-
-def test_what_needs_a_person_comes_first() -> None:
-    lanes = [LANE, replace(LANE, service="a", state="busy"), replace(LANE, service="z", state="frozen")]
-    assert [lane.service for lane in drawing.urgent(lanes)] == ["z", "a", "web"]
 
 
 @pytest.mark.parametrize(
@@ -177,3 +147,8 @@ def test_facts_are_said_in_a_few_words(kind: str, payload: dict[str, object], wo
         environment="production", service="web", payload=payload,
     )  # fmt: skip
     assert said(FactView.of(event).pieces) == words
+
+
+def test_a_line_of_the_activity_that_is_too_long_says_so() -> None:
+    event = Event(seq=1, at=NOW, type="lane.locked", actor="u1", auth="token", environment="production")
+    assert said(drawing.activity([FactView.of(event)], 20, 4)[0]).endswith("…")

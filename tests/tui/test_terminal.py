@@ -15,7 +15,7 @@ from tests.tui.terminals import terminal
 
 from dg.tui.app import picture_file
 from dg.tui.store import Store
-from dg.tui.views import DeploymentView, FactView, LaneView
+from dg.tui.views import DeploymentView, EnvironmentView, FactView, LaneView, ServiceView
 
 NOWHERE = "http://127.0.0.1:9"
 TOKEN = "tok.en"
@@ -64,6 +64,10 @@ def hostile_picture(folder: Path) -> None:
         )
         lane = LaneView(text, environment, ("locked", text)[at % 2], text, at % 2 == 0, text, text, f"{at}")
         store.lanes[lane.key] = lane
+        ill = ServiceView(text, ("unhealthy", text)[at % 2], MOMENT, text, at)
+        store.environments[environment] = EnvironmentView(
+            environment, text, text, MOMENT, (ill, ill), (text, text)
+        )
         store.add_fact(FactView(at, MOMENT, text, text, text, text, at, text, "warn"))
     path = picture_file({"XDG_CACHE_HOME": str(folder)}, NOWHERE, TOKEN)
     assert path is not None

@@ -47,7 +47,7 @@ def columns(view: View) -> Sequence[Column[DeploymentView]]:
         Column(
             "service", "service", lambda row: [(row.service, "fg")], 10, lambda row: row.service, needs=104
         ),
-        Column("version", "version", lambda row: [(row.version, "fg bold")], 12, lambda row: row.version),
+        Column("version", "version", lambda row: [(row.version, "fg bold")], 14, lambda row: row.version),
         Column("commit", "commit", lambda row: [(row.sha[:7], "muted")], 7, needs=120),
         Column("words", "what", lambda row: _words(view, row), 10, flex=True),
         Column("by", "by", lambda row: [(row.by, "muted")], 8, lambda row: row.by, needs=84),
@@ -66,11 +66,9 @@ def columns(view: View) -> Sequence[Column[DeploymentView]]:
 def _words(view: View, row: DeploymentView) -> Pieces:
     progress = view.store.progress.get(row.id)
     if row.active and progress is not None:
-        running = next((step.name for step in progress.steps if step.status == "running"), row.stage)
         return [
-            (f"{running} ", "progress bold"),
+            (f"{drawing.running_step(row, progress)} {progress.share * 100:.0f}% ", "progress bold"),
             *bar(BAR, progress.share),
-            (f" {progress.share * 100:.0f}%", "progress bold"),
         ]
     return [(row.words, "warn" if row.state == "needs_approval" else "muted")]
 

@@ -1,20 +1,16 @@
-"""How lanes, deployments and runs are drawn: pure functions from views to rows of pieces."""
+"""How deployments, runs and facts are drawn: pure functions from views to rows of pieces."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from dg.client.words import age, duration
 from dg.core.clock import SECOND, to_datetime
-from dg.core.text import counted
-from dg.tui.ink import Piece, Pieces, apart, measure, wrapped
+from dg.tui.ink import Piece, Pieces, apart, column, measure
 from dg.tui.signs import bar, ink, said, sign
-from dg.tui.views import PRODUCTION, DeploymentView, FactView, LaneView, ProgressView, StepView
+from dg.tui.views import PRODUCTION, DeploymentView, FactView, ProgressView, StepView
 
-ROOMY = 11
-"""Rows from which a card has some to spare."""
-ORDER = ("frozen", "locked", "busy", "open")
-"""Lane states, what needs a person first."""
+BULLET = "▪"
 
 
 def ago(at: int | None, now: int) -> str:
@@ -70,6 +66,12 @@ def steps(found: Sequence[StepView], width: int, now: int) -> Pieces:
     return short
 
 
+def running_step(found: DeploymentView, progress: ProgressView | None) -> str:
+    """The name of the step that runs, the stage while none does."""
+    steps_ = progress.steps if progress else ()
+    return next((step.name for step in steps_ if step.status == "running"), found.stage or found.status)
+
+
 def _step_words(step: StepView) -> str:
     return {"running": "progress bold", "failed": "err bold", "success": "fg"}.get(step.status, "muted")
 
@@ -101,124 +103,13 @@ def flight(
     return rows
 
 
-def lane(found: LaneView, current: DeploymentView | None, width: int, now: int) -> list[Pieces]:
-    """One lane: what runs there and since when; why it is closed, where it is."""
-    runs: list[Piece] = [("not known", "warn bold")]
-    if found.known:
-        runs = [(found.version, "fg bold")] if found.version else [("nothing yet", "dim")]
-    if found.sha and not found.sha.startswith(found.version or "-"):
-        runs.append((f" {found.sha[:7]}", "muted"))
-    since = f"{current.by} · {ago(current.completed_at, now)}" if current and current.completed_at else ""
-    mark = [] if found.state == "open" else [(f"{sign(found.state)} ", f"{ink(found.state)} bold")]
-    head = [*mark, (f"{found.service} ", "muted"), *runs]
-    right: list[Piece] = [(since, "muted")] if measure(head) + measure([(since, "")]) < width else []
-    rows: list[Pieces] = [apart(head, right, width)]
-    if found.closed or not found.known:
-        rows += wrapped([(found.sentence, ink(found.state) if found.closed else "warn")], width, 3)
-    return rows
-
-
-def card(
-    lanes: Iterable[LaneView],
-    deployments: Mapping[str, DeploymentView],
-    progress: Mapping[str, ProgressView],
-    width: int,
-    height: int,
-    now: int,
-    live: bool,
-) -> list[Pieces]:
-    """One environment: its worst state, its lanes, what is under way and what waits for a person."""
-    found = urgent(lanes)
-    if not found:
-        return [[("nothing deploys here yet", "dim")]]
-    worst = (
-        found[0].state if all(each.known for each in found) else "locked" if found[0].closed else "unknown"
-    )
-    count = counted(len(found), "lane")
-    top: Piece = (" ▲ NOT KNOWN ", "warn badge") if worst == "unknown" else badge(worst)
-    rows: list[Pieces] = [apart([top], [(count, "muted")], width)]
-    for each in found:
-        current = deployments.get(each.current)
-        rows += lane(each, current, width, now)
-        holder = deployments.get(each.holder)
-        if holder is not None and holder.active:
-            rows += flight(holder, progress.get(holder.id), width, now, live)
-        rows += waiting(each, deployments, width)
-    if height > ROOMY:
-        # A badge right below the badge of the border would read as one.
-        rows.insert(0, [])
-    lately = [
-        each for each in deployments.values() if each.final and _lane(each) in {lane.key for lane in found}
-    ]
-    rows += past(lately, width, height - len(rows) - 1, now)
-    return _cut(rows, height)
-
-
-def urgent(lanes: Iterable[LaneView]) -> list[LaneView]:
-    """Lanes, those that need a person first."""
-    order = {state: at for at, state in enumerate(ORDER)}
-    return sorted(lanes, key=lambda each: (order.get(each.state, 0), each.service))
-
-
-def line(name: str, lanes: Iterable[LaneView], width: int) -> Pieces:
-    """One environment where there is room for a line alone."""
-    found = urgent(lanes)
-    state: Pieces = [badge(found[0].state)] if found else [("nothing deploys here yet", "dim")]
-    runs = "  ".join(f"{each.service} {each.version}" for each in found)
-    name_words = "prod badge" if name == PRODUCTION else "fg bold"
-    shown = f" {name.upper()} " if name == PRODUCTION else name
-    return apart([(shown, name_words), ("  ", ""), *state, (f"  {runs}", "muted")], [], width)
-
-
-def past(found: Iterable[DeploymentView], width: int, room: int, now: int) -> list[Pieces]:
-    """The newest deployments that have ended, below an empty line, as far as there is room."""
-    newest = sorted(found, key=lambda each: -each.number)[: max(0, room)]
-    rows: list[Pieces] = [[]] if newest else []
-    for each in newest:
-        what = (
-            f"  {each.service} {each.version}"
-            if each.kind == "deploy"
-            else f"  {each.service} back to {each.version}"
-        )
-        took = "" if each.seconds is None else duration(each.seconds)
-        right: Pieces = [(f"{took}  {ago(each.completed_at, now):>4}", "dim")]
-        rows.append(
-            apart(
-                [(sign(each.status), ink(each.status)), (what, "muted"), (f"  {each.by}", "dim")],
-                right,
-                width,
-            )
-        )
-    return rows
-
-
-def waiting(found: LaneView, deployments: Mapping[str, DeploymentView], width: int) -> list[Pieces]:
-    """What waits for a lane, and for what."""
-    waits = [each for each in deployments.values() if each.status == "pending" and _lane(each) == found.key]
-    rows: list[Pieces] = []
-    for each in sorted(waits, key=lambda waits: waits.number)[:2]:
-        head: list[Piece] = [
-            (f"{sign(each.state)} #{each.number} {each.version} ", f"{ink(each.state)} bold")
-        ]
-        rows.append(apart([*head, (each.hold, "muted")], [], width))
-    return rows
-
-
-def _lane(found: DeploymentView) -> tuple[str, str]:
-    return found.service, found.environment
-
-
-def _cut(rows: list[Pieces], height: int) -> list[Pieces]:
-    """At most so many rows; the last one says that there is more."""
-    if len(rows) <= height:
-        return rows
-    return [*rows[: max(0, height - 1)], [(f"… {len(rows) - height + 1} more lines", "dim")]]
-
-
-def activity(facts: Iterable[FactView], height: int) -> list[Pieces]:
+def activity(facts: Iterable[FactView], width: int, height: int) -> list[Pieces]:
     """The newest facts, the newest on top; a step's are left out, since its deployment shows them."""
     shown = [fact for fact in facts if not fact.type.startswith("step.")]
-    return [[(f"{moment(fact.at)[:5]} ", "dim"), *fact.pieces] for fact in reversed(shown[-height:])]
+    return [
+        column([(f"{moment(fact.at)[:5]} ", "dim"), (f"{BULLET} ", fact.ink), *fact.pieces], width)
+        for fact in reversed(shown[-height:])
+    ]
 
 
 def outcome(found: DeploymentView) -> Pieces:

@@ -7,7 +7,7 @@ is an error of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,7 +17,14 @@ from typing import TYPE_CHECKING, TypeVar
 from dg.core.errors import Forbidden, NotFound, Problem, TooMany, Unauthenticated, Unavailable
 from dg.tui.auth import rights_of
 from dg.tui.store import RECENT, Link, LinkState, Store
-from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView
+from dg.tui.views import (
+    ENVIRONMENTS,
+    DeploymentView,
+    EnvironmentView,
+    FactView,
+    LaneView,
+    ProgressView,
+)
 
 if TYPE_CHECKING:
     from dg.client.app import Client
@@ -44,6 +51,8 @@ WATCHED = 6
 """Most running deployments whose progress is read."""
 EVERY = 1.0
 """Seconds between two looks at the progress of what runs."""
+UNWELL = 10.0
+"""Seconds between two looks at an environment that is not healthy: why may change, and nobody tells."""
 POLL = 5.0
 """Seconds between two looks at what happened, where the stream is refused."""
 
@@ -56,6 +65,7 @@ class Dirty:
     """What has changed since it was read last."""
 
     deployments: set[str] = field(default_factory=set)
+    environments: set[str] = field(default_factory=set)
     lanes: bool = False
     rights: bool = False
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
@@ -63,14 +73,16 @@ class Dirty:
     def mark(self, fact: Event) -> None:
         if deployment := fact.payload.get("deployment"):
             self.deployments.add(str(deployment))
+        if fact.type.startswith(("environment.", "drift.")) and fact.environment in ENVIRONMENTS:
+            self.environments.add(fact.environment)
         self.lanes |= fact.type.startswith(("deployment.", "lane.", "freeze.", "pipeline.", "version."))
         self.rights |= fact.type.startswith(RIGHTS)
         self.arrived.set()
 
-    def take(self) -> tuple[set[str], bool, bool]:
+    def take(self) -> Dirty:
         """All of it; from now on nothing is dirty."""
-        taken = self.deployments, self.lanes, self.rights
-        self.deployments, self.lanes, self.rights = set(), False, False
+        taken = Dirty(self.deployments, self.environments, self.lanes, self.rights)
+        self.deployments, self.environments, self.lanes, self.rights = set(), set(), False, False
         self.arrived.clear()
         return taken
 
@@ -135,6 +147,7 @@ class Feed:
             group.create_task(self._beat(client), name="tui: heartbeat")
             group.create_task(self._read_changes(client), name="tui: changes")
             group.create_task(self._watch(client), name="tui: progress")
+            group.create_task(self._attend(client), name="tui: health")
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[Client]:
@@ -216,6 +229,7 @@ class Feed:
                 self._store.add_fact(FactView.of(fact))
         self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
         await self._read_page(client)
+        await self._read_environments(client, ENVIRONMENTS)
         self._said_so()
         self._store.set_link(Link(self._usual, self._clock.monotonic()))
 
@@ -235,20 +249,43 @@ class Feed:
             await self._dirty.arrived.wait()
             await self._clock.sleep(GATHER)
             began = self._clock.monotonic()
-            await self._patiently(partial(self._read_dirty, client, *self._dirty.take()))
+            await self._patiently(partial(self._read_dirty, client, self._dirty.take()))
             self._said_so()
             await self._clock.sleep(REST * (self._clock.monotonic() - began))
 
-    async def _read_dirty(self, client: Client, deployments: set[str], lanes: bool, rights: bool) -> None:
-        if len(deployments) > FEW:
+    async def _read_dirty(self, client: Client, dirty: Dirty) -> None:
+        if len(dirty.deployments) > FEW:
             await self._read_page(client)
         else:
-            for each in sorted(deployments):
+            for each in sorted(dirty.deployments):
                 self._store.put_deployment(DeploymentView.of(await client.deployments.get(each)))
-        if lanes:
+        if dirty.lanes:
             self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
-        if rights:
+        if dirty.rights:
             await self._read_rights(client)
+        await self._read_environments(client, ENVIRONMENTS if dirty.rights else sorted(dirty.environments))
+
+    async def _read_environments(self, client: Client, names: Collection[str]) -> None:
+        """How they are. Who may not know does not even ask: that would be a denied try on the record."""
+        may = [name for name in names if self._store.rights.may("environment:read", name)]
+        domains = {each.name.value: each.domain for each in await client.environments.list()} if may else {}
+        for name in names:
+            found = EnvironmentView(name)
+            if name in domains:
+                found = await self._look_at(client, name, domains[name])
+            self._store.put_environment(found)
+
+    async def _look_at(self, client: Client, name: str, domain: str) -> EnvironmentView:
+        from dg.core.types import Environment
+
+        health = await client.health.get(Environment(name))
+        return EnvironmentView.of(domain, health, await client.environments.drift(Environment(name)))
+
+    async def _attend(self, client: Client) -> None:
+        while True:
+            await self._clock.sleep(UNWELL)
+            unwell = [each.name for each in self._store.environments.values() if not each.well]
+            await self._patiently(partial(self._read_environments, client, unwell))
 
     async def _watch(self, client: Client) -> None:
         while True:

@@ -115,11 +115,19 @@ def fit(text: str, width: int) -> str:
     return set_cell_size(safe, width - 1) + "…" if width > 0 else ""
 
 
+def _ended(text: str) -> str:
+    """The same number of cells, with a sign that something is missing behind them."""
+    return text if text.endswith("…") else set_cell_size(text, cell_len(text) - 1) + "…"
+
+
 def column(pieces: Pieces, width: int, *, right: bool = False) -> list[Piece]:
     """Pieces cut or filled up to exactly `width` cells."""
     fitted, room = list[Piece](), width
     for text, words in pieces:
         if room <= 0:
+            if text and fitted:
+                last, manners = fitted[-1]
+                fitted[-1] = (_ended(last), manners)
             break
         cut = fit(text, room)
         fitted.append((cut, words))

@@ -12,9 +12,10 @@ from textual.containers import Horizontal
 from textual.widgets import Footer
 
 from dg.tui import drawing
+from dg.tui.cards import Card, skeleton
 from dg.tui.deployments import columns, open_detail
 from dg.tui.ink import Pieces, label
-from dg.tui.store import Topic
+from dg.tui.store import LinkState, Topic
 from dg.tui.view import View
 from dg.tui.views import ENVIRONMENTS, PRODUCTION, DeploymentView
 from dg.tui.widgets.panel import Panel
@@ -26,14 +27,14 @@ class Overview(View):
 
     MODE = "overview"
     CSS = """
-    Overview #cards { height: 15; }
+    Overview #cards { height: 17; }
     Overview .card { width: 1fr; }
     Overview #low { height: 1fr; }
     Overview #deployments { width: 1fr; height: 1fr; }
     Overview #activity { width: 46; height: 1fr; }
-    Overview.-mid #cards { height: 11; }
+    Overview.-mid #cards { height: 13; }
     Overview.-short #cards { height: 8; }
-    Overview.-middle #activity { width: 36; }
+    Overview.-middle #activity { width: 42; }
     Overview.-narrow #activity, Overview.-short #activity { display: none; }
     Overview.-low #cards { layout: vertical; height: 3; }
     Overview.-low .card { height: 1; border: none; }
@@ -77,15 +78,20 @@ class Overview(View):
         self._table.focus()
 
     def _card(self, name: str, width: int, height: int) -> list[Pieces]:
-        store = self.store
-        lanes = [lane for lane in store.lanes.values() if lane.environment == name]
-        live = store.link.live
-        if height == 1:
-            return [drawing.line(name, lanes, width)]
-        return drawing.card(lanes, store.deployments, store.progress, width, height, self.now, live)
+        if not self.store.at:
+            return skeleton(width, height)
+        card = Card.of(self.store, name, self.now)
+        return [card.line(width)] if height == 1 else card.draw(width, height)
 
-    def _activity(self, _: int, height: int) -> list[Pieces]:
-        return drawing.activity(self.store.activity, height)
+    def _activity(self, width: int, height: int) -> list[Pieces]:
+        return drawing.activity(self.store.activity, width, height)
+
+    def _nothing(self) -> str:
+        """Why there is no row, and what to do about it."""
+        if not self.store.at:
+            return "nothing known yet" if self.store.link.state is LinkState.DISCONNECTED else "reading…"
+        may = self.dashboard.hands.may_anywhere("deployment:create")
+        return f"no deployments yet{': d starts one' if may else ''}"
 
     @property
     def subject(self) -> DeploymentView | None:
@@ -95,9 +101,11 @@ class Overview(View):
         self.refresh_bindings()
 
     def show(self, topics: frozenset[Topic]) -> None:
-        if topics & {"lanes", "deployments", "progress", "link"}:
+        if topics & {"environments", "lanes", "deployments", "progress", "link"}:
             for card in self._cards.values():
                 card.redraw()
+        if topics & {"deployments", "link"}:
+            self._table.empty = self._nothing()
         if "deployments" in topics:
             self._table.replace(self.store.deployments.values())
         if topics & {"progress", "link"}:
@@ -119,7 +127,8 @@ class Overview(View):
             f"{waits} waiting for approval" if waits else "",
             f"{len(store.deployments)} shown",
         ]
-        return {"deployments": " · ".join(filter(None, parts))}
+        domains = {f"card-{name}": each.domain for name, each in store.environments.items()}
+        return {"deployments": " · ".join(filter(None, parts)), **domains}
 
     def on_table_opened(self, event: Table.Opened) -> None:
         open_detail(self, event.key)

@@ -23,6 +23,7 @@ ASCII = str.maketrans(
         **dict.fromkeys("┃▎▊▏▕▐", "|"),
         **dict.fromkeys("▔▁", "-"),
         "·": ".",
+        "▪": "*",
     }
 )
 """For `str.translate`, where only ASCII is wanted: every sign that the dashboard draws, cell for cell."""

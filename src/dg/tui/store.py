@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from dg.tui.auth import Rights
-from dg.tui.views import DeploymentView, FactView, LaneView, ProgressView
+from dg.tui.views import DeploymentView, EnvironmentView, FactView, LaneView, ProgressView, ServiceView
 
 RECENT = 200
 """Deployments that are kept, the newest."""
 ACTIVITY = 200
 """Facts that are kept."""
-FORM = 1
+FORM = 2
 """Of the file with the last picture; another one is not read."""
 
 
@@ -51,7 +51,8 @@ class Link:
         return self.state in (LinkState.LIVE, LinkState.SLOW, LinkState.LIMITED, LinkState.POLLING)
 
 
-Topic = Literal["link", "rights", "lanes", "deployments", "progress", "activity"]
+Topic = Literal["link", "rights", "environments", "lanes", "deployments", "progress", "activity"]
+TOPICS: frozenset[Topic] = frozenset(get_args(Topic))
 
 
 @dataclass
@@ -61,6 +62,7 @@ class Store:
     on_change: Callable[[Topic], None] = lambda topic: None
     link: Link = field(default_factory=Link)
     rights: Rights = field(default_factory=Rights)
+    environments: dict[str, EnvironmentView] = field(default_factory=dict)
     lanes: dict[tuple[str, str], LaneView] = field(default_factory=dict)
     deployments: dict[str, DeploymentView] = field(default_factory=dict)
     progress: dict[str, ProgressView] = field(default_factory=dict)
@@ -78,6 +80,11 @@ class Store:
         if rights != self.rights:
             self.rights = rights
             self.on_change("rights")
+
+    def put_environment(self, found: EnvironmentView) -> None:
+        if self.environments.get(found.name) != found:
+            self.environments[found.name] = found
+            self.on_change("environments")
 
     def set_lanes(self, lanes: Iterable[LaneView]) -> None:
         found = {lane.key: lane for lane in lanes}
@@ -132,6 +139,7 @@ class Store:
         document = {
             "form": FORM,
             "at": self.at,
+            "environments": [asdict(each) for each in self.environments.values()],
             "lanes": [asdict(lane) for lane in self.lanes.values()],
             "deployments": [asdict(each) for each in self.deployments.values()],
             "activity": [asdict(fact) for fact in self.activity],
@@ -143,33 +151,49 @@ class Store:
         """Take the picture of the last time, if there is a whole one; what is live already is kept."""
         try:
             found = json.loads(path.read_text("utf-8"))
-            lanes, deployments, facts = _read(found)
+            environments, lanes, deployments, facts = _read(found)
         except (OSError, ValueError, TypeError, KeyError):
             # It is only a picture of how things were: without it the first one comes from the server.
             return False
         self.at = int(found["at"])
+        self.environments = {each.name: each for each in environments}
         self.lanes = {lane.key: lane for lane in lanes}
         self.deployments = {each.id: each for each in deployments}
         self.activity.extend(facts)
         return True
 
 
-def _read(found: Any) -> tuple[list[LaneView], list[DeploymentView], list[FactView]]:
+def _read(
+    found: Any,
+) -> tuple[list[EnvironmentView], list[LaneView], list[DeploymentView], list[FactView]]:
     if found["form"] != FORM:
         raise ValueError("another form")
     return (
+        [_environment(item) for item in found["environments"]],
         [_made(LaneView, item) for item in found["lanes"]],
         [_made(DeploymentView, item) for item in found["deployments"]],
         [_made(FactView, item) for item in found["activity"]],
     )
 
 
+def _environment(item: dict[str, Any]) -> EnvironmentView:
+    services = tuple(_made(ServiceView, each) for each in item["services"])
+    found: EnvironmentView = _made(
+        EnvironmentView, {**item, "services": services, "drifts": tuple(item["drifts"])}
+    )
+    if not all(isinstance(each, str) for each in found.drifts):
+        raise TypeError("drifts")
+    return found
+
+
+_KINDS: Mapping[str, Any] = {"int": int, "str": str, "bool": bool, "int | None": int | None}
+
+
 def _made(kind: Any, item: dict[str, Any]) -> Any:
     """A view from the file, which anybody may have changed: each field of the kind that it should have."""
     made = kind(**item)
     for name, wanted in kind.__annotations__.items():
-        value = getattr(made, name)
-        fits = {"int": int, "str": str, "bool": bool, "int | None": int | None}[wanted]
-        if not isinstance(value, fits):
+        fits = tuple if wanted.startswith("tuple[") else _KINDS[wanted]
+        if not isinstance(getattr(made, name), fits):
             raise TypeError(name)
     return made

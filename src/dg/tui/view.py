@@ -14,7 +14,7 @@ from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
 from dg.tui.ink import Pieces, label
 from dg.tui.steady import Steady
-from dg.tui.store import Store, Topic
+from dg.tui.store import TOPICS, Store, Topic
 from dg.tui.views import DeploymentView, LaneView
 from dg.tui.widgets.panel import Panel
 
@@ -184,7 +184,7 @@ class View(Steady, Screen[None]):
 
     def show_all(self) -> None:
         """Everything anew."""
-        self.show(frozenset({"link", "rights", "lanes", "deployments", "progress", "activity"}))
+        self.show(TOPICS)
         self.show_frame()
 
     def show_frame(self) -> None:

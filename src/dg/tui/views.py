@@ -6,7 +6,7 @@ microseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,8 @@ from dg.tui.ink import Pieces
 if TYPE_CHECKING:
     from dg.client.models import Event
     from dg.core.deployments.models import Deployment, Gate, Lane, Progress, Step
+    from dg.core.drift.models import ServiceDrift
+    from dg.core.health.models import EnvironmentHealth, ServiceHealth
 
 ENVIRONMENTS = ("development", "staging", "production")
 PRODUCTION = "production"
@@ -162,6 +164,55 @@ class LaneView:
             holder=found.holder or "",
             queue=len(found.queue),
             freeze=found.freeze.id if found.freeze else "",
+        )
+
+
+@dataclass(frozen=True)
+class ServiceView:
+    """How one service is, since when and why; `suspect` is the number of what had begun shortly before."""
+
+    name: str
+    status: str
+    since: int | None = None
+    why: str = ""
+    suspect: int | None = None
+
+    @property
+    def well(self) -> bool:
+        return self.status == "healthy"
+
+    @classmethod
+    def of(cls, found: ServiceHealth) -> ServiceView:
+        suspect = found.suspect.number if found.suspect else None
+        return cls(found.name, found.status.value, found.since, found.message or "", suspect)
+
+
+@dataclass(frozen=True)
+class EnvironmentView:
+    """How one environment is; without `services` nobody looks. `drifts` says of each service that runs
+    something else than was deployed what that is."""
+
+    name: str
+    domain: str = ""
+    status: str = ""
+    since: int | None = None
+    services: tuple[ServiceView, ...] = ()
+    drifts: tuple[str, ...] = ()
+
+    @property
+    def well(self) -> bool:
+        """Whether nothing that anybody looks at is wrong."""
+        return all(each.well for each in self.services)
+
+    @classmethod
+    def of(cls, domain: str, health: EnvironmentHealth, drift: Iterable[ServiceDrift]) -> EnvironmentView:
+        return cls(
+            name=health.name.value,
+            domain=domain,
+            status=health.status,
+            since=health.since,
+            services=tuple(map(ServiceView.of, health.services)),
+            drifts=tuple(each.sentence for each in drift if each.status.value == "drifted"),
         )
 
 

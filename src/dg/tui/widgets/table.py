@@ -107,7 +107,7 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
         super().__init__(id=id, classes=classes)
         self._columns = tuple(columns)
         self._key = key
-        self._empty = empty
+        self.empty = empty
         self._sort = next((each for each in self._columns if each.key == sort), None)
         self._descending = descending
         self._match: Callable[[Row], bool] | None = None
@@ -305,7 +305,7 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
             return self._header()
         index = line - HEADER + round(self.scroll_y)
         if index >= len(self._order):
-            said = self._empty if not self._order and line == HEADER + 1 else ""
+            said = self.empty if not self._order and line == HEADER + 1 else ""
             return [("  " + said, "muted")]
         key = self._at(index)
         row = self._rows[key]

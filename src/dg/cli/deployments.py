@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -22,11 +21,6 @@ if TYPE_CHECKING:
     from dg.core.deployments.previews import RollbackPreview
     from dg.core.types import Environment
 
-LATEST = "latest"
-WHOLE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
-"""Ids begin with the time, and so with a zero: no number is the beginning of one."""
-BEGINNING = re.compile(r"0[0-9a-fA-F-]{0,35}")
 WAIT = click.option("--wait", is_flag=True, help="Watch it until it has ended; exit with 1 when it failed.")
 
 
@@ -329,26 +323,4 @@ def find_id(dg: Blocking, named: str) -> str:
 
     Raises NotFound, and Invalid for what names none or several.
     """
-    from dg.core.errors import Invalid, NotFound
-
-    if WHOLE.fullmatch(named):
-        return named
-    if (matching := _matching(named)) is None:
-        raise Invalid(
-            f"`{named[:64]}` names no deployment: give its id or how that begins, its number, or {LATEST}"
-        )
-    found = dg.run(dg.client.deployments.list(matching=matching or None, limit=2)).items
-    if not found:
-        raise NotFound(f"there is no deployment {named}" if matching else "nothing was deployed yet")
-    if matching.startswith("id") and len(found) > 1:
-        raise Invalid(f"several deployments have an id that begins with {named}; give more of it")
-    return found[0].id
-
-
-def _matching(named: str) -> str | None:
-    """The filter that finds what is named, empty for the newest; None where nothing can be."""
-    if named == LATEST:
-        return ""
-    if number := NUMBER.fullmatch(named):
-        return f"number={number[1]}"
-    return f"id={named}" if BEGINNING.fullmatch(named) else None
+    return dg.run(dg.client.deployments.named(named))

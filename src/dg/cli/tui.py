@@ -27,6 +27,7 @@ Examples:
 def tui(invocation: Invocation, read_only: bool, theme: str | None, ascii_only: bool) -> int:
     """Watch and steer deployments on a dashboard."""
     from dg.cli.remote import client, credentials
+    from dg.client.private import state_folder
 
     if invocation.json or not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise Invalid(
@@ -42,6 +43,7 @@ def tui(invocation: Invocation, read_only: bool, theme: str | None, ascii_only: 
         lambda: client(invocation, credentials(invocation), lambda said: app.tell(said, wrong=True)),
         picture=picture_file(invocation.environ, found.url, whose),
         log=log_file(invocation.environ),
+        state=state_folder(invocation.environ),
         read_only=read_only,
         theme=f"dg-{theme}" if theme else None,
         ascii=ascii_only,

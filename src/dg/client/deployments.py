@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator
 
 from dg.client.errors import Unreachable
@@ -24,8 +25,14 @@ from dg.core.deployments.models import (
     UpdateDeployment,
 )
 from dg.core.deployments.previews import Preview
+from dg.core.errors import Invalid, NotFound
 
 LONG_POLL = 20.0
+LATEST = "latest"
+WHOLE = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+NUMBER = re.compile(r"#?([1-9][0-9]{0,17})")
+"""Ids begin with the time, and so with a zero: no number is the beginning of one."""
+BEGINNING = re.compile(r"0[0-9a-fA-F-]{0,35}")
 
 
 class Deployments:
@@ -47,6 +54,24 @@ class Deployments:
     async def get(self, deployment_id: str) -> Deployment:
         """One deployment. Raises NotFound."""
         return decode(Deployment, await self._http.get(path("deployments", deployment_id)))
+
+    async def named(self, name: str) -> str:
+        """The id of the deployment that people call `name`: its number, how its id begins, or `latest`.
+
+        Raises NotFound, and Invalid for what names none or several.
+        """
+        if WHOLE.fullmatch(name):
+            return name
+        if (matching := _matching(name)) is None:
+            raise Invalid(
+                f"`{name[:64]}` names no deployment: give its id or how that begins, its number, or {LATEST}"
+            )
+        found = (await self.list(matching=matching or None, limit=2)).items
+        if not found:
+            raise NotFound(f"there is no deployment {name}" if matching else "nothing was deployed yet")
+        if matching.startswith("id") and len(found) > 1:
+            raise Invalid(f"several deployments have an id that begins with {name}; give more of it")
+        return found[0].id
 
     async def list(
         self,
@@ -207,3 +232,12 @@ class Deployments:
             if progress.deployment.status in FINAL:
                 return
             await self._http.clock.sleep(every)
+
+
+def _matching(name: str) -> str | None:
+    """The filter that finds what `name` names, empty for the newest; None where it can name nothing."""
+    if name == LATEST:
+        return ""
+    if number := NUMBER.fullmatch(name):
+        return f"number={number[1]}"
+    return f"id={name}" if BEGINNING.fullmatch(name) else None

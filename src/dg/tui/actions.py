@@ -19,6 +19,7 @@ from dg.tui.views import PRODUCTION, DeploymentView, LaneView
 
 if TYPE_CHECKING:
     from dg.client.app import Client
+    from dg.core.deployments.models import Freeze
     from dg.core.deployments.previews import Preview, RollbackPreview
     from dg.core.types import Environment
 
@@ -96,12 +97,16 @@ class Hands:
         """Whether there is some place where it is allowed."""
         return not self._read_only and self._store.rights.may_anywhere(right)
 
-    def objection(self, act: Act, values: Values) -> str:
-        """Why it cannot be sent now, empty when it can."""
+    def closed(self) -> str:
+        """Why nothing at all can be sent now, empty when something can."""
         if self._read_only:
             return "not sent: this dashboard only looks"
-        if not self._store.link.live:
-            return "not sent: no connection"
+        return "" if self._store.link.live else "not sent: no connection"
+
+    def objection(self, act: Act, values: Values) -> str:
+        """Why it cannot be sent now, empty when it can."""
+        if closed := self.closed():
+            return closed
         environment, service = act.place(values)
         if act.right and not self._given(act.right, environment, service):
             place = "/".join(filter(None, (service, environment)))
@@ -141,8 +146,11 @@ def _lane(store: Store, service: str, environment: str) -> LaneView | None:
 # Deploy
 
 
-def deploy(service: str, environment: str, ref: str = "") -> Act:
-    """A deployment of what is typed; the preview says what would come of it."""
+def deploy(service: str, environment: str, ref: str = "", *, version: str = "", note: str = "") -> Act:
+    """A deployment of what is typed; the preview says what would come of it.
+
+    What it is called is asked for only where that was said before.
+    """
     from dg.core.deployments.models import CreateDeployment
 
     def request(values: Values) -> CreateDeployment:
@@ -150,6 +158,7 @@ def deploy(service: str, environment: str, ref: str = "") -> Act:
             environment=_environment(values["environment"]),
             service=values["service"],
             ref=values["ref"],
+            version=values.get("version") or None,
             note=values["note"] or None,
         )
 
@@ -163,7 +172,8 @@ def deploy(service: str, environment: str, ref: str = "") -> Act:
 
     def command(values: Values) -> str:
         what = values["service"] or "SERVICE", values["ref"] or "REF"
-        return line("deploy", *what, "--env", values["environment"], *_given(values, "note", "--note"))
+        flags = *_given(values, "version", "--version"), *_given(values, "note", "--note")
+        return line("deploy", *what, "--env", values["environment"], *flags)
 
     def stamp(store: Store, values: Values) -> object:
         lane = _lane(store, values["service"], values["environment"])
@@ -182,7 +192,8 @@ def deploy(service: str, environment: str, ref: str = "") -> Act:
             Field("service", "which one", service, required=True),
             Field("environment", "development, staging or production", environment, required=True),
             Field("ref", "a branch, tag or commit", ref, required=True),
-            Field("note", "a word for the history"),
+            *((Field("version", "what it is called", version),) if version else ()),
+            Field("note", "a word for the history", note),
         ),
         stamp=stamp,
         later=True,
@@ -247,15 +258,16 @@ def commits(mark: str, ink: str, found: Any, total: int) -> list[Pieces]:
 # Roll back
 
 
-def roll_back(service: str, environment: str) -> Act:
-    """The lane back to its newest good deployment."""
+def roll_back(service: str, environment: str, *, target: str = "", reason: str = "") -> Act:
+    """The lane back to the deployment with the id `target`, without one to its newest good one."""
     from dg.core.deployments.models import RequestRollback
     from dg.core.types import Environment
 
     crossing: list[bool] = [False]
 
     def request(values: Values) -> RequestRollback:
-        return RequestRollback(reason=values.get("reason") or None, cross_irreversible=crossing[0])
+        reason = values.get("reason") or None
+        return RequestRollback(target=target or None, reason=reason, cross_irreversible=crossing[0])
 
     async def look(dg: Client, values: Values) -> Look:
         found = await dg.lanes.preview_rollback(service, Environment(environment), request(values))
@@ -272,6 +284,10 @@ def roll_back(service: str, environment: str) -> Act:
         lane = _lane(store, service, environment)
         return lane and (lane.state, lane.current, lane.holder)
 
+    def command(values: Values) -> str:
+        to = ("--to", target) if target else ()
+        return line("rollback", service, "--env", environment, *to, *_given(values, "reason", "--reason"))
+
     return Act(
         title=f"roll back {service} in {environment}",
         right="deployment:rollback",
@@ -279,11 +295,9 @@ def roll_back(service: str, environment: str) -> Act:
         service=service,
         look=look,
         send=send,
-        command=lambda values: line(
-            "rollback", service, "--env", environment, *_given(values, "reason", "--reason")
-        ),
+        command=command,
         done=f"rolling back {service} in {environment}",
-        fields=(Field("reason", "why, for the record"),),
+        fields=(Field("reason", "why, for the record", reason),),
         stamp=stamp,
     )
 
@@ -330,15 +344,15 @@ def _on(
     typed: str = "",
     fields: tuple[Field, ...] = (),
     extra: tuple[Pieces, ...] = (),
-    flag: str = "--reason",
 ) -> Act:
-    """An act on one deployment, which must stay as it was seen."""
+    """An act on one deployment, which must stay as it was seen. Fields are called as its flags."""
 
     async def look(_: Client, __: Values) -> Look:
         return Look([*_of(found), *extra], typed)
 
     def command(values: Values) -> str:
-        return line(verb, found.id, *(word for each in fields for word in _given(values, each.name, flag)))
+        flags = (_given(values, each.name, f"--{each.name}") for each in fields)
+        return line(verb, found.id, *(word for given in flags for word in given))
 
     def stamp(store: Store, _: Values) -> object:
         now = store.deployments.get(found.id, found)
@@ -358,12 +372,13 @@ def _on(
     )
 
 
-def approve(found: DeploymentView) -> Act:
+def approve(found: DeploymentView, note: str = "") -> Act:
     """Agree to what was seen: the version is what is approved, and its content what counts."""
     from dg.core.deployments.models import Approve
 
-    async def send(dg: Client, _: Values, key: str) -> Any:
-        return await dg.deployments.approve(found.id, Approve(content=found.content or None), key=key)
+    async def send(dg: Client, values: Values, key: str) -> Any:
+        said = Approve(content=found.content or None, note=values.get("note") or None)
+        return await dg.deployments.approve(found.id, said, key=key)
 
     bound: Pieces = [
         ("bound to the content ", "muted"),
@@ -371,42 +386,46 @@ def approve(found: DeploymentView) -> Act:
         (f" of {found.sha[:12]}", "muted"),
     ]
     typed = found.version if found.in_production else ""
-    return _on(found, "approve", send, typed=typed, extra=(bound,))
+    fields = (Field("note", "a word for the record", note),) if note else ()
+    return _on(found, "approve", send, typed=typed, fields=fields, extra=(bound,))
 
 
-def reject(found: DeploymentView) -> Act:
+def reject(found: DeploymentView, reason: str = "") -> Act:
     """Say no; the deployment ends."""
 
     async def send(dg: Client, values: Values, key: str) -> Any:
         return await dg.deployments.reject(found.id, values["reason"], key=key)
 
-    return _on(found, "reject", send, fields=(Field("reason", "why", required=True),))
+    return _on(found, "reject", send, fields=(Field("reason", "why", reason, required=True),))
 
 
-def cancel(found: DeploymentView) -> Act:
+def cancel(found: DeploymentView, reason: str = "") -> Act:
     """Stop it."""
 
     async def send(dg: Client, values: Values, key: str) -> Any:
         return await dg.deployments.cancel(found.id, reason=values.get("reason") or None, key=key)
 
     typed = _typed(found.environment)
-    return _on(found, "cancel", send, typed=typed, fields=(Field("reason", "why, for the record"),))
+    return _on(found, "cancel", send, typed=typed, fields=(Field("reason", "why, for the record", reason),))
 
 
-def retry(found: DeploymentView) -> Act:
-    """Take a failed one up again, from the first step that did not succeed."""
+def retry(found: DeploymentView, *, step: str = "", note: str = "") -> Act:
+    """Take a failed one up again, from `step` or the first one that did not succeed."""
     from dg.core.deployments.models import RequestRetry
 
-    async def send(dg: Client, _: Values, key: str) -> Any:
-        return await dg.deployments.retry(found.id, RequestRetry(), key=key)
+    async def send(dg: Client, values: Values, key: str) -> Any:
+        asked = RequestRetry(from_step=values.get("from") or None, note=values.get("note") or None)
+        return await dg.deployments.retry(found.id, asked, key=key)
 
-    return _on(found, "retry", send, typed=_typed(found.environment))
+    fields = (Field("from", "the step to begin with", step), Field("note", "a word for the history", note))
+    said = tuple(each for each in fields if each.value)
+    return _on(found, "retry", send, typed=_typed(found.environment), fields=said)
 
 
 # Lanes
 
 
-def lock(lane: LaneView) -> Act:
+def lock(lane: LaneView, *, lasting: str = "1h", reason: str = "") -> Act:
     """Close a lane for a while."""
     from dg.core.types import Environment
 
@@ -419,14 +438,17 @@ def lock(lane: LaneView) -> Act:
             key=key,
         )
 
-    fields = (
-        Field("reason", "why", required=True),
-        Field("lasting", "for how long: 30m, 2h", "1h", required=True),
+    return _lane_act(lane, "lock", "lane:lock", send, _while(lasting, reason))
+
+
+def _while(lasting: str, reason: str) -> tuple[Field, ...]:
+    return (
+        Field("reason", "why", reason, required=True),
+        Field("lasting", "for how long: 30m, 2h", lasting, required=True),
     )
-    return _lane_act(lane, "lock", "lane:lock", send, fields)
 
 
-def unlock(lane: LaneView) -> Act:
+def unlock(lane: LaneView, *, reason: str = "") -> Act:
     """Open a lane that is locked, or lift the freeze that closes it."""
     from dg.core.types import Environment
 
@@ -438,43 +460,77 @@ def unlock(lane: LaneView) -> Act:
 
     if lane.freeze:
         return _lane_act(lane, "thaw", "lane:thaw", send, (), typed=_typed(lane.environment))
-    fields = (Field("reason", "why, for the record"),)
+    fields = (Field("reason", "why, for the record", reason),)
     return _lane_act(lane, "unlock", "lane:unlock", send, fields, typed=_typed(lane.environment))
 
 
-def freeze(environment: str) -> Act:
-    """Close every lane of an environment for a while."""
+def freeze(environment: str, service: str = "", *, lasting: str = "1h", reason: str = "") -> Act:
+    """Close every lane of an environment, of a service, of both, or (neither named) all there are."""
     from dg.core.types import Environment
 
+    where = "/".join(filter(None, (service, environment)))
+
     async def look(_: Client, __: Values) -> Look:
-        return Look(
-            [[("every lane of ", "muted"), (environment, "fg bold"), (" is closed", "muted")]],
-            _typed(environment),
-        )
+        closed: Pieces = [("every lane of ", "muted"), (where or "all", "fg bold"), (" is closed", "muted")]
+        return Look([closed], _typed(environment or PRODUCTION))
 
     async def send(dg: Client, values: Values, key: str) -> Any:
         return await dg.lanes.freeze(
-            reason=values["reason"], lasting=values["lasting"], environment=Environment(environment), key=key
+            reason=values["reason"],
+            lasting=values["lasting"],
+            service=service or None,
+            environment=Environment(environment) if environment else None,
+            key=key,
         )
 
     def command(values: Values) -> str:
+        lanes = (service,) if service else () if environment else ("--all",)
+        place = ("--env", environment) if environment else ()
         lasting = _given(values, "lasting", "--for")
-        return line("freeze", "--env", environment, *lasting, *_given(values, "reason", "--reason"))
+        return line("freeze", *lanes, *place, *lasting, *_given(values, "reason", "--reason"))
 
     return Act(
-        title=f"freeze {environment}",
+        title=f"freeze {where or 'everything'}",
         right="lane:freeze",
         environment=environment,
-        service="",
+        service=service,
         look=look,
         send=send,
         command=command,
-        done=f"froze {environment}",
-        fields=(
-            Field("reason", "why", required=True),
-            Field("lasting", "for how long: 30m, 2h", "1h", required=True),
-        ),
+        done=f"froze {where or 'everything'}",
+        fields=_while(lasting, reason),
     )
+
+
+def thaw(freeze: str = "") -> Act:
+    """End one freeze by its id, or all that one may end."""
+
+    async def look(dg: Client, _: Values) -> Look:
+        wanted = [each for each in await dg.lanes.freezes() if not freeze or each.id == freeze]
+        rows: list[Pieces] = [
+            [(_frozen(each), "fg bold"), (f"  {each.reason}", "muted")] for each in wanted
+        ] or [[("nothing is frozen", "muted")]]
+        crossed = any(each.environment is None or each.environment.value == PRODUCTION for each in wanted)
+        return Look(rows, PRODUCTION if crossed else "", ready=bool(wanted))
+
+    async def send(dg: Client, _: Values, key: str) -> Any:
+        return await dg.lanes.thaw(freeze or None, key=key)
+
+    return Act(
+        title="thaw" if freeze else "thaw all that you may",
+        right="lane:thaw",
+        environment="",
+        service="",
+        look=look,
+        send=send,
+        command=lambda _: line("thaw", *filter(None, (freeze,))),
+        done="thawed",
+    )
+
+
+def _frozen(freeze: Freeze) -> str:
+    where = freeze.service, freeze.environment and freeze.environment.value
+    return "/".join(filter(None, where)) or "everything"
 
 
 def _lane_act(

@@ -8,10 +8,10 @@ import hashlib
 import signal
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from random import Random, SystemRandom
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual import events
 from textual.binding import Binding, BindingType
@@ -19,17 +19,21 @@ from textual.worker import Worker, WorkerError
 
 from dg.client.private import state_folder
 from dg.core.clock import Clock, SystemClock
+from dg.core.errors import Invalid
 from dg.tui import bar
 from dg.tui.access.screen import Access
 from dg.tui.actions import Hands
 from dg.tui.background import begin
 from dg.tui.bar import Tab
+from dg.tui.command.history import History
 from dg.tui.confirm import Confirm
 from dg.tui.deployments import Deployments
 from dg.tui.environments.screen import Environments
+from dg.tui.filters import SavedFilters
 from dg.tui.help import Commands, Help, active_keys
 from dg.tui.ink import Pieces
 from dg.tui.overview import Overview
+from dg.tui.palette import PALETTES
 from dg.tui.steady import Steady, Troubles, noted
 from dg.tui.store import Store, Topic
 from dg.tui.themed import STYLE, Themed
@@ -38,6 +42,7 @@ from dg.tui.view import View
 if TYPE_CHECKING:
     from dg.client.app import Client
     from dg.tui.feed import Feed
+    from dg.tui.views import DeploymentView
 
 FLUSH = 0.2
 """Seconds in which changes of the store come together before they are drawn."""
@@ -49,7 +54,7 @@ KEEP = 60.0
 
 class Dashboard(Steady, Themed[None]):
     """`connect` makes a client; `picture` is the file of the last picture, `log` that of what
-    goes wrong in the dashboard itself; None to have none.
+    goes wrong in the dashboard itself, `state` the folder of what a person typed before; None to have none.
 
     `read_only` takes every way to change something out of it, whoever is signed in.
     """
@@ -91,6 +96,7 @@ class Dashboard(Steady, Themed[None]):
         Binding("3", "go('environments')", "Environments", show=False, id="app.environments"),
         Binding("0", "go('access')", "Access", show=False, id="app.access"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
+        Binding("colon", "command", "Command", key_display=":", id="app.command"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
     ]
 
@@ -107,6 +113,7 @@ class Dashboard(Steady, Themed[None]):
         *,
         picture: Path | None = None,
         log: Path | None = None,
+        state: Path | None = None,
         read_only: bool = False,
         clock: Clock | None = None,
         random: Random | None = None,
@@ -119,7 +126,7 @@ class Dashboard(Steady, Themed[None]):
         self.store = Store(on_change=self._changed)
         self.hands = Hands(self.store, read_only=read_only)
         self._connect, self._random = connect, random or SystemRandom()
-        self._picture = picture
+        self._picture, self._state = picture, state
         self.troubles = Troubles(log, self.clock.monotonic)
         self._was_shown = False
         self._topics: set[Topic] = set()
@@ -135,6 +142,16 @@ class Dashboard(Steady, Themed[None]):
         if self._feed is None:
             raise RuntimeError("the feed starts with the first picture")
         return self._feed
+
+    @cached_property
+    def history(self) -> History:
+        """The lines of `:` that were carried out."""
+        return History(self._state / "history" if self._state else None)
+
+    @cached_property
+    def saved_filters(self) -> SavedFilters:
+        """The filters that are kept under a name."""
+        return SavedFilters(self._state / "filters.json" if self._state else None)
 
     def on_load(self) -> None:
         for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
@@ -229,6 +246,45 @@ class Dashboard(Steady, Themed[None]):
             await self.pop_screen()
         await self.switch_mode(mode)
 
+    def action_command(self) -> None:
+        """The line behind `:`. What it is made of is imported when it is wanted first."""
+        from dg.tui.command.screen import CommandLine
+
+        if self._feed is not None:
+            self.push_screen(CommandLine(self))
+
+    async def go_to(self, mode: str, wanted: str = "") -> None:
+        """A numbered screen, and what is `wanted` there as after its name in a command."""
+        await self.action_go(mode)
+        while len(self.screen_stack) > 1:
+            await self.pop_screen()
+        if wanted:
+            for view in self._views():
+                view.look_for(wanted)
+
+    def wanted(self, mode: str, text: str) -> str:
+        """What `text` asks of a screen. Raises Invalid or NotFound where it can ask for nothing."""
+        meant = self.saved_filters.text(mode, text)
+        cast("type[View]", self.MODES[mode]).check(meant)
+        return meant
+
+    def mode_called(self, name: str) -> str:
+        """The screen of that name, number or beginning. Raises Invalid."""
+        for tab in self.tabs:
+            if name and (tab.key == name or tab.mode.startswith(name.lower())):
+                return tab.mode
+        raise Invalid(
+            f"there is no screen of that name; there are {', '.join(tab.mode for tab in self.tabs)}"
+        )
+
+    def theme_called(self, name: str) -> str:
+        """The theme of that name. Raises Invalid."""
+        for known in PALETTES:
+            if name.lower() in (known, known.removeprefix("dg-")):
+                return known
+        there = ", ".join(known.removeprefix("dg-") for known in PALETTES)
+        raise Invalid(f"there is no theme of that name; there are {there}")
+
     def action_help(self) -> None:
         self.push_screen(Help(active_keys(self.screen)))
 
@@ -242,10 +298,15 @@ class Dashboard(Steady, Themed[None]):
 
     def open_deployment(self, deployment_id: str) -> None:
         """Look at one deployment."""
-        from dg.tui.deployments import open_detail
+        if (found := self.store.deployments.get(deployment_id)) is not None:
+            self.open_view(found)
 
-        if views := self._views():
-            open_detail(views[-1], deployment_id)
+    def open_view(self, found: DeploymentView) -> None:
+        """Look at a deployment, also at one that the store does not hold."""
+        from dg.tui.detail import Detail
+
+        for view in self._views():
+            self.push_screen(Detail(found, view.MODE))
 
     def on_resize(self, event: events.Resize) -> None:
         self.call_after_refresh(self._tick)

@@ -68,9 +68,11 @@ class Confirm(Steady, ModalScreen[None]):
         Binding("ctrl+t", "copy_command", "Copy the command", id="confirm.copy"),
     ]
 
-    def __init__(self, act: Act) -> None:
+    def __init__(self, act: Act, *, whole: bool = False) -> None:
+        """`whole` says that what the act takes was said before, as in a command: its look comes at once."""
         super().__init__()
         self.act = act
+        self._whole = whole
         self._key = uuid4().hex
         self._look: Look | None = None
         self._stamp: object = None
@@ -134,7 +136,8 @@ class Confirm(Steady, ModalScreen[None]):
         if self._inputs:
             empty = (name for name, field in self._inputs.items() if not field.value)
             self._inputs[self.act.first or next(empty, next(iter(self._inputs)))].focus()
-        if not self.act.later:
+        self._whole = self._whole and self.missing is None
+        if self._whole or not self.act.later:
             self._begin_look()
 
     # What it would do
@@ -155,7 +158,7 @@ class Confirm(Steady, ModalScreen[None]):
         self._look, self._stamp = look, self._now()
         self._say("", "fg")
         self._show()
-        if not self.act.fields or self.act.later:
+        if not self.act.fields or self.act.later or self._whole:
             self._focus_answer()
 
     def _show(self) -> None:

@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Input
 
 from dg.client.words import duration
-from dg.core.errors import Problem
+from dg.core.errors import NotFound, Problem
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
@@ -201,6 +201,16 @@ class Deployments(View):
 
     # Filter
 
+    @classmethod
+    def check(cls, wanted: str) -> None:
+        """A filter, which the server judges."""
+
+    def look_for(self, wanted: str) -> None:
+        """Show what a filter finds; what is none stays in the field, with why."""
+        self.action_filter()
+        self._field.value = wanted
+        begin(self, "filter", partial(self._try, wanted))
+
     def action_filter(self) -> None:
         self._field.add_class("-on")
         self._field.value = self._matching
@@ -221,8 +231,13 @@ class Deployments(View):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
-        if event.value.strip():
-            begin(self, "filter", partial(self._try, event.value.strip()))
+        try:
+            wanted = self.dashboard.saved_filters.text(self.MODE, event.value)
+        except NotFound as problem:
+            self._complain(sentence(problem))
+            return
+        if wanted:
+            begin(self, "filter", partial(self._try, wanted))
         else:
             self._close_field()
             self.action_clear()

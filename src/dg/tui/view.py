@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
+from dg.core.errors import Invalid
 from dg.tui import actions
 from dg.tui.actions import Act
 from dg.tui.confirm import Confirm
@@ -173,6 +174,15 @@ class View(Steady, Screen[None]):
 
     def action_freeze(self) -> None:
         self._at(lambda lane: actions.freeze(lane.environment))
+
+    @classmethod
+    def check(cls, wanted: str) -> None:
+        """Raises Invalid where this screen cannot be asked for `wanted`, as in a command behind its name."""
+        if wanted:
+            raise Invalid(f"nothing can stand behind {cls.MODE}")
+
+    def look_for(self, wanted: str) -> None:
+        """Show what is wanted, which `check` let pass."""
 
     def show(self, topics: frozenset[Topic]) -> None:
         """Bring up to date what hangs on these."""

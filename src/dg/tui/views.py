@@ -66,6 +66,7 @@ class DeploymentView:
     rolled_back_by: str = ""
     cancelling: bool = False
     revision: int = 0
+    ref: str = ""
 
     @property
     def active(self) -> bool:
@@ -123,6 +124,7 @@ class DeploymentView:
             rolled_back_by=found.rolled_back_by or "",
             cancelling=found.cancel_requested_at is not None,
             revision=found.revision,
+            ref=found.ref or "",
         )
 
 

@@ -3,7 +3,7 @@
 from dg.core.grammar.commands import Command
 from dg.core.grammar.completing import Completions, Names, complete
 from dg.core.grammar.reading import Misread, parse
-from dg.core.grammar.saying import arguments, spoken
+from dg.core.grammar.saying import arguments, lasting, spoken
 from dg.core.grammar.verbs import VERBS, Verb, offered
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Verb",
     "arguments",
     "complete",
+    "lasting",
     "offered",
     "parse",
     "spoken",

@@ -64,6 +64,11 @@ def arguments(command: Command) -> list[str]:
             return [*_OTHERWISE.get(verb or "", [verb] if verb and verb != "help" else []), "--help"]
 
 
+def lasting(seconds: float) -> str:
+    """A length of time as a line says it: `1h30m`."""
+    return format_duration(seconds)
+
+
 def _is_all(command: commands.Freeze | commands.Thaw) -> bool:
     if isinstance(command, commands.Thaw):
         return command.freeze is None

@@ -10,7 +10,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Input
 
-from dg.core.errors import Problem
+from dg.core.errors import NotFound, Problem
 from dg.tui.access import acts, drawing, reading
 from dg.tui.access.may import May
 from dg.tui.access.reading import Seen
@@ -232,6 +232,18 @@ class Access(View):
 
     # The audit log's filter
 
+    @classmethod
+    def check(cls, wanted: str) -> None:
+        """A page, or a filter of the audit log, which the server judges."""
+
+    def look_for(self, wanted: str) -> None:
+        """Show a page, or what a filter finds in the audit log."""
+        self._pages.open(wanted if wanted in self._pages.names else "audit", focus=True)
+        if wanted in self._pages.names:
+            self._draw()
+        else:
+            self._match(wanted)
+
     def action_filter(self) -> None:
         self._field.add_class("-on")
         self._field.value = self._matching
@@ -250,8 +262,13 @@ class Access(View):
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         event.stop()
+        try:
+            wanted = self.dashboard.saved_filters.text(self.MODE, event.value)
+        except NotFound as problem:
+            self.dashboard.tell(sentence(problem), wrong=True)
+            return
         self._close_field()
-        self._match(event.value.strip())
+        self._match(wanted)
 
     def _match(self, matching: str) -> None:
         self._matching = matching

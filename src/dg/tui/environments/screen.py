@@ -11,7 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer
 
-from dg.core.errors import Problem
+from dg.core.errors import Invalid, Problem
 from dg.core.text import counted
 from dg.tui.actions import Act
 from dg.tui.background import begin
@@ -49,6 +49,8 @@ RIGHTS = {
     "try_probe": "probe:test",
 }
 """What each key takes that changes something here."""
+PAGES = ("config", "history", "compare", "drift", "backups")
+"""What is seen of an environment beside its health."""
 PAGE_OF = {
     "edit": "config",
     "unset": "config",
@@ -112,6 +114,7 @@ class Environments(View):
         super().__init__()
         self.known: dict[str, Known] = {}
         self._place = ENVIRONMENTS[0]
+        self._wanted = ""
         self._other = 0
         self._window = "1h"
         self._heard = 0
@@ -132,14 +135,9 @@ class Environments(View):
         self._backups = _table(
             drawing.backup_columns(lambda: self.now), lambda row: row.id, "no backup yet: b makes one"
         )
+        pages = (self._entries, self._versions, self._differences, self._drift, self._backups)
         self._pages = Pages(
-            {
-                "config": self._entries,
-                "history": self._versions,
-                "compare": self._differences,
-                "drift": self._drift,
-                "backups": self._backups,
-            },
+            dict(zip(PAGES, pages, strict=True)),
             id="pages",
             classes="box",
         )
@@ -262,6 +260,10 @@ class Environments(View):
     def _draw(self) -> None:
         found = self.found
         self._list.replace(self.known)
+        if self._wanted in self.known:
+            # Its cursor stands on a name only when the names are there.
+            self._list.select(self._wanted)
+            self._wanted = ""
         self._head_box.border_title = label(self._place.upper() if self._place == PRODUCTION else self._place)
         self._head_box.set_class(self._place == PRODUCTION, "-production")
         self._head_box.redraw()
@@ -335,6 +337,23 @@ class Environments(View):
         }
 
     # Moving
+
+    @classmethod
+    def check(cls, wanted: str) -> None:
+        """An environment, and one of its pages. Raises Invalid."""
+        name, _, page = wanted.partition(" ")
+        if name and name not in ENVIRONMENTS:
+            raise Invalid(f"there is no environment of that name; there are {', '.join(ENVIRONMENTS)}")
+        if page and page not in PAGES:
+            raise Invalid(f"there is no page of that name; there are {', '.join(PAGES)}")
+
+    def look_for(self, wanted: str) -> None:
+        """Show an environment, and one of its pages."""
+        self._wanted, _, page = wanted.partition(" ")
+        if page:
+            self.remove_class("-at-health")
+            self._pages.open(page)
+        self._draw()
 
     def on_table_moved(self, event: Table.Moved) -> None:
         if event.table is self._list and event.key is not None and event.key != self._place:

@@ -79,9 +79,15 @@ class Office:
 
     async def shown(self, holds: str, channel: str = "deploys") -> Message:
         """The newest message of a channel, once it holds these words."""
-        return await self.slack.until(
-            lambda: next((m for m in reversed(self.slack.messages(channel)) if holds in words(m)), None), 20.0
-        )
+
+        def look() -> Message | None:
+            return next((m for m in reversed(self.slack.messages(channel)) if holds in words(m)), None)
+
+        try:
+            return await self.slack.until(look, 20.0)
+        except AssertionError:
+            there = "\n".join(map(words, self.slack.messages(channel)))
+            raise AssertionError(f"nobody said {holds!r} in #{channel}:\n{there}") from None
 
     async def modal(self, name: str, holds: str) -> str:
         """The modal that somebody sees, once it holds these words."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg.bot.messages import answers, deployments, environments, health, home, lanes, modals
+from dg.bot.messages import answers, deployments, environments, health, home, lanes, modals, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
+from dg.bot.messages.summaries import Line
 from dg.bot.messages.text import block_of_code, code, escape, span
 from dg.core.access.models import Grant, Principal
 from dg.core.deployments.models import (
@@ -44,9 +46,25 @@ LONGEST = 13_200
 ID = "019acd5e-7c00-7000-8000-000000000000"
 SIGNS = "<!channel> <@U1> &amp; `*_~ \n\r\t\x00\x1b\u202e\ud800 ``` 🎉 http://a.b x@y.z"
 
+CALLS = re.compile(r"<!(here|channel|everyone)|<!subteam\^(?!S1>)|<@(?!U[12]>)", re.IGNORECASE)
+"""What calls everybody, or anybody but those whom the test itself mentions."""
+
 hostile = st.one_of(
     st.sampled_from(
-        ["", "<!channel>", "<@UADMIN>", "`" * 50, "x" * 9000, "<" * 4000, "🎉" * 3000, "a\nb" * 900]
+        [
+            "",
+            "<!channel>",
+            "<!here|x>",
+            "@here",
+            "<!everyone>",
+            "<!subteam^S9>",
+            "<@UADMIN>",
+            "`" * 50,
+            "x" * 9000,
+            "<" * 4000,
+            "🎉" * 3000,
+            "a\nb" * 900,
+        ]
     ),
     st.text(st.sampled_from(SIGNS), max_size=60),
 )
@@ -157,7 +175,7 @@ def check_text(found: Any) -> None:
     """Nobody's words call anybody; plain text calls nobody whatever it says."""
     match found:
         case {"type": "mrkdwn", "text": str(said)} | {"blocks": list(), "text": str(said)}:
-            assert "<!channel>" not in said
+            assert not CALLS.search(said)
             assert "<@UADMIN>" not in said
     inner = found.values() if isinstance(found, dict) else found if isinstance(found, list) else ()
     for each in inner:
@@ -192,8 +210,6 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     check(answers.unclear(Misread(text, text, 0, 0)))
     check(answers.who(who))
     check(answers.commands(VERBS))
-    check(lanes.away(NOW, NOW, told))
-    check(lanes.quiet(NOW, told))
     closed = lanes.Closed(text, text, text, text, NOW, over=False)
     check(lanes.freeze(closed, {}))
     for lane in lanes_found[:3]:
@@ -203,6 +219,37 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     view = home.board(home.Board(who, lanes_found, told, told, NOW))
     assert check_view({"type": "home", **view}, ("home",)) == []
     check_text(view)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(deployed(), max_size=20),
+    hostile,
+    st.booleans(),
+    st.sampled_from(["away", "quiet", "storm"]),
+    st.integers(0, 9),
+)
+def test_a_summary_is_always_taken_and_says_what_it_leaves_out(
+    told: list[Deployment], text: str, over: bool, why: str, more: int
+) -> None:
+    closed = lanes.Closed(text, text, text, text, NOW, over=over)
+    about = {
+        "service": text,
+        "environment": text,
+        "status": "degraded",
+        "over": over,
+        "since": NOW,
+        "at": NOW,
+    }
+    lines = [Line(0, "deployment", deployments.line(each)) for each in told]
+    lines += [Line(1, "lock", lanes.line(closed, "locked", "unlocked"))]
+    lines += [Line(1, "health change", health.line(about))]
+    found = summaries.meanwhile(summaries.Meanwhile(why, NOW, NOW, lines, more))
+    check(found)
+    said = found.blocks[1]["text"]["text"].splitlines()
+    left = re.search(r"^_and (\d+) more", said[-1])
+    shown = len(said) - (1 if left else 0)
+    assert shown + (int(left[1]) if left else 0) == len(lines) + more
 
 
 services = st.lists(

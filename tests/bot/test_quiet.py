@@ -11,8 +11,10 @@ import pytest
 from pydantic import ValidationError
 from tests.bot.office import DEPLOYS, STAGING, Office, open_office, words
 from tests.bot.test_health import beat, watch
+from tests.bot.test_posting import became, followed
 
 from dg.core.clock import SECOND, to_datetime
+from dg.core.deployments.models import LockLane
 from dg.core.slack.quiet import QuietHours
 from dg.settings.slack import SlackQuiet
 
@@ -37,6 +39,16 @@ def begin(office: Office, seconds: float) -> None:
     """It is quiet for so long."""
     core = office.world.core
     core.messenger._quiet = Night(core.clock.micros() + int(seconds * SECOND))
+
+
+async def end(office: Office) -> None:
+    """The quiet is over, when all that happened in it is on its way."""
+    core = office.world.core
+    await followed(office)
+    night = core.messenger._quiet
+    assert isinstance(night, Night)
+    night.until = core.clock.micros()
+    await core.messenger.reopen(DEPLOYS)
 
 
 @pytest.mark.parametrize(
@@ -82,16 +94,42 @@ def test_hours_that_are_none_are_refused(wrong: dict[str, Any]) -> None:
 
 async def test_what_came_and_went_in_the_quiet_is_told_in_one_message(tmp_path: Path) -> None:
     async with open_office(tmp_path, routes=ROUTES, approvals=0) as office:
-        begin(office, 12)
+        begin(office, 3600)
         await office.world.deploy("v1", "staging")
         await office.world.ended(await office.world.create("v2", "development"))
         await office.world.deploy("v1")
         assert office.slack.messages() == []
+        await end(office)
         told = await office.shown("(#3)")
         assert "In the quiet until" in words(told)
         for number in (1, 2):
             assert (await office.shown(f"(#{number})")).ts == told.ts
         assert len(office.slack.messages()) == 1
+
+
+async def test_locks_and_health_changes_of_the_quiet_are_told_with_the_rest(tmp_path: Path) -> None:
+    async with open_office(tmp_path, routes=ROUTES, approvals=0) as office:
+        core = office.world.core
+        begin(office, 3600)
+        await watch(office, "slow", severity="warning")
+        await office.world.deploy("v1", "staging")
+        await beat(office, "a little late", "slow")
+        await became(office, "degraded")
+        lock = LockLane(reason="the fair", until=core.clock.micros() + 3600 * SECOND)
+        await core.lanes.lock(office.people["ana"], "web", "staging", lock)
+        await end(office)
+        told = await office.shown("1 deployment, 1 health change, 1 lock")
+        assert [each.ts for each in office.slack.messages()] == [told.ts]
+        await core.lanes.unlock(office.people["ana"], "web", "staging", "it is over")
+        assert (await office.shown("is unlocked")).ts == told.ts
+
+
+async def test_where_no_message_comes_nobody_is_sent_there(tmp_path: Path) -> None:
+    async with open_office(tmp_path, approvals=0) as office:
+        assert "Follow it in" in await office.say("ana", "deploy web v1 to development")
+        assert "Follow it in" not in await office.say("ana", "deploy web v1 to staging")
+        begin(office, 3600)
+        assert "Follow it in" not in await office.say("ana", "deploy web v3 to development")
 
 
 async def test_what_failed_in_production_is_told_at_any_hour(tmp_path: Path) -> None:

@@ -10,17 +10,19 @@ from random import Random
 from typing import Any
 
 import pytest
-from tests.bot.office import DEPLOYS, Office, open_office
+from tests.bot.office import DEPLOYS, Office, open_office, words
 
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Rendered
 from dg.core.outbox import store
 from dg.core.slack.announcing import CHANGE, FINAL_STATE, PROGRESS
+from dg.core.slack.fuse import Fuse
 from dg.core.slack.routing import KIND, destination
 from dg.core.tasks import open_tasks
+from dg.core.testing import ManualClock
 
 DEPLOYMENTS, CHANGES = 10, 21
-SECONDS = 22.0
+LASTS = 22.0
 
 
 class States:
@@ -67,7 +69,7 @@ async def run(office: Office, states: States, name: str, chance: Random, ended: 
     await clock.sleep(chance.uniform(0, 2))
     for state in range(1, CHANGES):
         await change(office, states, name, state)
-        await clock.sleep(chance.uniform(0.5, 1.5) * SECONDS / CHANGES)
+        await clock.sleep(chance.uniform(0.5, 1.5) * LASTS / CHANGES)
     ended[name] = time.monotonic()
     await change(office, states, name, CHANGES)
 
@@ -79,7 +81,7 @@ async def march(office: Office, states: States, ended: dict[str, float]) -> None
             if state == CHANGES:
                 ended[f"web-{at}"] = time.monotonic()
             await change(office, states, f"web-{at}", state)
-        await office.world.core.clock.sleep(SECONDS / CHANGES)
+        await office.world.core.clock.sleep(LASTS / CHANGES)
 
 
 async def lateness(office: Office, states: States, ended: Mapping[str, float]) -> list[float]:
@@ -116,3 +118,52 @@ async def test_ten_deployments_at_once_end_right(tmp_path: Path, in_step: bool, 
         assert statistics.median(late) < usual
         assert max(late) < 10
         assert len([each for each in office.slack.calls() if each.method.startswith("chat.")]) < 100
+
+
+ALL = {"all": {"channel": DEPLOYS, "post": "always"}}
+
+
+async def test_many_messages_in_a_minute_come_together_in_one(tmp_path: Path) -> None:
+    async with open_office(tmp_path, routes=ALL, approvals=0, most_a_minute=2) as office:
+        for version in ("v1", "v3", "v1", "v2"):
+            await office.world.ended(await office.world.create(version, "development"))
+        summary = await office.shown("v2 in development: rolled back")
+        assert "Much at once" in words(summary)
+        for number in (3, 4, 5):
+            assert (await office.shown(f"(#{number})")).ts == summary.ts
+        assert len(office.slack.messages()) == 3
+        assert not [each for each in office.slack.calls() if each.outcome == "ratelimited"]
+
+
+async def test_what_cannot_wait_stands_alone_in_a_storm(tmp_path: Path) -> None:
+    async with open_office(tmp_path, routes=ALL, approvals=0, most_a_minute=1) as office:
+        await office.world.deploy("v1")
+        await office.world.deploy("v3", "staging")
+        summary = await office.shown("Much at once")
+        await office.world.ended(await office.world.create("v2"))
+        failed = await office.shown(":leftwards_arrow_with_hook: *web* `v2` → *production*")
+        assert failed.ts != summary.ts
+        await office.slack.until(
+            lambda: [m for m in office.slack.messages(thread_ts=failed.ts) if "last lines" in m.text]
+        )
+
+
+async def test_a_storm_ends_by_itself_when_it_is_calm() -> None:
+    clock = ManualClock()
+    fuse = Fuse(clock, 2)
+    assert [fuse.blown("C1", name) for name in ("a", "b", "a")] == [None, None, None]
+    began = clock.micros()
+    assert [fuse.blown("C1", name) for name in ("c", "d")] == [began, began]
+    assert fuse.blown("C2", "e") is None
+    await clock.advance(100)
+    assert fuse.blown("C1", "f") == began
+    await clock.advance(121)
+    assert fuse.blown("C1", "g") is None
+
+
+async def test_messages_that_come_slowly_are_no_storm() -> None:
+    clock = ManualClock()
+    fuse = Fuse(clock, 2)
+    for number in range(20):
+        assert fuse.blown("C1", str(number)) is None
+        await clock.advance(31)

@@ -29,6 +29,7 @@ from dg.core.deployments.models import (
 from dg.core.errors import Invalid, NotFound, Problem, Refused
 from dg.core.grammar import VERBS, Command, Misread, commands, offered, parse
 from dg.core.idempotency import Once
+from dg.core.slack.announcing import cannot_wait, is_told
 from dg.core.slack.routing import Routes
 from dg.core.types import Environment
 
@@ -243,7 +244,7 @@ class Acting:
             return answers.older()
         once = asked.once(f"retry {deployment_id}")
         made = await self._core.recovery.retry(asked.principal, deployment_id, RequestRetry(), once)
-        return answers.done("Retrying as", made)
+        return answers.done("Retrying as", made, self._told(made))
 
     async def ask_to_reject(self, asked: Asked, deployment_id: str, epoch: str) -> Rendered | None:
         """Ask why. Raises Problem."""
@@ -264,7 +265,7 @@ class Acting:
     async def ask_to_roll_back(self, asked: Asked, deployment_id: str, epoch: str) -> Rendered | None:
         """Ask why, and for the service's name. Raises Problem."""
         told = await self._core.deployments.get(asked.principal, deployment_id)
-        if str(told.epoch) != epoch:
+        if str(told.epoch) != epoch or await self._drawing.is_superseded(told):
             return answers.older()
         where = told.environment.value, told.service
         self._core.access.require(asked.principal, Action.DEPLOYMENT_ROLLBACK, *where)
@@ -347,5 +348,9 @@ class Acting:
         await self._api.call("views.open", trigger_id=asked.trigger, view=view)
 
     def _told(self, made: Deployment) -> str | None:
+        """The channel that gets a message of it now."""
         place = self._routes.place(made.environment.value, made.service)
-        return place.channel if place and place.route.post == "always" else None
+        if place is None or not is_told(place.route, made):
+            return None
+        quiet = self._core.messenger.quiet_until(self._core.clock.micros()) is not None
+        return None if quiet and not cannot_wait(made) else place.channel

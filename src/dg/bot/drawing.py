@@ -6,17 +6,21 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from dg.bot.messages import deployments, health, lanes
+from dg.bot.messages import deployments, health, lanes, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
-from dg.core.access.models import SYSTEM, Action
+from dg.bot.messages.summaries import Line
+from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.app import Core
-from dg.core.deployments.models import FINAL, Changes, Deployment, Status
+from dg.core.deployments.gates import judge
+from dg.core.deployments.models import FINAL, Changes, Deployment, Lane, Status
 from dg.core.errors import NotFound, Problem
 from dg.core.remember import Remembered
 from dg.core.slack.routing import Routes
 
 _LAST_LINES = 60
+_RANKS = {Status.FAILED: 0, Status.ROLLED_BACK: 0, Status.SUCCESS: 3}
+"""What of deployments is read first in a summary."""
 
 
 class Drawing:
@@ -68,8 +72,18 @@ class Drawing:
             accounts=await self._accounts(people, new=new),
             mention=await self._mention(told) if new else None,
             url=self._url(told),
+            superseded=await self.is_superseded(told),
         )
         return deployments.deployment(shown)
+
+    async def is_superseded(self, told: Deployment) -> bool:
+        """Whether something else runs well where it ended: then there is nothing of it to roll back."""
+        lane = await self._core.lanes.get(SYSTEM, told.service, told.environment.value)
+        if told.status is Status.SUCCESS:
+            return not deployments.is_current(told, lane)
+        if told.status is not Status.FAILED or lane.current is None:
+            return False
+        return (await self._core.deployments.get(SYSTEM, lane.current)).number > told.number
 
     def _url(self, told: Deployment) -> str | None:
         return f"{self._base}/v1/deployments/{told.id}" if self._base else None
@@ -101,9 +115,13 @@ class Drawing:
         place = self._routes.place(*where)
         if place and place.route.mention:
             return f"<!subteam^{place.route.mention}>"
-        able = await self._core.accounts.able(self._team, Action.DEPLOYMENT_APPROVE, *where)
-        own = (await self._core.accounts.of(self._team, [told.created_by])).get(told.created_by)
-        return " ".join(f"<@{user}>" for user in able if user != own) or None
+        rules = told.guard.approvals if told.guard else ()
+
+        def counts(person: Principal) -> bool:
+            return any(judge.counts(rule, person, told) for rule in rules)
+
+        able = await self._core.accounts.able(self._team, Action.DEPLOYMENT_APPROVE, *where, counts)
+        return " ".join(f"<@{user}>" for user in able) or None
 
     async def _log(self, deployment_id: str) -> Rendered | None:
         told = await self._core.deployments.get(SYSTEM, deployment_id)
@@ -119,26 +137,20 @@ class Drawing:
         return deployments.commit_list(told, changes)
 
     async def _lane(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
-        fact = payload["lock"]
         lane = await self._core.lanes.get(SYSTEM, payload["service"], payload["environment"])
-        same = lane.lock and not lane.lock.automatic and lane.lock.until == fact["until"]
-        closed = lanes.Closed(
-            f"{lane.service} in {lane.environment.value}",
-            fact["reason"],
-            payload["by"],
-            lane.lock.by if same and lane.lock else None,
-            fact["until"],
-            over=not same,
-        )
-        return lanes.lock(closed, lane, await self._accounts([payload["by"]], new=new))
+        accounts = await self._accounts([payload["by"]], new=new)
+        return lanes.lock(_locked(payload, lane), lane, accounts)
 
     async def _freeze(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
+        accounts = await self._accounts([payload["by"]], new=new)
+        return lanes.freeze(await self._frozen(payload), accounts)
+
+    async def _frozen(self, payload: Mapping[str, Any]) -> lanes.Closed:
         fact, by = payload["set"], payload["by"]
         where = " in ".join(filter(None, (fact.get("service"), fact.get("environment")))) or "everything"
         over = payload["over"] or fact["until"] <= self._core.clock.micros()
         name = (await self._core.access.names([by]))[by]
-        closed = lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
-        return lanes.freeze(closed, await self._accounts([by], new=new))
+        return lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
 
     async def _health(self, payload: Mapping[str, Any]) -> Rendered:
         with contextlib.suppress(NotFound):
@@ -149,10 +161,40 @@ class Drawing:
         return health.change(health.Shown(payload))
 
     async def _summary(self, payload: Mapping[str, Any]) -> Rendered:
-        found = []
-        for deployment_id in payload["deployments"]:
+        lines = []
+        for each in payload["items"].values():
             with contextlib.suppress(NotFound):
-                found.append(await self._core.deployments.get(SYSTEM, deployment_id))
-        if payload.get("why") == "quiet":
-            return lanes.quiet(payload["until"], found)
-        return lanes.away(payload["since"], payload["until"], found)
+                lines.append(await self._line(each))
+        shown = summaries.Meanwhile(
+            payload["why"], payload["since"], payload["until"], lines, payload["more"]
+        )
+        return summaries.meanwhile(shown)
+
+    async def _line(self, about: Mapping[str, Any]) -> Line:
+        """One thing of a summary. Raises NotFound."""
+        match about["what"]:
+            case "deployment":
+                told = await self._core.deployments.get(SYSTEM, about["deployment"])
+                return Line(_RANKS.get(told.status, 2), "deployment", deployments.line(told))
+            case "health":
+                return Line(3 if about["over"] else 0, "health change", health.line(about))
+            case "lane":
+                lane = await self._core.lanes.get(SYSTEM, about["service"], about["environment"])
+                closed = _locked(about, lane)
+                return Line(3 if closed.over else 1, "lock", lanes.line(closed, "locked", "unlocked"))
+        closed = await self._frozen(about)
+        return Line(3 if closed.over else 1, "freeze", lanes.line(closed, "frozen", "thawed"))
+
+
+def _locked(payload: Mapping[str, Any], lane: Lane) -> lanes.Closed:
+    """The lock of a fact, as its lane is now."""
+    fact = payload["lock"]
+    same = lane.lock and not lane.lock.automatic and lane.lock.until == fact["until"]
+    return lanes.Closed(
+        f"{lane.service} in {lane.environment.value}",
+        fact["reason"],
+        payload["by"],
+        lane.lock.by if same and lane.lock else None,
+        fact["until"],
+        over=not same,
+    )

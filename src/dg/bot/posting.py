@@ -14,6 +14,7 @@ from dg.bot.drawing import Drawing
 from dg.bot.messages.blocks import Rendered
 from dg.core.clock import SECOND, Clock
 from dg.core.outbox.models import Failed, Later, Message, Outcome, Sent
+from dg.core.slack.folding import episode, recalled
 from dg.core.slack.messenger import ChannelGone, Messenger
 
 log = logging.getLogger(__name__)
@@ -75,7 +76,7 @@ class Posting:
 
     async def post(self, message: Message) -> Outcome:
         """Show how things are now."""
-        memory = _memory(message)
+        memory = recalled(message)
         shown = await self._drawing.draw(message.payload, new="ts" not in memory)
         if shown is None:
             return Sent(memory=memory)
@@ -104,7 +105,7 @@ class Posting:
             place["thread_ts"] = thread
         if wait := self._budget.posts(channel).take():
             return Later(wait)
-        began = {"began": self._clock.micros() // SECOND, **_episode(message)}
+        began = {"began": self._clock.micros() // SECOND, **episode(message)}
         await self._messenger.begin(message, began)
         marks = {"event_type": EVENT, "event_payload": {"id": message.id}}
         quiet = {"unfurl_links": False, "unfurl_media": False}
@@ -118,7 +119,7 @@ class Posting:
                 return self._limited(self._budget.posts(channel).close, problem.retry_after)
             return self._failure(message, problem, {})
         self.counted["posts"] += 1
-        return Sent(memory={"ts": answer["ts"], "digest": _digest(shown), **_episode(message)})
+        return Sent(memory={"ts": answer["ts"], "digest": _digest(shown), **episode(message)})
 
     async def _adopt(self, message: Message, began: int) -> Mapping[str, str]:
         """The message that an earlier try may have left behind, found by its mark; empty for none."""
@@ -194,16 +195,6 @@ class Posting:
             pause = problem.retry_after
             return Failed(f"Slack did not answer: {code}", retry_after=pause, memory=memory)
         return Failed(f"Slack refused the message: {code}", final=True, at_fault="message", memory=memory)
-
-
-def _memory(message: Message) -> dict[str, Any]:
-    """What earlier sendings learnt, but for those of an episode that is over: the next is told anew."""
-    same = message.memory.get("episode") == message.payload.get("episode")
-    return dict(message.memory) if same else {}
-
-
-def _episode(message: Message) -> dict[str, Any]:
-    return {name: message.payload[name] for name in ("episode",) if name in message.payload}
 
 
 def _digest(shown: Rendered) -> str:

@@ -76,6 +76,7 @@ from dg.core.outbox import store as outbox_store
 from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.slack.announcing import Announcements
+from dg.core.slack.fuse import Fuse
 from dg.core.slack.messenger import Messenger
 from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND as SLACK
@@ -298,7 +299,13 @@ async def open_core(
             Sources(settings.git.sources, home.path, environ),
             settings.server.public_url,
         )
-        messenger = Messenger(state, clock, ids, QuietHours(settings.slack.quiet))
+        messenger = Messenger(
+            state,
+            clock,
+            ids,
+            QuietHours(settings.slack.quiet),
+            Fuse(clock, settings.slack.most_a_minute),
+        )
         outbox = Outbox(
             state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting, SLACK: messenger}
         )

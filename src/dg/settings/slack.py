@@ -86,6 +86,9 @@ class Slack(Section):
     user_groups: bool = False
     """Reads who is in which user group, for bindings to `slack-group:...`; takes a paid workspace."""
     quiet: SlackQuiet = SlackQuiet()
+    most_a_minute: int = Field(12, ge=1, le=60)
+    """New messages that one channel gets in a minute; what comes beyond is told together in one, but for what
+    cannot wait."""
     routes: Tables[SlackRoute] = Field({})
     """What is told where, a table for each: `[slack.routes.production]`."""
 

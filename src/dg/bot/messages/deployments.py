@@ -56,7 +56,8 @@ _STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.
 class Shown:
     """All that a deployment's message is made of. `accounts` are users in Slack by principal.
 
-    `mention` is who is called for an approval, in a new message only; `url` leads to it.
+    `mention` is who is called for an approval, in a new message only; `url` leads to it. `superseded` says
+    that something which came later runs there.
     """
 
     progress: Progress
@@ -65,6 +66,7 @@ class Shown:
     accounts: Mapping[str, str] = field(default_factory=dict)
     mention: str | None = None
     url: str | None = None
+    superseded: bool = False
 
     @property
     def deployment(self) -> Deployment:
@@ -85,6 +87,11 @@ def deployment(shown: Shown) -> Rendered:
     if buttons := _buttons(shown):
         found.append(b.actions(*buttons))
     return Rendered(escape(summary(told)), tuple(found))
+
+
+def line(told: Deployment) -> str:
+    """One line with a sign for how it is."""
+    return f"{_icon(told)} {escape(summary(told), 200)}"
 
 
 def summary(told: Deployment) -> str:
@@ -120,16 +127,20 @@ def _word(told: Deployment) -> str:
 
 def _head(shown: Shown) -> str:
     told = shown.deployment
-    stopped = told.status is Status.FAILED and told.reason in _STOPPED
-    waiting = told.status is Status.PENDING and waits_for_approval(told)
-    icon = ":no_entry_sign:" if stopped else ":raised_hand:" if waiting else _ICONS[told.status]
     arrow = ":rewind: back to" if told.kind is Kind.ROLLBACK else "→"
     if told.kind is Kind.ROLLBACK:
         what = f"*{escape(told.service)}* {arrow} {code(told.version)} in *{told.environment.value}*"
     else:
         what = f"*{escape(told.service)}* {code(told.version)} {arrow} *{told.environment.value}*"
     number = f"<{shown.url}|#{told.number}>" if shown.url else f"#{told.number}"
-    return f"{icon} {what}  ·  {number}"
+    return f"{_icon(told)} {what}  ·  {number}"
+
+
+def _icon(told: Deployment) -> str:
+    if told.status is Status.FAILED and told.reason in _STOPPED:
+        return ":no_entry_sign:"
+    waits = told.status is Status.PENDING and waits_for_approval(told)
+    return ":raised_hand:" if waits else _ICONS[told.status]
 
 
 def _state(shown: Shown) -> str:
@@ -238,7 +249,7 @@ def _buttons(shown: Shown) -> list[Block]:
     if told.status is Status.SUCCESS:
         return [roll_back(told)] if is_current(told, lane) else []
     if told.status is Status.FAILED and told.reason not in _STOPPED:
-        return _after_it_failed(told, lane)
+        return _after_it_failed(shown)
     return []
 
 
@@ -269,10 +280,12 @@ def roll_back(told: Deployment) -> Block:
     return b.button("Roll back…", ROLL_BACK, stamp(told), "danger")
 
 
-def _after_it_failed(told: Deployment, lane: Lane | None) -> list[Block]:
-    found = [b.button("Retry", RETRY, stamp(told), None, _sure_to_retry(told))]
-    if lane is not None and told.touched and lane.holder is None:
-        found.append(roll_back(told))
+def _after_it_failed(shown: Shown) -> list[Block]:
+    told, lane, found = shown.deployment, shown.lane, []
+    if not shown.superseded:
+        found.append(b.button("Retry", RETRY, stamp(told), None, _sure_to_retry(told)))
+        if lane is not None and told.touched and lane.holder is None:
+            found.append(roll_back(told))
     if lane is not None and lane.lock:
         value = f"{lane.service}/{lane.environment.value}:{lane.lock.since}"
         sure = b.confirmation("Unlock the lane?", escape(lane.lock.reason, 250), "Unlock")

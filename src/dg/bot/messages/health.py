@@ -40,16 +40,22 @@ def change(shown: Shown) -> Rendered:
     """The one message of a service that is not well."""
     about = shown.about
     status = Status(about["status"])
-    where = f"*{escape(about['service'], 63)}* in *{escape(about['environment'], 20)}*"
     plain = f"{escape(about['service'], 63)} in {escape(about['environment'], 20)}"
+    said = f"\n~{escape(about['message'], 300).replace('~', '-')}~" if about["message"] else ""
     if about["over"]:
-        word, lasted = _ended(about, status), span((about["at"] - about["since"]) / SECOND)
-        line = f"{_ICONS[status]} {where} {word}, after {lasted}."
-        said = f"\n~{escape(about['message'], 300).replace('~', '-')}~" if about["message"] else ""
-        return Rendered(f"{plain} {word}", (b.section(line + said),))
-    line = f"{_ICONS[status]} {where} is {_word(status)} since {moment(about['since'])}."
-    blocks = [b.section("\n".join([line, *_why(about)])), *_suspect(shown)]
+        return Rendered(f"{plain} {_ended(about, status)}", (b.section(line(about) + said),))
+    blocks = [b.section("\n".join([line(about), *_why(about)])), *_suspect(shown)]
     return Rendered(f"{plain} is {_word(status)}: {escape(about['message'] or '', 200)}", tuple(blocks))
+
+
+def line(about: Mapping[str, Any]) -> str:
+    """How it is now, and since when; or that it is over, after how long."""
+    status = Status(about["status"])
+    where = f"*{escape(about['service'], 63)}* in *{escape(about['environment'], 20)}*"
+    if about["over"]:
+        lasted = span((about["at"] - about["since"]) / SECOND)
+        return f"{_ICONS[status]} {where} {_ended(about, status)}, after {lasted}."
+    return f"{_ICONS[status]} {where} is {_word(status)} since {moment(about['since'])}."
 
 
 def _ended(about: Mapping[str, Any], status: Status) -> str:

@@ -102,6 +102,11 @@ _PUT_OFF = Statement(
     .where(_o.c.id == bindparam("of"), _o.c.next_at.is_not(None))
     .values(next_at=bindparam("new_next_at"))
 )
+_HASTEN = Statement(
+    _o.update()
+    .where(_o.c.destination == bindparam("of"), _o.c.next_at > bindparam("now"))
+    .values(next_at=bindparam("now"))
+)
 _REMEMBER = Statement(_o.update().where(_o.c.id == bindparam("of")).values(memory=bindparam("new_memory")))
 _OF = Statement(
     sa.select(_o)
@@ -260,6 +265,11 @@ def find(tx: Tx, kind: str, key: str) -> Message | None:
 def put_off(tx: Tx, message_id: str, until: int) -> None:
     """Send a message that waits at `until` (microseconds)."""
     tx.run(_PUT_OFF, of=message_id, new_next_at=until)
+
+
+def hasten(tx: Tx, destination: str, now: int) -> None:
+    """Try everything that waits for a destination at `now` (microseconds)."""
+    tx.run(_HASTEN, of=destination, now=now)
 
 
 def remember(tx: Tx, message_id: str, memory: Mapping[str, Any]) -> None:

@@ -74,9 +74,9 @@ class Announcements:
         if place is None:
             return
         key = f"{place.channel}:deployment:{deployment.id}"
-        if not _is_told(place.route, deployment) and outbox.find(tx, KIND, key) is None:
+        if not is_told(place.route, deployment) and outbox.find(tx, KIND, key) is None:
             return
-        about = {"what": "deployment", "deployment": deployment.id, "urgent": _cannot_wait(deployment)}
+        about = {"what": "deployment", "deployment": deployment.id, "urgent": cannot_wait(deployment)}
         if entry.type in _STEPS:
             self._put(tx, place, key, about, PROGRESS, _SPACING)
         else:
@@ -85,9 +85,28 @@ class Announcements:
             self._detail(tx, place, "log", deployment, key)
         if entry.type == DeploymentCreated.type and deployment.guard and deployment.guard.approvals:
             self._detail(tx, place, "changes", deployment, key)
+        if entry.type == DeploymentFinished.type and deployment.status is Status.SUCCESS:
+            self._supersede(tx, place, deployment)
+
+    def _supersede(self, tx: Tx, place: Place, newest: Deployment) -> None:
+        """Look again at the messages that offer to roll back what ran before."""
+        lane = newest.service, newest.environment.value
+        failed = exactly(service=lane[0], environment=lane[1], status=Status.FAILED)
+        for before in (*deployments.successes(tx, *lane, 2), *deployments.page(tx, failed, None, 1)):
+            if before.id != newest.id:
+                self._again(tx, place, before)
+        for key, about in health.suspecting(tx, place, *lane):
+            self._put(tx, place, key, about, CHANGE)
+
+    def _again(self, tx: Tx, place: Place, deployment: Deployment) -> None:
+        """Look again at the message of a deployment, where there is one."""
+        key = f"{place.channel}:deployment:{deployment.id}"
+        if outbox.find(tx, KIND, key) is not None:
+            about = {"what": "deployment", "deployment": deployment.id, "urgent": cannot_wait(deployment)}
+            self._put(tx, place, key, about, CHANGE)
 
     def _detail(self, tx: Tx, place: Place, what: str, deployment: Deployment, parent: str) -> None:
-        urgent = _cannot_wait(deployment)
+        urgent = cannot_wait(deployment)
         about = {"what": what, "deployment": deployment.id, "parent": parent, "urgent": urgent}
         self._put(tx, place, f"{place.channel}:{what}:{deployment.id}", about, DETAIL)
 
@@ -109,11 +128,7 @@ class Announcements:
         failed = exactly(service=entry.service, environment=entry.environment, status=Status.FAILED)
         waiting = deployments.queue(tx, entry.service, entry.environment)[:_MOST_WAITING]
         for deployment in (*waiting, *deployments.page(tx, failed, None, 1)):
-            key = f"{place.channel}:deployment:{deployment.id}"
-            if outbox.find(tx, KIND, key) is not None:
-                urgent = _cannot_wait(deployment)
-                about = {"what": "deployment", "deployment": deployment.id, "urgent": urgent}
-                self._put(tx, place, key, about, CHANGE)
+            self._again(tx, place, deployment)
 
     def _freeze(self, tx: Tx, entry: Entry) -> None:
         told = self._routes.places(entry.environment, entry.service)
@@ -153,13 +168,14 @@ class Announcements:
         )
 
 
-def _is_told(route: SlackRoute, deployment: Deployment) -> bool:
+def is_told(route: SlackRoute, deployment: Deployment) -> bool:
+    """Whether a channel that hears of its lane gets a message of it."""
     usual = "always" if deployment.environment is Environment.PRODUCTION else "on_failure"
     return (route.post or usual) == "always" or _went_wrong(deployment)
 
 
-def _cannot_wait(deployment: Deployment) -> bool:
-    """Whether it is told in quiet hours, too."""
+def cannot_wait(deployment: Deployment) -> bool:
+    """Whether it is told in quiet hours and while a channel is muted, too."""
     if deployment.status is Status.PENDING:
         return bool(deployment.guard and deployment.guard.approvals)
     return deployment.environment is Environment.PRODUCTION and _went_wrong(deployment)

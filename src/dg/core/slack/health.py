@@ -44,6 +44,17 @@ def told(tx: Tx, entry: Entry, routes: Routes) -> Iterator[Told]:
                 yield Told(place, keys[severity], _about(entry, severity, before.get(severity)))
 
 
+def suspecting(
+    tx: Tx, place: Place, service: str, environment: str
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The messages, by their keys, in which a service is not well and a deployment is suspected of it."""
+    for severity in (UNHEALTHY, DEGRADED):
+        key = _key(place, environment, service, severity)
+        found = _payload(tx, key)
+        if found is not None and not found["over"] and found["deployment"]:
+            yield key, found
+
+
 def _key(place: Place, environment: str, service: str, severity: str) -> str:
     return f"{place.channel}:health:{environment}/{service}:{severity}"
 

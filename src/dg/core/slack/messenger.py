@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 from dg.core.access.models import SYSTEM
 from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
-from dg.core.deployments import store as deployments
-from dg.core.deployments.models import FINAL
 from dg.core.events import SlackChannelLost, SlackTokenAccepted, SlackTokenRefused
 from dg.core.outbox import Failed, Later, Message, Outcome, Policy, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
-from dg.core.slack.announcing import CHANGE
+from dg.core.slack import folding
+from dg.core.slack.folding import DETAILS, FOLDABLE, Gap, recalled
+from dg.core.slack.fuse import Fuse
 from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND, destination
 
 _OUTAGE = 300.0
 """Seconds without Slack after which what ended meanwhile is told in one message."""
+_TRY = 60
+"""Seconds that one try to post may take."""
 _NOBODY = 30.0
 _LONGEST_QUIET = 3600.0
 """Seconds after which a message that waits for the quiet to end is looked at again."""
@@ -47,16 +49,19 @@ class Poster(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class _Gap:
-    """When one channel was told nothing, in microseconds: Slack was away, or it was quiet until `until`."""
+@dataclass
+class _Outage:
+    """When Slack took nothing for one channel, in microseconds; still so while it is `open`."""
 
     since: int
     until: int
-    why: Literal["away", "quiet"] = "away"
+    open: bool = True
 
-    def covers(self, moment: int) -> bool:
-        return self.since <= moment <= self.until and self.until - self.since >= _OUTAGE * SECOND
+    def gap(self, moment: int, now: int) -> Gap | None:
+        """Itself, if it was long and something of `moment` came in it."""
+        until = now if self.open else self.until
+        covers = self.since <= moment <= until and until - self.since >= _OUTAGE * SECOND
+        return Gap("away", self.since, until) if covers else None
 
 
 class Messenger:
@@ -64,15 +69,16 @@ class Messenger:
 
     policy = Policy(attempts=1 << 30, first=1.0, longest=30.0)
 
-    def __init__(self, db: Database, clock: Clock, ids: Ids, quiet: QuietHours) -> None:
+    def __init__(self, db: Database, clock: Clock, ids: Ids, quiet: QuietHours, fuse: Fuse) -> None:
         self._db = db
         self._clock = clock
         self._ids = ids
         self._quiet = quiet
+        self._fuse = fuse
         self.wake: Callable[[], None] = lambda: None
         """Tells the outbox that something may be due; set once there is one."""
         self._poster: Poster | None = None
-        self._outages: dict[str, _Gap] = {}
+        self._outages: dict[str, _Outage] = {}
 
     # --- the bot's side
 
@@ -87,7 +93,7 @@ class Messenger:
         def work(tx: Tx) -> None:
             for troubled in outbox.figures(tx)["troubled"]:
                 if str(troubled["destination"]).startswith(f"{KIND}:"):
-                    release(tx, troubled["destination"])
+                    self._try_again(tx, troubled["destination"])
 
         await self._db.write(work)
         self.wake()
@@ -103,8 +109,13 @@ class Messenger:
 
     async def reopen(self, channel: str) -> None:
         """Something changed about a channel: try it again."""
-        await self._db.write(lambda tx: release(tx, destination(channel)))
+
+        await self._db.write(lambda tx: self._try_again(tx, destination(channel)))
         self.wake()
+
+    def _try_again(self, tx: Tx, where: str) -> None:
+        release(tx, where)
+        outbox.hasten(tx, where, self._clock.micros())
 
     async def begin(self, message: Message, memory: Mapping[str, Any]) -> None:
         """Keep that a message is about to be posted, before it is: who dies then can look whether it was."""
@@ -118,65 +129,71 @@ class Messenger:
     # --- the outbox's side
 
     async def send(self, message: Message) -> Outcome:
-        """Have it posted, unless it is quiet, or it only adds to the flood after an outage or a night."""
+        """Have it posted, unless it can wait and it is quiet, or it comes together with others."""
         if self._poster is None:
             return Later(_NOBODY)
-        now = self._clock.micros()
-        if _may_wait(message) and (end := self._quiet.end(now)) is not None:
-            return Later(min(_LONGEST_QUIET, (end - now) / SECOND))
-        if await self._is_folded(message):
-            return Sent(memory={"folded": True})
-        return await self._poster.post(message)
+        if "ts" not in recalled(message) and (aside := await self._aside(message)) is not None:
+            return aside
+        outcome = await self._poster.post(message)
+        if isinstance(outcome, Sent) and (outage := self._outages.get(message.destination)) and outage.open:
+            outage.until, outage.open = self._clock.micros(), False
+        return outcome
 
     def failed(self, tx: Tx, message: Message, failure: Failed, failures: int, now: int) -> None:
         """Note since when Slack does not answer, and hold a channel that is lost."""
-        before = outbox.destination_of(tx, message.destination)
-        self._outages[message.destination] = _Gap(before.failing_since or now, now)
+        since = outbox.destination_of(tx, message.destination).failing_since or now
+        if "ts" not in recalled(message):
+            # Its first try may have taken a while, and what it tells of came before.
+            since = max(min(since, folding.born(message)), since - _TRY * SECOND)
+        known = self._outages.get(message.destination)
+        if known and known.open:
+            since = min(since, known.since)
+        self._outages[message.destination] = _Outage(since, now)
         if isinstance(failure, ChannelGone):
             hold(tx, message.destination)
             channel = str(message.payload["channel"])
             tx.append(SlackChannelLost(channel=channel, reason=failure.error), SYSTEM)
 
-    async def _is_folded(self, message: Message) -> bool:
-        """Whether it is of a deployment that came and went while Slack was away: then the summary tells."""
-        gap = None if message.memory.get("ts") else self._gap(message)
-        if gap is None:
-            return False
-        if message.payload["what"] in ("log", "changes"):
-            return bool((await self.memory(message.payload["parent"])).get("folded"))
-        if message.payload["what"] != "deployment":
-            return False
-        channel, deployment_id = message.payload["channel"], message.payload["deployment"]
+    async def _aside(self, message: Message) -> Outcome | None:
+        """What becomes of a message that is not there yet; None for one that stands alone."""
+        about, learnt, now = message.payload, recalled(message), self._clock.micros()
+        urgent = about.get("urgent")
+        if about["what"] in DETAILS and (summary := (await self.memory(about["parent"])).get("folded")):
+            return Sent(memory={"folded": summary})
+        if "folded" in learnt:
+            if not urgent and await self._is_redrawn(message, learnt["folded"]):
+                return Sent(memory=learnt)
+            await self.begin(message, {})
+        if not urgent and (end := self.quiet_until(now)) is not None:
+            return Later(min(_LONGEST_QUIET, (end - now) / SECOND))
+        gap = self._gap(message, now) if about["what"] in FOLDABLE else None
+        return await self._folded(message, gap) if gap else None
 
-        def work(tx: Tx) -> bool:
-            found = deployments.find(tx, deployment_id)
-            if found is None or found.status not in FINAL:
-                return False
-            key = f"{channel}:summary:{gap.since}"
-            summary = outbox.find(tx, KIND, key)
-            told = [*(summary.payload["deployments"] if summary else ()), found.id]
-            about = {"what": "summary", "channel": channel, **asdict(gap)}
-            outbox.put(
-                tx,
-                id=self._ids.new(),
-                kind=KIND,
-                key=key,
-                destination=message.destination,
-                payload={**about, "deployments": list(dict.fromkeys(told))},
-                now=self._clock.micros(),
-                priority=CHANGE,
-            )
-            return True
+    async def _is_redrawn(self, message: Message, key: str) -> bool:
+        return await self._db.write(lambda tx: folding.redraw(tx, self._clock, self._ids, message, key))
+
+    async def _folded(self, message: Message, gap: Gap) -> Sent | None:
+        def work(tx: Tx) -> Sent | None:
+            if not folding.folds(tx, message, gap):
+                return None
+            return Sent(memory=folding.gather(tx, self._clock, self._ids, message, gap))
 
         return await self._db.write(work)
 
-    def _gap(self, message: Message) -> _Gap | None:
-        """The outage, or the quiet, that it was made in."""
+    def _gap(self, message: Message, now: int) -> Gap | None:
+        """The quiet, the outage or the storm that it came in."""
+        moment, urgent = folding.born(message), bool(message.payload.get("urgent"))
+        if not urgent and (end := self._quiet.end(moment)) is not None:
+            return Gap("quiet", end, end)
         outage = self._outages.get(message.destination)
-        if outage and outage.covers(message.created_at):
-            return outage
-        end = self._quiet.end(message.created_at) if _may_wait(message) else None
-        return _Gap(end, end, "quiet") if end is not None else None
+        if outage and (gap := outage.gap(moment, now)):
+            return gap
+        storm = self._fuse.blown(str(message.payload["channel"]), message.id)
+        return None if storm is None or urgent else Gap("storm", storm, now)
+
+    def quiet_until(self, moment: int) -> int | None:
+        """When the quiet that is at `moment` ends (microseconds); None where it is not quiet then."""
+        return self._quiet.end(moment)
 
     # --- how it goes
 
@@ -187,8 +204,3 @@ class Messenger:
     def state(self) -> str:
         """For the health."""
         return self._poster.state() if self._poster else "ok"
-
-
-def _may_wait(message: Message) -> bool:
-    """Whether it is not posted in quiet hours. An edit calls nobody, so it is made at any hour."""
-    return not message.payload.get("urgent") and "ts" not in message.memory

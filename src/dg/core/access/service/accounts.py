@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from dg.core.access import accounts, store
 from dg.core.access.accounts import Account, SlackCode, SlackLink
@@ -184,9 +184,17 @@ class Accounts:
         return {link.person: link.user for link in found if link.team == team and link.person in wanted}
 
     async def able(
-        self, team: str, action: Action, environment: str | None, service: str | None
+        self,
+        team: str,
+        action: Action,
+        environment: str | None,
+        service: str | None,
+        also: Callable[[Principal], bool] = lambda _: True,
     ) -> tuple[str, ...]:
-        """The accounts of up to five people in a workspace who may do `action` to that object."""
+        """The accounts of up to five people in a workspace who may do `action` to that object.
+
+        `also` says what else must be so of them.
+        """
         now = self._clock.micros()
 
         def work(tx: Tx) -> tuple[str, ...]:
@@ -195,7 +203,9 @@ class Accounts:
             return tuple(
                 link.user
                 for link in links
-                if link.person in people and people[link.person].may(action, environment, service)
+                if (person := people.get(link.person)) is not None
+                and person.may(action, environment, service)
+                and also(person)
             )
 
         return (await self._db.read(work))[:_NAMED]

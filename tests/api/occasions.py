@@ -16,6 +16,7 @@ from tests.api.conftest import Api
 
 from dg.api import contract, samples
 from dg.api.call import PREFIX
+from dg.client.wire import rfc3339
 from dg.core.access.accounts import Account
 from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Scope
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
@@ -116,8 +117,13 @@ class Occasions:
             operation.method,
             PREFIX + path,
             json=await self._secret(operation) or self.body(operation),
-            params=QUERIES.get(operation.id),
+            params=self._query(operation),
         )
+
+    def _query(self, operation: Declared) -> dict[str, str] | None:
+        if operation.id == "getPastEnvironment":
+            return {"as_of": rfc3339(self._api.core.clock.micros())}
+        return QUERIES.get(operation.id)
 
     def body(self, operation: Declared) -> Any:
         """The body of a good request, None for an operation without one."""

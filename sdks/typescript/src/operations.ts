@@ -46,6 +46,7 @@ export const OPERATIONS = {
   diffEnvironment: { method: "GET", path: "/environments/{name}/diff", keyed: false },
   restoreEnvironment: { method: "PUT", path: "/environments/{name}/restore", keyed: true },
   setSecret: { method: "PUT", path: "/environments/{name}/secrets/{key}", keyed: true },
+  getPastEnvironment: { method: "GET", path: "/environments/{name}/past", keyed: false },
   listDrift: { method: "GET", path: "/environments/{name}/drift", keyed: false },
   acceptDrift: { method: "PUT", path: "/environments/{name}/drift/{service}", keyed: true },
   listSecrets: { method: "GET", path: "/environments/{name}/secrets", keyed: false },

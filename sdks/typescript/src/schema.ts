@@ -1156,6 +1156,35 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/environments/{name}/past": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get how an environment was
+         * @description What ran in each of its lanes at the moment `as_of`, that moment included: version, what was under way, what closed the lane, and what its services had last been found to be. Deployments and the record are never removed, so a moment has one answer. 400 for the future (`future`) and for a time before the record begins (`unrecorded`); 409 (`lost`) for one between a backup and the restore of it, of which nothing is known.
+         */
+        get: operations["getPastEnvironment"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/environments/{name}/drift": {
         parameters: {
             query?: never;
@@ -3981,6 +4010,90 @@ export interface components {
         };
         DriftList: {
             items: components["schemas"]["ServiceDrift"][];
+        };
+        /** @enum {string} */
+        UnfinishedStatus: "pending" | "building" | "deploying";
+        RanDeployment: {
+            /** Format: uuid */
+            id: string;
+            /** @example 31 */
+            number: number;
+            /** @example v2.14.0 */
+            version: string;
+            /** @example 5f0a2cd86dbd4f8d8d26ba2a66ff51e8a4f1f1a2 */
+            commit_sha: string;
+            /** @example 019acd5e-0000-7000-8000-000000000001 */
+            by: string;
+            /** @example ana */
+            by_name?: string;
+            /** Format: date-time */
+            completed_at: string;
+        };
+        /** @description What held the lane; `pending` is the rollback that had been put next. */
+        HoldingDeployment: {
+            /** Format: uuid */
+            id: string;
+            /** @example 32 */
+            number: number;
+            kind: components["schemas"]["DeploymentKind"];
+            /** @example v2.14.1 */
+            version: string;
+            /** @example 9c41e7b0f2c1a4e8d8d26ba2a66ff51e8a4f1f1a */
+            commit_sha: string;
+            status: components["schemas"]["UnfinishedStatus"];
+            /** @example 019acd5e-0000-7000-8000-000000000001 */
+            by: string;
+            /** @example ana */
+            by_name?: string;
+            /** Format: date-time */
+            started_at?: string;
+        };
+        /** @description What ran there instead, as a check had found it. */
+        SeenDrift: {
+            /** @example 9c41e7b */
+            found: string;
+            /** Format: date-time */
+            at: string;
+        };
+        PastHealth: {
+            service: components["schemas"]["ServiceName"];
+            status: components["schemas"]["ServiceStatus"];
+            /** Format: date-time */
+            since: string;
+            /** @example answers slowly */
+            message?: string;
+        };
+        PastLane: {
+            service: components["schemas"]["ServiceName"];
+            environment: components["schemas"]["EnvironmentName"];
+            state: components["schemas"]["LaneState"];
+            /** @example shop/production was open; v2.14.0 ran there. */
+            sentence: string;
+            /** @description False when a failure had left unknown what ran there. */
+            known: boolean;
+            current?: components["schemas"]["RanDeployment"];
+            holder?: components["schemas"]["HoldingDeployment"];
+            /** @description How many deployments stood in its queue. */
+            waiting: number;
+            lock?: components["schemas"]["Lock"];
+            freeze?: components["schemas"]["Freeze"];
+            drift?: components["schemas"]["SeenDrift"];
+        };
+        PastEnvironment: {
+            name: components["schemas"]["EnvironmentName"];
+            /** Format: date-time */
+            at: string;
+            /**
+             * Format: date-time
+             * @description When the record begins; nothing is known of before.
+             */
+            recorded_at: string;
+            /** @description Of its configuration; 0 before the first. */
+            version: number;
+            status?: components["schemas"]["HealthStatus"];
+            /** @description The last word on each service that had been probed. */
+            services: components["schemas"]["PastHealth"][];
+            lanes: components["schemas"]["PastLane"][];
         };
         AcceptDriftRequest: {
             reason: components["schemas"]["Note"];
@@ -7303,6 +7416,46 @@ export interface operations {
             413: components["responses"]["TooLarge"];
             415: components["responses"]["UnsupportedMedia"];
             422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getPastEnvironment: {
+        parameters: {
+            query: {
+                /** @description The moment, to the microsecond. */
+                as_of: string;
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The environment. */
+                name: components["parameters"]["Name"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The environment as it was */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PastEnvironment"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            409: components["responses"]["Conflict"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

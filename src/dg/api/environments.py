@@ -83,6 +83,11 @@ async def set_secret(call: Call) -> Response:
     )
 
 
+async def get_past_environment(call: Call) -> Response:
+    then = wire.moment("as_of", call.arguments["as_of"])
+    return answer(await call.core.past.get(call.principal, _name(call), then))
+
+
 async def list_drift(call: Call) -> Response:
     return items(await call.core.drift.list(call.principal, _name(call)))
 
@@ -160,6 +165,7 @@ HANDLERS: Mapping[str, Handler] = {
     "diffEnvironment": diff_environment,
     "restoreEnvironment": restore_environment,
     "setSecret": set_secret,
+    "getPastEnvironment": get_past_environment,
     "listDrift": list_drift,
     "acceptDrift": accept_drift,
     "listSecrets": list_secrets,

@@ -11,7 +11,7 @@ import click
 from dg.cli.errors import ExitCode
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning
-from dg.cli.params import ENVIRONMENT, Key, Moment
+from dg.cli.params import ENVIRONMENT, Before, Key, Moment
 from dg.core.errors import Problem
 
 if TYPE_CHECKING:
@@ -107,16 +107,30 @@ def carry_out(dg: Blocking, deployment: Deployment, output: Output, wait: bool) 
     return ExitCode.OK
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg status web --env production
+  dg status --as-of 08:20
+  dg --json status --as-of 2026-11-26T08:20:00Z""",
+)
 @click.argument("service", required=False)
 @click.option("--env", "environment", type=ENVIRONMENT, help="Only this environment.")
+@click.option("--as-of", "then", type=Before(), help="As it was then: 08:20, 2h, 2026-11-26T08:20Z.")
 @pass_invocation
-def status(invocation: Invocation, service: str | None, environment: Environment | None) -> None:
+def status(
+    invocation: Invocation, service: str | None, environment: Environment | None, then: int | None
+) -> None:
     """Show what runs where, what is under way, what is closed."""
     from dg.cli.board import as_json, board, gather, sentences, under_way
+    from dg.cli.past import show_past
     from dg.cli.remote import now, server
     from dg.cli.words import NOTHING_REGISTERED
 
+    if then is not None:
+        show_past(invocation, service, environment, then)
+        return
     with server(invocation) as dg:
         seen = dg.run(gather(dg.client, service, environment))
     output = invocation.output

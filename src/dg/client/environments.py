@@ -7,7 +7,7 @@ import binascii
 from typing import Any
 
 from dg.client.http import Http, path
-from dg.client.wire import decode, end
+from dg.client.wire import decode, end, rfc3339
 from dg.core import boxes
 from dg.core.drift.models import DriftList, ServiceDrift
 from dg.core.environments.models import (
@@ -23,6 +23,7 @@ from dg.core.environments.models import (
     VersionPage,
 )
 from dg.core.errors import Invalid
+from dg.core.past.models import PastEnvironment
 from dg.core.text import plain
 from dg.core.types import Environment
 
@@ -162,6 +163,11 @@ class Environments:
         where = path("environments", name, "secrets", key)
         answer = await self._http.write("PUT", where, body, match=tag(expected))
         return decode(EnvironmentState, answer)
+
+    async def past(self, name: Environment, then: int) -> PastEnvironment:
+        """How it was at `then` (microseconds). Raises Invalid for the future and for before the record."""
+        where = path("environments", name, "past")
+        return decode(PastEnvironment, await self._http.get(where, {"as_of": rfc3339(then)}))
 
     async def drift(self, name: Environment) -> tuple[ServiceDrift, ...]:
         """How what runs there compares with what dg deployed, by service that is checked."""

@@ -73,6 +73,7 @@ from dg.core.jobs import Every, Job, open_scheduler
 from dg.core.ledger import Ledger
 from dg.core.outbox import Following, Outbox
 from dg.core.outbox import store as outbox_store
+from dg.core.past.service import Past
 from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.slack.announcing import Announcements
@@ -118,6 +119,7 @@ class Core:
     drift: Drift
     backups: Backups
     health: Health
+    past: Past
     keyring: Keyring
     access: Access
     tokens: Tokens
@@ -393,6 +395,7 @@ async def open_core(
             environments=environments,
             backups=backups,
             health=vigil.health,
+            past=Past(state, clock, access),
             keyring=keyring,
             drift=Drift(state, clock, access, runs_of, _lane, settings.drift),
             access=access,

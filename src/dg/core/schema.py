@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0021"
+STATE_HEAD = "0022"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -45,6 +45,10 @@ ledger = sa.Table(
     _text("hash"),
     sa.Index("ledger_object", "object", "seq"),
 )
+
+_freeze = ledger.c.type == "freeze.set"
+sa.Index("ledger_freezes", ledger.c.seq, sqlite_where=_freeze, postgresql_where=_freeze)
+"""A freeze is a fact about itself: by no object can be found which freezes there were at a moment."""
 
 ledger_head = sa.Table(
     "ledger_head",

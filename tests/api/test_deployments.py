@@ -14,6 +14,7 @@ from tests.api.conftest import URL, Api
 from tests.api.waiting import until
 
 from dg.api import auth
+from dg.core.access import keyform
 from dg.core.access.models import SYSTEM
 from dg.core.deployments.receipt import read_key, verify
 
@@ -46,9 +47,14 @@ async def reached(client: httpx.AsyncClient, deployment: dict[str, Any], *status
     return found
 
 
+def git(repository: Path, *arguments: str) -> str:
+    who = ["-c", "user.name=Ana", "-c", "user.email=ana@example.org", "-c", "commit.gpgsign=false"]
+    argv = ["git", "-C", str(repository), *who, *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.strip()
+
+
 def commit(repository: Path, ref: str) -> str:
-    git = ["git", "-C", str(repository), "rev-parse", ref]
-    return subprocess.run(git, capture_output=True, text=True, check=True).stdout.strip()
+    return git(repository, "rev-parse", ref)
 
 
 def reason(answer: httpx.Response) -> tuple[int, str]:
@@ -410,6 +416,47 @@ async def test_changes_name_the_commits_that_come(api: Api) -> None:
         deployment = await made(operator)
         changes = (await operator.get(f"{PATH}/{deployment['id']}/changes")).json()
         assert [commit["subject"] for commit in changes["commits"]] == ["Release 2", "Release 1"]
+
+
+async def test_a_diff_shows_the_files_between_what_ran_and_what_comes(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator:
+        first = await made(operator, ref=commit(api.repository, "main~1"))
+        await reached(operator, first, "success")
+        second = await made(operator)
+        found = (await operator.get(f"{PATH}/{second['id']}/diff")).json()
+        changes = (await operator.get(f"{PATH}/{second['id']}/changes")).json()
+        assert (found["base"], found["head"]) == (changes["base"], changes["head"])
+        named = [file["path"] for file in found["files"]["files"]]
+        assert named
+        assert all(f"b/{name}" in found["patch"] for name in named)
+        one = await operator.get(f"{PATH}/{second['id']}/diff", params={"file": named[0]})
+        assert [file["path"] for file in one.json()["files"]["files"]] == named[:1]
+        away = await operator.get(f"{PATH}/{second['id']}/diff", params={"file": "../../etc/passwd"})
+        assert away.status_code == 400
+
+
+async def test_who_may_only_look_sees_no_source(api: Api) -> None:
+    await registered(api)
+    async with api.caller("operator") as operator, api.caller("viewer") as viewer:
+        deployment = await made(operator)
+        answer = await viewer.get(f"{PATH}/{deployment['id']}/diff")
+        assert reason(answer) == (403, "forbidden")
+        assert (await viewer.get(f"{PATH}/{deployment['id']}/changes")).status_code == 200
+
+
+async def test_a_key_in_the_source_is_not_shown(api: Api) -> None:
+    await registered(api)
+    key = keyform.make(None, lambda size: b"k" * size)
+    (api.repository / "settings").write_text(f"key = {key}\n")
+    git(api.repository, "add", "settings")
+    git(api.repository, "commit", "--message", "Leak a key")
+    async with api.caller("operator") as operator:
+        deployment = await made(operator)
+        one = {"file": "settings"}
+        patch = (await operator.get(f"{PATH}/{deployment['id']}/diff", params=one)).json()["patch"]
+        assert "+key = ***" in patch.splitlines()
+        assert key not in patch
 
 
 async def test_a_hundred_requests_with_one_key_have_one_effect(api: Api) -> None:

@@ -127,6 +127,24 @@ def test_diff_shows_what_comes_to_what_runs_now(api: ScriptedApi, capsys: Captur
     assert said[3:] == ["from nothing that is known to 9f1c2ab", "no commit comes or goes"]
 
 
+PATCH = "diff --git a/x b/x\n--- a/x\n+++ b/x\n@@ -1 +1 @@\n-1\n+2\n"
+
+
+def test_diff_shows_the_files_where_that_is_asked(api: ScriptedApi, capsys: Captured) -> None:
+    files = {"total": 2, "added": 1, "removed": 1, "files": [{"path": "x", "added": 1, "removed": 1}]}
+    found = {"head": samples.SHA, "files": files, "patch": PATCH, "cut": True}
+    api.on(f"GET /deployments/{ID}", waiting())
+    api.on(f"GET /deployments/{ID}/changes", changes())
+    api.on(f"GET /deployments/{ID}/diff", found)
+    assert run(["diff", ID, "--patch"]) == ExitCode.OK
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "from 0000000 to 9f1c2ab"
+    assert said[-8:] == ["2 files +1 -1", *PATCH.splitlines(), "It goes on: ask for one file with --file."]
+    assert run(["diff", ID, "--file", "x", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == found
+    assert api.asked[-1].query == {"file": "x"}
+
+
 def test_show_tells_every_gate_and_every_decision(api: ScriptedApi, capsys: Captured) -> None:
     decided = [
         {"by": "u1", "by_name": "Bo", "at": "2026-11-26T07:01:00Z", "verdict": "approved", "content": CONTENT}

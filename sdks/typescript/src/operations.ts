@@ -10,6 +10,7 @@ export const OPERATIONS = {
   getDeploymentStatus: { method: "GET", path: "/deployments/{id}/status", keyed: false },
   getDeploymentLogs: { method: "GET", path: "/deployments/{id}/logs", keyed: false },
   getDeploymentChanges: { method: "GET", path: "/deployments/{id}/changes", keyed: false },
+  getDeploymentDiff: { method: "GET", path: "/deployments/{id}/diff", keyed: false },
   getDeploymentReceipt: { method: "GET", path: "/deployments/{id}/receipt", keyed: false },
   getReceiptKey: { method: "GET", path: "/receipts/key", keyed: false },
   cancelDeployment: { method: "POST", path: "/deployments/{id}/cancel", keyed: true },

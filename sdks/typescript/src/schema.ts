@@ -210,6 +210,35 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/deployments/{id}/diff": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The deployment. */
+                id: components["parameters"]["DeploymentId"];
+            };
+            cookie?: never;
+        };
+        /**
+         * Get what a deployment changes in the files
+         * @description Source code, so it takes an action of its own. What lies between the same two commits as in `changes`; without a known one that runs, everything is new. At most 300 files are named and 256 KiB of the patch given, safe for a terminal; what looks like an API key of dg is hidden. Ask for one `file` to see more of it.
+         */
+        get: operations["getDeploymentDiff"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/deployments/{id}/receipt": {
         parameters: {
             query?: never;
@@ -3227,7 +3256,7 @@ export interface components {
             /** @example 3 */
             removed?: number;
         };
-        /** @description What differs from the content that runs; left out when nothing known runs. */
+        /** @description What differs from the content that runs. A preview leaves it out when nothing known runs. */
         FileChanges: {
             /** @description All files that differ; `files` may be fewer. */
             total: number;
@@ -3235,6 +3264,29 @@ export interface components {
             added: number;
             removed: number;
             files: components["schemas"]["FileChange"][];
+        };
+        Diff: {
+            /**
+             * @description The commit that runs; left out when nothing or the unknown does.
+             * @example 4e07408562bedb8b60ce05c1decfe3ad16b72230
+             */
+            base?: string;
+            /** @example 9f1c2ab04d5e6f708192a3b4c5d6e7f809102132 */
+            head: string;
+            files: components["schemas"]["FileChanges"];
+            /**
+             * @description The unified form of git, with three lines around each change.
+             * @example diff --git a/shop/prices.py b/shop/prices.py
+             *     index 8baef1b..f7a6ee2 100644
+             *     --- a/shop/prices.py
+             *     +++ b/shop/prices.py
+             *     @@ -1 +1 @@
+             *     -VAT = 19
+             *     +VAT = 21
+             */
+            patch: string;
+            /** @description Whether the patch goes on behind what is given. */
+            cut: boolean;
         };
         SignedReceipt: {
             receipt: components["schemas"]["Receipt"];
@@ -5747,6 +5799,45 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Changes"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    getDeploymentDiff: {
+        parameters: {
+            query?: {
+                /** @description The path of the one file to compare, as `files` names it. */
+                file?: string;
+            };
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /** @description The deployment. */
+                id: components["parameters"]["DeploymentId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The difference */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Diff"];
                 };
             };
             400: components["responses"]["BadRequest"];

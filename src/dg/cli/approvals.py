@@ -10,10 +10,11 @@ import click
 from dg.cli.deployments import find, person_is_there
 from dg.cli.options import Command, Invocation, pass_invocation
 from dg.cli.output import Meaning, Output
+from dg.core.text import counted
 
 if TYPE_CHECKING:
     from dg.client.sync import Blocking
-    from dg.core.deployments.models import Deployment
+    from dg.core.deployments.models import Deployment, Diff
 
 ID = click.argument("id", metavar="ID")
 
@@ -93,19 +94,53 @@ def override(invocation: Invocation, id: str, gates: tuple[str, ...], reason: st
     _print(passed, f"passed {', '.join(gates)} of", invocation.output)
 
 
-@click.command(cls=Command)
+@click.command(
+    cls=Command,
+    epilog="""\b
+Examples:
+  dg diff latest
+  dg diff latest --patch
+  dg diff latest --file shop/prices.py""",
+)
 @ID
+@click.option("-p", "--patch", is_flag=True, help="What changes in the files, too.")
+@click.option("--file", metavar="PATH", help="What changes in this one, as far as it goes.")
 @pass_invocation
-def diff(invocation: Invocation, id: str) -> None:  # noqa: A002
+def diff(invocation: Invocation, id: str, patch: bool, file: str | None) -> None:  # noqa: A002
     """Show the commits that a deployment brings to what runs there. ID may be a number or `latest`."""
     from dg.cli.remote import record, server
 
+    output = invocation.output
     with server(invocation) as dg:
         deployment = find(dg, id)
+        asked = patch or file is not None
         if invocation.json:
-            record(invocation.output, dg.run(dg.client.deployments.changes(deployment.id)))
-        else:
-            _print_diff(dg, deployment, invocation.output)
+            found = dg.client.deployments
+            record(
+                output,
+                dg.run(found.diff(deployment.id, file=file) if asked else found.changes(deployment.id)),
+            )
+            return
+        if file is None:
+            _print_diff(dg, deployment, output)
+        if asked:
+            _print_patch(dg.run(dg.client.deployments.diff(deployment.id, file=file)), output)
+
+
+PATCH = {"+": Meaning.OK, "-": Meaning.ERR, "@": Meaning.BUSY, "d": Meaning.STRONG}
+"""What the first character of a patch's line says."""
+
+
+def _print_patch(found: Diff, output: Output) -> None:
+    counts = counted(found.files.total, "file")
+    output.line(
+        (counts, Meaning.DIM), (f"+{found.files.added}", Meaning.OK), (f"-{found.files.removed}", Meaning.ERR)
+    )
+    for text in found.patch.splitlines():
+        meaning = PATCH.get(text[:1])
+        output.line((text, meaning) if meaning else text)
+    if found.cut:
+        output.line(("It goes on: ask for one file with --file.", Meaning.WARN))
 
 
 def _print_diff(dg: Blocking, deployment: Deployment, output: Output) -> None:

@@ -14,6 +14,7 @@ from dg.core.deployments.models import (
     Changes,
     CreateDeployment,
     Deployment,
+    Diff,
     LogPage,
     Override,
     Page,
@@ -152,6 +153,10 @@ class Deployments:
     async def changes(self, deployment_id: str) -> Changes:
         """The commits that the deployment brings and takes away."""
         return decode(Changes, await self._http.get(path("deployments", deployment_id, "changes")))
+
+    async def diff(self, deployment_id: str, *, file: str | None = None) -> Diff:
+        """What it changes in the files, or in one of them, safe to show. Raises Forbidden, NotFound."""
+        return decode(Diff, await self._http.get(path("deployments", deployment_id, "diff"), {"file": file}))
 
     async def receipt(self, deployment_id: str) -> bytes:
         """The signed receipt, byte for byte, for `dg receipt verify`. Raises Refused while it lives."""

@@ -39,7 +39,7 @@ OPAQUE = frozenset(
 )
 """Fields whose keys are not ours: what looks like a moment in there stays text."""
 
-MULTILINE = frozenset({"text", "logs"})
+MULTILINE = frozenset({"text", "logs", "patch"})
 """Fields that may hold line breaks and tabs, and the colours of a step's output, which are left out."""
 
 SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")

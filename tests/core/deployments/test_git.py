@@ -363,6 +363,63 @@ async def test_changed_files_are_named_and_their_lines_counted(upstream: Upstrea
     assert (first.total, [file.path for file in first.files]) == (4, ["␛[2J"])
 
 
+async def test_a_patch_shows_what_differs_and_acts_on_no_terminal(
+    upstream: Upstream, mirrors: Mirrors
+) -> None:
+    base = upstream.commit("base", edited="1\n2\n", gone="x\n")
+    upstream.git("rm", "--quiet", "gone")
+    attacks = {"*.py diff=x": "\n", "evil": "\x1b]52;c;aGk=\x07\n\u202etxt\n", "image": "\0"}
+    head = upstream.commit("head", edited="1\n3\n", **attacks)
+    await mirrors.fetch("web", upstream.url)
+    found = await mirrors.diff("web", base, head, file=None, limit=10, cap=1 << 20)
+    assert (found.base, found.head, found.cut) == (base, head, False)
+    assert found.files.total == len(found.files.files) == 5
+    lines = found.patch.splitlines()
+    assert "-2" in lines
+    assert "+3" in lines
+    assert "deleted file mode 100644" in lines
+    assert "Binary files /dev/null and b/image differ" in lines
+    assert "+␛]52;c;aGk=␇" in lines
+    assert "\u202e" not in found.patch
+
+
+async def test_a_patch_of_one_file_shows_nothing_else(upstream: Upstream, mirrors: Mirrors) -> None:
+    base = upstream.commit("base", one="1\n", other="1\n")
+    head = upstream.commit("head", one="2\n", other="2\n", **{"*": "glob\n"})
+    await mirrors.fetch("web", upstream.url)
+    found = await mirrors.diff("web", base, head, file="one", limit=10, cap=1 << 20)
+    assert [file.path for file in found.files.files] == ["one"]
+    assert found.patch.count("diff --git") == 1
+    star = await mirrors.diff("web", base, head, file="*", limit=10, cap=1 << 20)
+    assert [file.path for file in star.files.files] == ["*"]
+    with pytest.raises(NotFound, match="does not differ"):
+        await mirrors.diff("web", base, head, file="nowhere", limit=10, cap=1 << 20)
+    for outside in ("../x", "/etc/passwd", ":(top)one", "a\0b", ""):
+        with pytest.raises(Invalid, match="not a path inside"):
+            await mirrors.diff("web", base, head, file=outside, limit=10, cap=1 << 20)
+
+
+async def test_a_patch_too_long_ends_with_a_whole_line_and_says_so(
+    upstream: Upstream, mirrors: Mirrors
+) -> None:
+    base = upstream.commit("base")
+    head = upstream.commit("head", long="".join(f"line {at}\n" for at in range(1000)))
+    await mirrors.fetch("web", upstream.url)
+    found = await mirrors.diff("web", base, head, file=None, limit=10, cap=500)
+    assert found.cut
+    assert len(found.patch) <= 500
+    assert found.patch.endswith("\n")
+    assert found.files.added == 1000
+
+
+async def test_everything_is_new_where_nothing_known_runs(upstream: Upstream, mirrors: Mirrors) -> None:
+    head = upstream.commit("head", first="1\n")
+    await mirrors.fetch("web", upstream.url)
+    for base in (None, "0" * 39 + "1"):
+        found = await mirrors.diff("web", base, head, file="first", limit=10, cap=1 << 20)
+        assert (found.base, found.files.added) == (None, 1)
+
+
 async def test_the_mirror_knows_what_it_has(upstream: Upstream, mirrors: Mirrors) -> None:
     commit = upstream.commit("first")
     assert not await mirrors.has("web", commit)

@@ -116,6 +116,10 @@ async def get_deployment_changes(call: Call) -> Response:
     return answer(await call.core.deployments.changes(call.principal, _id(call)))
 
 
+async def get_deployment_diff(call: Call) -> Response:
+    return answer(await call.core.deployments.diff(call.principal, _id(call), call.arguments["file"]))
+
+
 async def get_deployment_receipt(call: Call) -> Response:
     document = await call.core.deployments.receipt(call.principal, _id(call))
     return Response(document, media_type=json.MEDIA_TYPE)
@@ -222,6 +226,7 @@ HANDLERS: Mapping[str, Handler] = {
     "getDeploymentStatus": get_deployment_status,
     "getDeploymentLogs": get_deployment_logs,
     "getDeploymentChanges": get_deployment_changes,
+    "getDeploymentDiff": get_deployment_diff,
     "getDeploymentReceipt": get_deployment_receipt,
     "getReceiptKey": get_receipt_key,
     "cancelDeployment": cancel_deployment,

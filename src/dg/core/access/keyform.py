@@ -46,6 +46,11 @@ def is_sound(key: str) -> bool:
     return check == _check(body)
 
 
+def hidden(text: str) -> str:
+    """The text with `***` for everything that has the form of a key."""
+    return _FORM.sub("***", text)
+
+
 def public_part(key: str) -> str:
     """The beginning of a sound key, which may be shown and by which it is found: `dgk_prod_2bX81mQw0Z`."""
     return key[: -(_RANDOM - _PUBLIC + 1 + _CHECK)]

@@ -24,6 +24,7 @@ class Action(StrEnum):
     """Each thing that can be done. Every public service method checks exactly one of these."""
 
     DEPLOYMENT_READ = "deployment:read"
+    DEPLOYMENT_DIFF = "deployment:diff"
     DEPLOYMENT_CREATE = "deployment:create"
     DEPLOYMENT_UPDATE = "deployment:update"
     DEPLOYMENT_CANCEL = "deployment:cancel"
@@ -86,6 +87,7 @@ _V, _O, _P, _A = Role.VIEWER, Role.OPERATOR, Role.APPROVER, Role.ADMIN
 
 ACTIONS: dict[Action, frozenset[Role]] = {
     Action.DEPLOYMENT_READ: frozenset({_V, _O, _P, _A}),
+    Action.DEPLOYMENT_DIFF: frozenset({_O, _P, _A}),
     Action.DEPLOYMENT_CREATE: frozenset({_O, _A}),
     Action.DEPLOYMENT_UPDATE: frozenset({_O, _A}),
     Action.DEPLOYMENT_CANCEL: frozenset({_O, _A}),

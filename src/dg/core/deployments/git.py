@@ -19,7 +19,7 @@ from dg.core.clock import SECOND, Clock
 from dg.core.command import Finished, run
 from dg.core.deployments.complaints import complaint, failure
 from dg.core.deployments.figures import Commit
-from dg.core.deployments.models import Changes, CommitLine, FileChange, FileChanges
+from dg.core.deployments.models import Changes, CommitLine, Diff, FileChange, FileChanges
 from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
 from dg.core.deployments.sources import SSH_OPTIONS, Credential, Sources, Use, handed
 from dg.core.errors import Invalid, NotFound, Unavailable
@@ -59,6 +59,9 @@ _STALE_LOCK_MARGIN = 60.0
 """Seconds beyond the longest command after which a lock file is nobody's any more."""
 _NAMES_COMPARED = 5000
 _COMMITS_REMEMBERED = 1000
+_EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
+"""The tree without a file, which every repository of git knows."""
+_DIFF = ("diff", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
 @dataclass(frozen=True)
@@ -225,10 +228,38 @@ class Mirrors:
 
         Of more than 4 MiB of names the rest is left out.
         """
+        return await self._counted(service, _checked(base), _checked(head), limit, ())
+
+    async def diff(
+        self, service: str, base: str | None, head: str, *, file: str | None, limit: int, cap: int
+    ) -> Diff:
+        """What differs between the two commits, of all files or of one: at most `limit` files by name and
+        `cap` bytes of the patch, cut at the end of a line. Without a `base`, or with one that the mirror does
+        not know (it was made anew), everything is new.
+
+        Raises Invalid for a path that leaves the repository, NotFound for a file that does not differ.
+        """
+        only = ("--", _path(file)) if file is not None else ()
+        if base is not None and await self._commit(service, _checked(base)) is None:
+            base = None
+        files = await self._counted(service, base or _EMPTY, _checked(head), limit, only)
+        if file is not None and not files.total:
+            raise NotFound(f"`{plain(file, limit=200)}` does not differ between the two commits")
+        found = await self._git(
+            service,
+            *("--literal-pathspecs", *_DIFF, "--patch", "--submodule=short", "--end-of-options"),
+            *(base or _EMPTY, head, *only),
+            cap=cap,
+        )
+        text = found.stdout[: found.stdout.rfind(b"\n") + 1] if found.truncated else found.stdout
+        return Diff(base=base, head=head, files=files, patch=plain(text, multiline=True), cut=found.truncated)
+
+    async def _counted(
+        self, service: str, base: str, head: str, limit: int, only: tuple[str, ...]
+    ) -> FileChanges:
         finished = await self._git(
             service,
-            *("diff", "--numstat", "--no-renames", "--no-ext-diff", "--no-textconv", "-z"),
-            *("--end-of-options", _checked(base), _checked(head)),
+            *("--literal-pathspecs", *_DIFF, "--numstat", "-z", "--end-of-options", base, head, *only),
         )
         files = [_file_change(*line.split(b"\t", 2)) for line in finished.stdout.split(b"\0")[:-1]]
         return FileChanges(
@@ -258,12 +289,19 @@ class Mirrors:
             NotFound: the commit has no such file.
         """
         shown = plain(path, limit=200)
-        if not path or path.startswith(("/", ":")) or ".." in path.split("/") or "\0" in path:
-            raise Invalid(f"`{shown}` is not a path inside the repository")
         listing = await self._git(
             service,
             "--literal-pathspecs",
-            *("ls-tree", "-z", "--long", "--full-tree", "--end-of-options", _checked(commit), "--", path),
+            *(
+                "ls-tree",
+                "-z",
+                "--long",
+                "--full-tree",
+                "--end-of-options",
+                _checked(commit),
+                "--",
+                _path(path),
+            ),
         )
         if not listing.stdout:
             raise NotFound(f"commit {commit[:12]} of `{service}` has no file `{shown}`")
@@ -459,6 +497,12 @@ def _checked(commit: str) -> str:
     if not _FULL.fullmatch(commit):
         raise Invalid(f"`{plain(commit, limit=80)}` is not a full commit id of 40 lower case hex digits")
     return commit
+
+
+def _path(path: str) -> str:
+    if not path or path.startswith(("/", ":")) or ".." in path.split("/") or "\0" in path:
+        raise Invalid(f"`{plain(path, limit=200)}` is not a path inside the repository")
+    return path
 
 
 def _commit(seconds: str, sha: str, *parents: str) -> Commit:

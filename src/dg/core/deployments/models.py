@@ -378,6 +378,19 @@ class FileChanges(_Model):
     files: tuple[FileChange, ...] = ()
 
 
+class Diff(_Model):
+    """What differs in the files between what runs in the lane (`base`, None for nothing) and what is asked.
+
+    `patch` is git's unified form, safe for a terminal; `cut` says that there is more of it.
+    """
+
+    base: str | None = None
+    head: str
+    files: FileChanges
+    patch: str
+    cut: bool = False
+
+
 class LockLane(_Model):
     """Close one lane by hand. A lock always ends: `until` (microseconds) and the reason are required."""
 

@@ -18,7 +18,7 @@ from dg.core.database import Database
 from dg.core.deployments.figures import Commit
 from dg.core.deployments.gates.demands import Demands
 from dg.core.deployments.git import Resolved
-from dg.core.deployments.models import Changes, FileChanges, News, Remains
+from dg.core.deployments.models import Changes, Diff, FileChanges, News, Remains
 from dg.core.deployments.secrets import Secrets
 from dg.core.deployments.sources import Use
 from dg.core.home import Place
@@ -49,6 +49,10 @@ class Git(Protocol):
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes: ...
 
     async def changed_files(self, service: str, base: str, head: str, limit: int) -> FileChanges: ...
+
+    async def diff(
+        self, service: str, base: str | None, head: str, *, file: str | None, limit: int, cap: int
+    ) -> Diff: ...
 
     async def ancestry(
         self, service: str, heads: Sequence[str], known: Sequence[str]

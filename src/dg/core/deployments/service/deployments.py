@@ -7,6 +7,7 @@ import contextlib
 import functools
 from collections.abc import Sequence
 
+from dg.core.access import keyform
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
 from dg.core.deployments import filters as fields
@@ -28,6 +29,7 @@ from dg.core.deployments.models import (
     Changes,
     CreateDeployment,
     Deployment,
+    Diff,
     Kind,
     LogPage,
     Page,
@@ -48,6 +50,9 @@ from dg.core.remember import Remembered
 from dg.core.types import Environment
 
 _MOST_COMMITS = 200
+_MOST_FILES = 300
+_LONGEST_PATCH = 256 * 1024
+"""Bytes of a patch; more of it is to be had file by file."""
 _KNOWN = 500
 """Deployments of which the last look is remembered."""
 
@@ -206,15 +211,34 @@ class Deployments:
 
     async def changes(self, principal: Principal, id: str) -> Changes:  # noqa: A002
         """The commits between what runs (or ran, before it) in the lane and what it brings."""
-
-        def work(tx: Tx, deployment: Deployment) -> tuple[Deployment, str | None]:
-            if deployment.status is not Status.PENDING:
-                return deployment, deployment.base_sha
-            current = lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()).current
-            return deployment, current.commit_sha if current else None
-
-        deployment, base = await finding.read(self._parts, principal, id, work)
+        deployment, base = await finding.read(self._parts, principal, id, self._with_base)
         return await self._parts.git.commits(deployment.service, base, deployment.commit_sha, _MOST_COMMITS)
+
+    async def diff(self, principal: Principal, id: str, file: str | None = None) -> Diff:  # noqa: A002
+        """What lies between the same two in the files, or in one of them.
+
+        It shows source code, which not everybody who may see deployments may: Raises Forbidden, NotFound,
+        and Invalid for a path that leaves the repository.
+        """
+        deployment, base = await finding.read(self._parts, principal, id, self._with_base)
+        self._parts.access.require(principal, Action.DEPLOYMENT_DIFF, *finding.scope(deployment))
+        found = await self._parts.git.diff(
+            deployment.service,
+            base,
+            deployment.commit_sha,
+            file=file,
+            limit=_MOST_FILES,
+            cap=_LONGEST_PATCH,
+        )
+        # A key of dg's is no more to be read here than in what a step prints.
+        return found.model_copy(update={"patch": keyform.hidden(found.patch)})
+
+    def _with_base(self, tx: Tx, deployment: Deployment) -> tuple[Deployment, str | None]:
+        """The deployment, and the commit that runs in its lane, or ran there before it."""
+        if deployment.status is not Status.PENDING:
+            return deployment, deployment.base_sha
+        current = lifecycle.facts(tx, *deployment.lane, self._parts.clock.micros()).current
+        return deployment, current.commit_sha if current else None
 
     async def receipt(self, principal: Principal, id: str) -> bytes:  # noqa: A002
         """The signed receipt of a deployment that has ended, the same bytes each time (see `receipt.verify`).

@@ -10,12 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg.bot.messages import answers, deployments, environments, health, home, lanes, modals, summaries
+from dg.bot.messages import answers, deployments, digest, environments, health, home, lanes, modals, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
 from dg.bot.messages.text import block_of_code, code, escape, span
 from dg.core.access.models import Grant, Principal
+from dg.core.deployments.figures import Outcome
 from dg.core.deployments.models import (
     Approval,
     Changes,
@@ -34,6 +35,7 @@ from dg.core.deployments.models import (
     Verdict,
     Waiting,
 )
+from dg.core.drift.models import DriftStatus, ServiceDrift
 from dg.core.environments.models import EnvironmentState, SecretState, Targets
 from dg.core.grammar import VERBS, Misread, commands
 from dg.core.health.models import EnvironmentHealth, ServiceHealth, Suspect
@@ -308,6 +310,51 @@ def test_what_is_said_of_an_environment_is_always_taken(
         changed_by=text,
     )
     check(environments.answer(state))
+
+
+outcomes = st.lists(
+    st.builds(
+        Outcome,
+        service=hostile,
+        environment=st.sampled_from(Environment),
+        kind=st.sampled_from(Kind),
+        status=st.sampled_from([Status.SUCCESS, Status.FAILED, Status.ROLLED_BACK]),
+        reason=st.one_of(st.none(), st.sampled_from(Reason)),
+        count=st.integers(1, 10**6),
+    ),
+    max_size=20,
+)
+drifted = st.lists(
+    st.builds(
+        ServiceDrift,
+        service=hostile,
+        environment=st.sampled_from(Environment),
+        status=st.just(DriftStatus.DRIFTED),
+        sentence=hostile,
+    ),
+    max_size=9,
+)
+
+
+@settings(deadline=None)
+@given(
+    outcomes,
+    st.lists(deployed(), max_size=9),
+    st.lists(found_lanes, max_size=9),
+    drifted,
+    st.lists(well_or_not, max_size=3),
+)
+def test_a_digest_is_always_taken(
+    counts: list[Outcome],
+    told: list[Deployment],
+    closed: list[Lane],
+    drift: list[ServiceDrift],
+    found: list[EnvironmentHealth],
+) -> None:
+    shown = digest.Day(
+        NOW, NOW + 90_000_000, counts, told, told, closed, drift, found, url=lambda _: "https://dg.example/x"
+    )
+    check(digest.digest(shown))
 
 
 @settings(deadline=None)

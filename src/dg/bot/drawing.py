@@ -6,7 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from dg.bot.messages import deployments, health, lanes, summaries
+from dg.bot.digests import Digests
+from dg.bot.messages import deployments, digest, health, lanes, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
@@ -30,6 +31,7 @@ class Drawing:
         self._core = core
         self._team = team
         self._routes = routes
+        self._digests = Digests(core, routes, self._url)
         self._changes: Remembered[Changes] = Remembered(256)
         url = core.settings.server.public_url
         self._base = url.rstrip("/") if url else None
@@ -55,6 +57,8 @@ class Drawing:
                     return await self._health(payload)
                 case "summary":
                     return await self._summary(payload)
+                case "digest":
+                    return await self._digest(payload)
         except NotFound:
             return None
         return None
@@ -159,6 +163,10 @@ class Drawing:
                 lane = await self._core.lanes.get(SYSTEM, told.service, told.environment.value)
                 return health.change(health.Shown(payload, told, lane, self._url(told)))
         return health.change(health.Shown(payload))
+
+    async def _digest(self, payload: Mapping[str, Any]) -> Rendered | None:
+        day = await self._digests.day(payload["channel"], payload["since"], payload["until"])
+        return None if day.is_empty else digest.digest(day)
 
     async def _summary(self, payload: Mapping[str, Any]) -> Rendered:
         lines = []

@@ -77,6 +77,7 @@ from dg.core.past.service import Past
 from dg.core.protection import Protections
 from dg.core.sealed import Keyring
 from dg.core.slack.announcing import Announcements
+from dg.core.slack.digest import Digests
 from dg.core.slack.fuse import Fuse
 from dg.core.slack.messenger import Messenger
 from dg.core.slack.quiet import QuietHours
@@ -301,19 +302,15 @@ async def open_core(
             Sources(settings.git.sources, home.path, environ),
             settings.server.public_url,
         )
-        messenger = Messenger(
-            state,
-            clock,
-            ids,
-            QuietHours(settings.slack.quiet),
-            Fuse(clock, settings.slack.most_a_minute),
-        )
+        quiet, routes = QuietHours(settings.slack.quiet), Routes(settings.slack)
+        messenger = Messenger(state, clock, ids, quiet, Fuse(clock, settings.slack.most_a_minute))
         outbox = Outbox(
             state, clock, work, SystemRandom(), {WEBHOOK: deliverer, REPORT: reporting, SLACK: messenger}
         )
         messenger.wake = outbox.wake
+        digests = Digests(state, clock, ids, routes, settings.slack.digest, quiet, outbox.wake)
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
-        announcements = Announcements(clock, ids, Routes(settings.slack))
+        announcements = Announcements(clock, ids, routes)
         following = Following(state, bus, clock, (subscriptions, reporting, announcements), outbox.wake)
         environments = Environments(
             state, clock, access, vault, protections, vigil.rules, commands=settings.drift.commands
@@ -369,6 +366,7 @@ async def open_core(
                 *_house_jobs(settings, home, entrance, feed),
                 Job("notices.handle", Every(_LOOK), notices.handle),
                 *backups.jobs(),
+                *digests.jobs(),
                 Job("outbox.remove_old", Every(settings.retention.interval), remove_old_messages),
             )
             await following.begin()

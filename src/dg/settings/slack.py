@@ -13,6 +13,14 @@ from dg.settings.units import FilePath, Tables, Words
 _TIME_OF_DAY = r"^(?:[01][0-9]|2[0-3]):[0-5][0-9]$"
 
 
+def _require_zone(name: str) -> None:
+    """Raises ValueError where there is no such zone."""
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"timezone: there is no time zone {name!r}") from None
+
+
 class SlackRoute(Section):
     """What a channel hears of. The first table that fits counts alone."""
 
@@ -26,9 +34,11 @@ class SlackRoute(Section):
     """Deployments with their locks and freezes, or services that are not well; both when left out."""
     severities: tuple[Literal["degraded", "unhealthy"], ...] = ()
     """How bad a service must be to be told of; degraded or unhealthy when left out."""
-    post: Literal["always", "on_failure"] | None = None
-    """When a deployment gets its message: when it is asked for, or only when it has failed. When left out, at
-    once for production and on failure for the others."""
+    post: Literal["always", "on_failure", "digest"] | None = None
+    """When a deployment gets its message: when it is asked for, only when it has failed, or never, so that
+    the digest alone tells of it. When left out, at once for production and on failure for the others."""
+    digest: bool = False
+    """Whether the channel is told once a day what happened in these lanes. With `post = "digest"` it is."""
     mention: str | None = Field(None, pattern=r"^S[A-Z0-9]{1,20}$")
     """The id of a user group that is mentioned when an approval is needed; without one, up to five people
     who may give it."""
@@ -52,10 +62,21 @@ class SlackQuiet(Section):
             raise ValueError("takes begins and ends, or neither")
         if self.begins is not None and self.begins == self.ends:
             raise ValueError("ends: must be another time than begins")
-        try:
-            ZoneInfo(self.timezone)
-        except (ZoneInfoNotFoundError, ValueError, OSError):
-            raise ValueError(f"timezone: there is no time zone {self.timezone!r}") from None
+        _require_zone(self.timezone)
+        return self
+
+
+class SlackDigest(Section):
+    """When the daily digest is posted, for the routes that have one."""
+
+    at: str = Field("09:00", pattern=_TIME_OF_DAY)
+    """The time of day."""
+    timezone: str = "UTC"
+    """Its zone, such as `Europe/Berlin`."""
+
+    @model_validator(mode="after")
+    def _check_zone(self) -> Self:
+        _require_zone(self.timezone)
         return self
 
 
@@ -89,6 +110,7 @@ class Slack(Section):
     most_a_minute: int = Field(12, ge=1, le=60)
     """New messages that one channel gets in a minute; what comes beyond is told together in one, but for what
     cannot wait."""
+    digest: SlackDigest = SlackDigest()
     routes: Tables[SlackRoute] = Field({})
     """What is told where, a table for each: `[slack.routes.production]`."""
 

@@ -49,7 +49,7 @@ _STEP_ICONS = {
     StepStatus.FAILED: ":x:",
     StepStatus.SKIPPED: ":heavy_minus_sign:",
 }
-_STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.SUPERSEDED})
+STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.SUPERSEDED})
 
 
 @dataclass(frozen=True)
@@ -118,7 +118,7 @@ def waits_for_approval(told: Deployment) -> Gate | None:
 
 
 def _word(told: Deployment) -> str:
-    if told.status is Status.FAILED and told.reason in _STOPPED:
+    if told.status is Status.FAILED and told.reason in STOPPED:
         return told.reason.value
     if told.status is Status.PENDING and waits_for_approval(told):
         return "waits for approval"
@@ -132,12 +132,16 @@ def _head(shown: Shown) -> str:
         what = f"*{escape(told.service)}* {arrow} {code(told.version)} in *{told.environment.value}*"
     else:
         what = f"*{escape(told.service)}* {code(told.version)} {arrow} *{told.environment.value}*"
-    number = f"<{shown.url}|#{told.number}>" if shown.url else f"#{told.number}"
-    return f"{_icon(told)} {what}  ·  {number}"
+    return f"{_icon(told)} {what}  ·  {number(told, shown.url)}"
+
+
+def number(told: Deployment, url: str | None) -> str:
+    """What people call it, leading to it where there is an address."""
+    return f"<{url}|#{told.number}>" if url else f"#{told.number}"
 
 
 def _icon(told: Deployment) -> str:
-    if told.status is Status.FAILED and told.reason in _STOPPED:
+    if told.status is Status.FAILED and told.reason in STOPPED:
         return ":no_entry_sign:"
     waits = told.status is Status.PENDING and waits_for_approval(told)
     return ":raised_hand:" if waits else _ICONS[told.status]
@@ -174,9 +178,9 @@ def _ended(shown: Shown) -> str:
     told, lane = shown.deployment, shown.lane
     why = escape(told.message or (told.reason.value if told.reason else "it failed"), 500)
     found = [f"{why[:1].upper()}{why[1:]}{_took(told)}."]
-    if told.touched and told.reason not in _STOPPED:
+    if told.touched and told.reason not in STOPPED:
         found.append("A deploy step had begun.")
-    if lane is not None and lane.lock and told.reason not in _STOPPED:
+    if lane is not None and lane.lock and told.reason not in STOPPED:
         found.append(f":lock: {escape(lane.sentence, 600)}")
     return "\n".join(found)
 
@@ -248,7 +252,7 @@ def _buttons(shown: Shown) -> list[Block]:
     lane = shown.lane
     if told.status is Status.SUCCESS:
         return [roll_back(told)] if is_current(told, lane) else []
-    if told.status is Status.FAILED and told.reason not in _STOPPED:
+    if told.status is Status.FAILED and told.reason not in STOPPED:
         return _after_it_failed(shown)
     return []
 

@@ -8,14 +8,14 @@ from typing import Any
 
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Block, Rendered
-from dg.bot.messages.deployments import is_current, roll_back
+from dg.bot.messages.deployments import is_current, number, roll_back
 from dg.bot.messages.text import code, escape, moment, span
 from dg.core.clock import SECOND
 from dg.core.deployments.models import Deployment, Lane
 from dg.core.health.models import EnvironmentHealth, ServiceHealth, Status
 
 _MOST_SERVICES = 20
-_ICONS = {
+ICONS = {
     Status.HEALTHY: ":large_green_circle:",
     Status.DEGRADED: ":large_yellow_circle:",
     Status.UNHEALTHY: ":red_circle:",
@@ -54,8 +54,8 @@ def line(about: Mapping[str, Any]) -> str:
     where = f"*{escape(about['service'], 63)}* in *{escape(about['environment'], 20)}*"
     if about["over"]:
         lasted = span((about["at"] - about["since"]) / SECOND)
-        return f"{_ICONS[status]} {where} {_ended(about, status)}, after {lasted}."
-    return f"{_ICONS[status]} {where} is {_word(status)} since {moment(about['since'])}."
+        return f"{ICONS[status]} {where} {_ended(about, status)}, after {lasted}."
+    return f"{ICONS[status]} {where} is {_word(status)} since {moment(about['since'])}."
 
 
 def _ended(about: Mapping[str, Any], status: Status) -> str:
@@ -82,9 +82,10 @@ def _suspect(shown: Shown) -> list[Block]:
     told = shown.suspect
     if told is None:
         return []
-    number = f"<{shown.url}|#{told.number}>" if shown.url else f"#{told.number}"
     by = escape(told.created_by_name or told.created_by, 60).replace("*", "")
-    blocks = [b.context(f":mag: {number} {code(told.version)} by *{by}* had begun shortly before.")]
+    blocks = [
+        b.context(f":mag: {number(told, shown.url)} {code(told.version)} by *{by}* had begun shortly before.")
+    ]
     return [*blocks, b.actions(roll_back(told))] if is_current(told, shown.lane) else blocks
 
 
@@ -100,7 +101,7 @@ def answer(found: Sequence[EnvironmentHealth]) -> Rendered:
 
 
 def _environment(found: EnvironmentHealth) -> list[Block]:
-    icon = _ICONS[Status(found.status)] if found.known or found.status != "degraded" else ":white_circle:"
+    icon = ICONS[Status(found.status)] if found.known or found.status != "degraded" else ":white_circle:"
     since = f" since {moment(found.since)}" if found.since else ""
     word = found.status if found.known or found.status != "degraded" else "not wholly known"
     head = f"{icon} *{found.name.value}* is {word}{since}: {escape(found.message, 600)}"
@@ -115,4 +116,4 @@ def _service(found: ServiceHealth) -> str:
     since = f"  since {moment(found.since)}" if found.since else ""
     said = f"  {escape(found.message, 120)}" if found.message else ""
     suspect = f"  :mag: #{found.suspect.number}" if found.suspect else ""
-    return f"{_ICONS[found.status]} {escape(found.name, 63)}{took}{since}{said}{suspect}"
+    return f"{ICONS[found.status]} {escape(found.name, 63)}{took}{since}{said}{suspect}"

@@ -14,7 +14,7 @@ from operator import attrgetter
 from pydantic import BaseModel, ConfigDict
 
 from dg.core.clock import SECOND
-from dg.core.deployments.models import Kind
+from dg.core.deployments.models import Kind, Reason, Status
 from dg.core.types import Environment
 
 _DAY = 86_400.0
@@ -124,6 +124,17 @@ class Recovery(_Model):
     median: float | None = None
     p90: float | None = None
     rows: tuple[Incident, ...] | None = None
+
+
+class Outcome(_Model):
+    """How many deployments of one kind ended in one way in one lane."""
+
+    service: str
+    environment: Environment
+    kind: Kind
+    status: Status
+    reason: Reason | None = None
+    count: int
 
 
 class DoraFigures(_Model):

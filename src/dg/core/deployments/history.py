@@ -9,8 +9,8 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from dg.core import schema
-from dg.core.database import Row, Shapes, Tx
-from dg.core.deployments.figures import Happened
+from dg.core.database import Row, Shapes, Statement, Tx
+from dg.core.deployments.figures import Happened, Outcome
 from dg.core.deployments.models import Kind
 from dg.core.filters import Condition
 
@@ -39,6 +39,19 @@ def ended(tx: Tx, conditions: Sequence[Condition], until: int) -> list[Happened]
         values |= condition.params
     statement = _shapes.get(tuple(condition.shape for condition in conditions), build)
     return [_happened(row) for row in tx.all(statement, **values)]
+
+
+_OUTCOMES = Statement(
+    sa.select(_d.service, _d.environment, _d.kind, _d.status, _d.reason, sa.func.count().label("count"))
+    .where(_d.completed_at > bindparam("since"), _d.completed_at <= bindparam("until"))
+    .group_by(_d.service, _d.environment, _d.kind, _d.status, _d.reason)
+    .order_by(_d.environment, _d.service)
+)
+
+
+def outcomes(tx: Tx, since: int, until: int) -> list[Outcome]:
+    """How often what ended how after `since` and by `until` (microseconds)."""
+    return [Outcome.model_validate(row) for row in tx.all(_OUTCOMES, since=since, until=until)]
 
 
 def _happened(row: Row) -> Happened:

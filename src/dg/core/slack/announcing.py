@@ -116,7 +116,7 @@ class Announcements:
         if entry.service is None or entry.environment is None:
             return
         place = self._routes.place(entry.environment, entry.service)
-        if place is None:
+        if place is None or place.route.post == "digest":
             return
         lane = {"service": entry.service, "environment": entry.environment}
         closed = [each for each in ledger.about(tx, entry.object) if each.type == LaneLocked.type]
@@ -134,7 +134,7 @@ class Announcements:
         told = self._routes.places(entry.environment, entry.service)
         began = [each for each in ledger.about(tx, entry.object) if each.type == FreezeSet.type]
         ended = entry.type == FreezeLifted.type
-        for place in told if began else ():
+        for place in (each for each in told if began and each.route.post != "digest"):
             about = {"what": "freeze", "freeze": entry.object, "set": began[0].payload, "by": began[0].actor}
             self._put(tx, place, f"{place.channel}:freeze:{entry.object}", {**about, "over": ended}, CHANGE)
 
@@ -171,7 +171,8 @@ class Announcements:
 def is_told(route: SlackRoute, deployment: Deployment) -> bool:
     """Whether a channel that hears of its lane gets a message of it."""
     usual = "always" if deployment.environment is Environment.PRODUCTION else "on_failure"
-    return (route.post or usual) == "always" or _went_wrong(deployment)
+    post = route.post or usual
+    return post == "always" or (post == "on_failure" and _went_wrong(deployment))
 
 
 def cannot_wait(deployment: Deployment) -> bool:

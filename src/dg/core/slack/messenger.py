@@ -23,7 +23,7 @@ _OUTAGE = 300.0
 """Seconds without Slack after which what ended meanwhile is told in one message."""
 _TRY = 60
 """Seconds that one try to post may take."""
-_NOBODY = 30.0
+_NOBODY = 1.0
 _LONGEST_QUIET = 3600.0
 """Seconds after which a message that waits for the quiet to end is looked at again."""
 

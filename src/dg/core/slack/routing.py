@@ -27,6 +27,11 @@ def destination(channel: str) -> str:
     return f"{KIND}:{channel}"
 
 
+def has_digest(route: SlackRoute) -> bool:
+    """Whether its lanes are told of once a day."""
+    return route.digest or route.post == "digest"
+
+
 class Routes:
     """The routes of the settings, in their order; none where there is no bot."""
 
@@ -54,6 +59,19 @@ class Routes:
         """All who hear of some of these lanes, each channel once; None is all of a kind."""
         found = {place.channel: place for place in reversed([*self._fitting(environment, service)])}
         return [*reversed(found.values())]
+
+    @property
+    def digested(self) -> list[Place]:
+        """Each channel once that has a digest."""
+        return [*{each.channel: each for each in self._digested()}.values()]
+
+    def in_digest(self, channel: str, environment: str, service: str) -> bool:
+        """Whether the digest of a channel tells of that lane."""
+        place = self.place(environment, service)
+        return place is not None and place.channel == channel and has_digest(place.route)
+
+    def _digested(self) -> Iterator[Place]:
+        return (Place(each.channel, each) for each in self._routes if has_digest(each))
 
     def _fitting(
         self, environment: str | None, service: str | None, what: str = "deployments"

@@ -9,7 +9,7 @@ from operator import attrgetter
 from dg.core.access.models import Action, Principal
 from dg.core.clock import SECOND
 from dg.core.deployments import figures, filters, history
-from dg.core.deployments.figures import Commit, DoraFigures, Happened
+from dg.core.deployments.figures import Commit, DoraFigures, Happened, Outcome
 from dg.core.deployments.models import Kind
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.service import finding
@@ -71,6 +71,14 @@ class Figures:
             recovery=figures.recovery(found, since, until),
         )
         return counted if rows else counted.without_rows()
+
+    async def outcomes(self, principal: Principal, since: int, until: int) -> tuple[Outcome, ...]:
+        """What ended after `since` and by `until` (microseconds), counted, as far as the caller may see."""
+        self._parts.access.require_somewhere(principal, Action.DEPLOYMENT_READ)
+        found = await self._parts.db.read(lambda tx: history.outcomes(tx, since, until))
+        return tuple(
+            each for each in found if principal.may(Action.DEPLOYMENT_READ, each.environment, each.service)
+        )
 
     async def _brought(self, found: Sequence[Happened], asked: Collection[str]) -> Brought:
         """The commits that each successful one of the `asked` deployments brought first to its lane."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,8 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.tui.terminals import Terminal, terminal
 
 Said = dict[str, Any]
+ENTERED, LEFT = b"\x1b[?1049h", b"\x1b[?1049l"
+"""To the alternate screen of a terminal, and back."""
 
 
 @dataclass
@@ -261,6 +265,45 @@ def test_a_slack_beside_it_is_told_the_story() -> None:
             time.sleep(0.1)
         assert sandbox.stop(signal.SIGINT) == 130
     assert_nothing_is_left(sandbox.home, sandbox.pids, 10)
+
+
+@pytest.mark.long
+def test_on_a_terminal_the_dashboard_opens_after_the_story_and_leaving_it_ends_everything() -> None:
+    with terminal("sandbox", environ={"PYTHONUNBUFFERED": "1"}) as seen:
+        watch_story(seen)
+        assert seen.written.index(b"q leaves it and ends the sandbox.") < seen.written.index(ENTERED)
+        home = home_named_in(seen.written)
+        assert home.exists()
+        seen.press("q")
+        seen.until(lambda: seen.process.poll() is not None)
+        seen.read(0.2)
+    assert seen.process.returncode == 0
+    assert b"Everything that it started has ended." in seen.written[seen.written.index(LEFT) :]
+    assert_nothing_is_left(home, ())
+    assert not home.exists()
+
+
+@pytest.mark.long
+def test_the_dashboard_gives_the_terminal_back_when_the_sandbox_is_killed(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with terminal("sandbox", "--home", str(home), environ={"PYTHONUNBUFFERED": "1"}) as seen:
+        watch_story(seen)
+        seen.process.kill()
+        seen.until(lambda: LEFT in seen.written)
+    assert_nothing_is_left(home, (), seconds=30)
+
+
+def watch_story(seen: Terminal) -> None:
+    """Until the dashboard shows what came of it."""
+    for told in (b"v1.0.0 runs", b"v1.1.0 runs", b"v1.1.0 runs again", b"q leaves it", ENTERED):
+        seen.until(lambda told=told: told in seen.written)  # type: ignore[misc]
+    seen.until(lambda: b"v1.1.0" in seen.written[seen.written.index(ENTERED) :])
+
+
+def home_named_in(written: bytes | bytearray) -> Path:
+    found = re.search(rb"All is in ([^,]+),", b" ".join(written.split()))
+    assert found
+    return Path(found[1].decode())
 
 
 def said_in_slack(page: str) -> str:

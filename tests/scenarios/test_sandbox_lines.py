@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+from pathlib import Path
 
 import pytest
 
+from dg.cli.options import Invocation
 from dg.cli.output import Output
-from dg.cli.sandbox import Lines, Records, hung, rows
+from dg.cli.sandbox import Lines, Records, can_show_dashboard, hung, rows
+from dg.sandbox.home import SandboxHome
 from dg.sandbox.scene import Fact
 
 
@@ -89,3 +92,37 @@ def test_records_are_json_lines_with_the_facts_details() -> None:
         "seconds": 0.5,
         "version": "v1",
     }
+
+
+def test_the_dashboard_is_announced_with_the_way_out_of_it(tmp_path: Path) -> None:
+    said = io.StringIO()
+    lines = Lines(Output(said, json=False, environ={}), dashboard=True)
+    lines.begin(SandboxHome(tmp_path, passing=True))
+    lines.tell(Fact("end", 20.0, "it ends"))
+    lines.lead_in()
+    assert said.getvalue().splitlines()[-1].endswith("q leaves it and ends the sandbox.")
+    assert "--keep" not in said.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("json", "input_is", "output_is", "term", "opens"),
+    [
+        (False, Terminal(), Terminal(), "xterm-256color", True),
+        (True, Terminal(), Terminal(), "xterm-256color", False),
+        (False, io.StringIO(), Terminal(), "xterm-256color", False),
+        (False, Terminal(), io.StringIO(), "xterm-256color", False),
+        (False, Terminal(), Terminal(), "dumb", False),
+        (False, Terminal(), Terminal(), "", False),
+    ],
+)
+def test_only_a_person_at_a_terminal_gets_the_dashboard(
+    monkeypatch: pytest.MonkeyPatch,
+    json: bool,
+    input_is: io.StringIO,
+    output_is: io.StringIO,
+    term: str,
+    opens: bool,
+) -> None:
+    monkeypatch.setattr("sys.stdin", input_is)
+    monkeypatch.setattr("sys.stdout", output_is)
+    assert can_show_dashboard(Invocation({"TERM": term}, json=json)) is opens

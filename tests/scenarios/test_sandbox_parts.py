@@ -145,8 +145,10 @@ async def test_server_learns_nothing_of_other_servers() -> None:
 
 
 def test_dg_is_told_to_stop_when_its_input_closes(tmp_path: Path) -> None:
-    script = "import sys, dg.sandbox.lifeline as it, threading; threading.Thread(target=it.watch).start()"
-    command = (sys.executable, "-c", f"{script}; print('up', flush=True); threading.Event().wait()")
+    watch = (
+        "import threading, dg.sandbox.lifeline as it; threading.Thread(target=it.watch, args=(0,)).start()"
+    )
+    command = (sys.executable, "-c", f"{watch}; print('up', flush=True); threading.Event().wait()")
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout
         assert process.stdin

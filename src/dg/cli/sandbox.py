@@ -62,16 +62,19 @@ STATUS = {
 )
 @click.option("--keep", is_flag=True, help="Stay up after the story, until Ctrl-C, to look around.")
 @click.option("--slack", is_flag=True, help="Tell it in a Slack too, on a page of its own.")
+@click.option("--no-dashboard", is_flag=True, help="End after the story, on a terminal too.")
 @pass_invocation
-def sandbox(invocation: Invocation, port: int, keep: bool, slack: bool) -> int:
+def sandbox(invocation: Invocation, port: int, keep: bool, slack: bool, no_dashboard: bool) -> int:
     """Watch real deployments run, fail and roll back.
 
     Makes a small web shop with its git repository, three hosts and a dg server, all on this machine. One
     person deploys two good releases and a bad one, a second one approves them. Everything is real and in one
-    folder, which is removed at the end unless --keep or --home is given.
+    folder, which is removed at the end unless --keep or --home is given. On a terminal the dashboard opens
+    after the story, with everything in it to look at and to change; leaving it ends the sandbox.
 
     \b
     dg sandbox
+    dg sandbox --no-dashboard
     dg sandbox --keep --port 8470
     dg sandbox --keep --slack
     """
@@ -80,8 +83,11 @@ def sandbox(invocation: Invocation, port: int, keep: bool, slack: bool) -> int:
     from dg.core.clock import SystemClock
     from dg.sandbox.app import Options, run
 
-    options = Options(invocation.home, port, keep, slack)
-    narrator = Records(invocation.output) if invocation.json else Lines(invocation.output)
+    dashboard = not no_dashboard and can_show_dashboard(invocation)
+    options = Options(invocation.home, port, keep, slack, dashboard)
+    narrator = (
+        Records(invocation.output) if invocation.json else Lines(invocation.output, dashboard=dashboard)
+    )
     try:
         well = asyncio.run(run(options, narrator, SystemClock()))
     except asyncio.CancelledError:
@@ -89,9 +95,15 @@ def sandbox(invocation: Invocation, port: int, keep: bool, slack: bool) -> int:
         return ExitCode.INTERRUPTED
     finally:
         narrator.pause()
-    if keep:
+    if keep or (dashboard and well):
         narrator.leave()
     return ExitCode.OK if well else ExitCode.FAILED
+
+
+def can_show_dashboard(invocation: Invocation) -> bool:
+    """Whether a person sits before a terminal that can be drawn on."""
+    drawn_on = invocation.environ.get("TERM") not in (None, "", "dumb")
+    return not invocation.json and drawn_on and sys.stdin.isatty() and sys.stdout.isatty()
 
 
 class Records:
@@ -120,6 +132,9 @@ class Records:
     def differ(self, message: str) -> None:
         self._record({"fact": "different", "text": message})
 
+    def lead_in(self) -> None:
+        """Programs have no terminal to show it on."""
+
     def invite(self, scene: Scene) -> None:
         self._record({"fact": "kept", "path": str(scene.home.path), "url": scene.client.url})
 
@@ -131,8 +146,9 @@ class Records:
 class Lines:
     """The story for people."""
 
-    def __init__(self, output: Output) -> None:
+    def __init__(self, output: Output, *, dashboard: bool = False) -> None:
         self._output = output
+        self._dashboard = dashboard
         self._columns = min(shutil.get_terminal_size((100, 24)).columns, WIDEST)
         self._live = output.terminal and output.environ.get("TERM") != "dumb"
         self._home: SandboxHome | None = None
@@ -149,7 +165,7 @@ class Lines:
 
     def tell(self, fact: Fact) -> None:
         self._print(*rows(fact, self._output, self._columns))
-        if fact.name == "end" and self._home and self._home.passing:
+        if fact.name == "end" and self._home and self._home.passing and not self._dashboard:
             self._print([f"Look around in it yourself: {own_name()} sandbox --keep"])
 
     def busy(self, where: str, text: str, at: float) -> None:
@@ -178,6 +194,11 @@ class Lines:
             [(f"{glyph} The story went differently: {first}", meaning)],
             *(["   " + line] for line in more),
         )
+
+    def lead_in(self) -> None:
+        said = "Now the dashboard opens on all of this: ? shows its keys, q leaves it"
+        after = "." if self._home and not self._home.passing else " and ends the sandbox."
+        self._print([], [(said + after, Meaning.STRONG)])
 
     def invite(self, scene: Scene) -> None:
         self._print([], [("It stays up until Ctrl-C. In another terminal:", Meaning.STRONG)])

@@ -13,6 +13,7 @@ from typing import Protocol
 from dg import __version__
 from dg.core.clock import Clock
 from dg.core.tasks import this_task
+from dg.sandbox.dashboard import look_around
 from dg.sandbox.environments import configure
 from dg.sandbox.home import SandboxHome, open_home
 from dg.sandbox.hosts import open_hosts, placeholders
@@ -24,16 +25,20 @@ from dg.sandbox.slack import introduce, settings
 from dg.sandbox.story import tell_story
 from dg.slacksim.sim import SlackSim
 
+READING_SECONDS = 4.0
+"""How long the end of the story can be read before the dashboard opens."""
+
 
 @dataclass(frozen=True)
 class Options:
     """`home` None is a folder of its own; `port` 0 is a free one; `keep` stays up after the story; `slack`
-    has it told in a Slack of the sandbox's own too."""
+    has it told in a Slack of the sandbox's own too; `dashboard` opens one after it, on this terminal."""
 
     home: Path | None = None
     port: int = 0
     keep: bool = False
     slack: bool = False
+    dashboard: bool = False
 
 
 class Narrator(Teller, Protocol):
@@ -43,6 +48,10 @@ class Narrator(Teller, Protocol):
 
     def differ(self, message: str) -> None:
         """The story went differently."""
+        ...
+
+    def lead_in(self) -> None:
+        """The dashboard is about to open."""
         ...
 
     def invite(self, scene: Scene) -> None:
@@ -64,6 +73,10 @@ async def run(options: Options, narrator: Narrator, clock: Clock) -> bool:
             well = False
         else:
             well = True
+        if options.dashboard and well:
+            narrator.lead_in()
+            await clock.sleep(READING_SECONDS)
+            await look_around(scene.home.path)
         if options.keep:
             narrator.invite(scene)
             with suppress(asyncio.CancelledError):

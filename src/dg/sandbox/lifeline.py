@@ -1,6 +1,7 @@
-"""`python -m dg.sandbox.lifeline ARGUMENTS`: `dg ARGUMENTS` that is told to stop when its input closes.
+"""`python -m dg.sandbox.lifeline FD ARGUMENTS`: `dg ARGUMENTS` that is told to stop when FD closes.
 
-The sandbox starts its server so: the pipe's other end is the sandbox, and closes however the sandbox ends.
+The sandbox starts its server and its dashboard so: FD is the end of a pipe whose other end is the sandbox's,
+and closes however the sandbox ends.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import sys
 import threading
 
 
-def watch() -> None:
-    while os.read(sys.stdin.fileno(), 4096):
+def watch(descriptor: int) -> None:
+    while os.read(descriptor, 4096):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=watch, name="lifeline", daemon=True).start()
+    threading.Thread(target=watch, args=(int(sys.argv.pop(1)),), name="lifeline", daemon=True).start()
     runpy.run_module("dg", run_name="__main__", alter_sys=True)

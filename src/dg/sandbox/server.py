@@ -51,7 +51,7 @@ async def open_server(home: SandboxHome, port: int, clock: Clock, more: str = ""
     """
     write_private(home.path / "server.toml", SETTINGS + more)
     command = (
-        *(sys.executable, "-P", "-m", "dg.sandbox.lifeline", "serve"),
+        *(sys.executable, "-P", "-m", "dg.sandbox.lifeline", "0", "serve"),
         *("--home", str(home.path), "--host", "127.0.0.1", "--port", str(port)),
     )
     try:

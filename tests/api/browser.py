@@ -70,7 +70,7 @@ class Tab:
             case "Network.requestWillBeSent":
                 self.asked.append(params["request"]["url"])
             case "Runtime.exceptionThrown":
-                self.errors.append(params["exceptionDetails"]["text"])
+                self.errors.append(_thrown(params["exceptionDetails"]))
             case "Log.entryAdded" if params["entry"]["level"] == "error":
                 self.errors.append(params["entry"]["text"])
 
@@ -124,6 +124,12 @@ class Tab:
     def picture(self, file: Path) -> None:
         """What is to be seen now, as PNG."""
         file.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
+
+
+def _thrown(details: dict[str, Any]) -> str:
+    """What a script's exception says, with where it was thrown."""
+    thrown: str = details.get("exception", {}).get("description", details["text"])
+    return thrown
 
 
 @contextmanager

@@ -13,7 +13,6 @@ from dg.cli.output import Meaning, Output, Text
 
 if TYPE_CHECKING:
     from dg.client.credentials import SessionFile
-    from dg.client.sync import Blocking
     from dg.core.access.models import Principal
     from dg.core.access.sessions import Device, SessionTokens
 
@@ -37,7 +36,7 @@ def login(invocation: Invocation, name: str | None) -> None:
     with guest(invocation) as dg:
         device = dg.run(dg.client.sessions.ask(name=name or owner_name(), host=socket.gethostname()))
         _show(device, output)
-        tokens = _wait(dg, device)
+        tokens = dg.run(dg.client.sessions.wait(device))
         file.write(tokens, dg.client.clock.micros())
     _say_signed_in(file.url, tokens, output)
 
@@ -56,22 +55,6 @@ def _show(device: Device, output: Output) -> None:
     )
     words.line((f"  waiting for at most {device.expires_in // 60} min …", Meaning.DIM))
     sys.stderr.flush()
-
-
-def _wait(dg: Blocking, device: Device) -> SessionTokens:
-    """Ask as often as the server allows until somebody has decided, or the code is over."""
-    from dg.core.errors import Refused, TooMany
-
-    interval = float(device.interval)
-    while True:
-        try:
-            return dg.run(dg.client.sessions.collect(device.device_code))
-        except (Refused, TooMany) as answer:
-            if answer.reason not in ("authorization_pending", "slow_down"):
-                raise
-            asked = answer.details.get("retry_after")
-            interval = float(asked) if isinstance(asked, (int, float)) else interval
-        dg.run(dg.client.clock.sleep(interval))
 
 
 def _say_signed_in(url: str, tokens: SessionTokens, output: Output) -> None:

@@ -28,6 +28,7 @@ COMMANDS = {
         "deploy": "dg.cli.deployments:deploy",
         "status": "dg.cli.deployments:status",
         "tui": "dg.cli.tui:tui",
+        "web": "dg.cli.web:web",
         "health": "dg.cli.health:health",
         "status-page": "dg.cli.status_page:status_page",
         "show": "dg.cli.deployments:show",

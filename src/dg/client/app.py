@@ -117,9 +117,10 @@ class Client:
         """How much the caller may still ask for, by class of requests."""
         return decode(Page[Limit], await self._http.get(path("limits"))).items
 
-    async def token(self) -> str | None:
-        """What opens the server now, for a WebSocket of one's own: ask again when its time is over."""
-        return await self._http.token()
+    async def token(self, refused: str | None = None) -> str | None:
+        """What opens the server now, for a WebSocket of one's own: ask again when its time is over, and with
+        the token that the server `refused`."""
+        return await self._http.token(refused)
 
     async def __aenter__(self) -> Self:
         return self

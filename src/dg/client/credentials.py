@@ -12,7 +12,7 @@ import hashlib
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -79,6 +79,35 @@ class Kept(BaseModel):
     renew_at: int
     session: Session
 
+    @classmethod
+    def of(cls, url: str, tokens: SessionTokens, now: int) -> Kept:
+        """What the server at `url` gave at `now` (microseconds)."""
+        return cls(
+            url=url,
+            access_token=tokens.access_token,
+            refresh_token=tokens.refresh_token,
+            renew_at=now + int(tokens.expires_in * (1 - _EARLY) * SECOND),
+            session=tokens.session,
+        )
+
+
+class Keeping(Protocol):
+    """Where a session at `url` is kept, by one who refreshes it at a time."""
+
+    url: str
+
+    def read(self) -> Kept | None:
+        """What is kept; None when nobody is signed in. Raises NoCredential."""
+        ...
+
+    def write(self, tokens: SessionTokens, now: int) -> Kept:
+        """Keep what the server gave at `now` (microseconds)."""
+        ...
+
+    def lock(self, clock: Clock) -> AbstractAsyncContextManager[None]:
+        """Be the only one who refreshes. Raises Unavailable."""
+        ...
+
 
 class SessionFile:
     """Where the session at one server is kept: a file of its owner's alone."""
@@ -111,13 +140,7 @@ class SessionFile:
 
     def write(self, tokens: SessionTokens, now: int) -> Kept:
         """Keep what the server gave at `now` (microseconds)."""
-        kept = Kept(
-            url=self.url,
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token,
-            renew_at=now + int(tokens.expires_in * (1 - _EARLY) * SECOND),
-            session=tokens.session,
-        )
+        kept = Kept.of(self.url, tokens, now)
         self._make_folder()
         write_private(self.path, kept.model_dump_json(exclude_none=True))
         return kept
@@ -151,11 +174,11 @@ class SessionFile:
 
 
 class SignedIn:
-    """The session that a file keeps: refreshed before its token ends, and when the server refuses it."""
+    """The session that is kept somewhere: refreshed before its token ends, and when the server refuses it."""
 
     renewable = True
 
-    def __init__(self, file: SessionFile, clock: Clock) -> None:
+    def __init__(self, file: Keeping, clock: Clock) -> None:
         self._file = file
         self._clock = clock
         self._kept: Kept | None = None

@@ -114,8 +114,10 @@ class Http:
         """Ask for something that needs no token, such as to be let in."""
         return await self._send("POST", path, body=body, timeout=timeout, bearer=False)
 
-    async def token(self) -> str | None:
-        """What opens the server now, for a connection of one's own; None without a credential."""
+    async def token(self, refused: str | None = None) -> str | None:
+        """What opens the server now, for a connection of one's own; None without a credential. It is another
+        one than `refused`, which the server did not take."""
+        await self._renew(refused)
         return await self._credential.token(self._refresh) if self._credential else None
 
     async def _refresh(self, refresh_token: str) -> SessionTokens:

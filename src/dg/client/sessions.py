@@ -8,6 +8,7 @@ from dg.client.http import Http, path
 from dg.client.wire import decode, encode
 from dg.core.access.sessions import ApproveLogin, Device, Login, Session, SessionTokens, WantedGrant
 from dg.core.deployments.models import Page
+from dg.core.errors import Refused, TooMany
 
 
 class Sessions:
@@ -27,6 +28,22 @@ class Sessions:
         """
         body = {"device_code": device_code}
         return decode(SessionTokens, await self._http.enter(path("sessions", "token"), body))
+
+    async def wait(self, device: Device) -> SessionTokens:
+        """The tokens of a login as soon as somebody approves it; asks as often as the server allows.
+
+        Raises Forbidden (`access_denied`) and Unauthenticated (`expired_token`).
+        """
+        interval = float(device.interval)
+        while True:
+            try:
+                return await self.collect(device.device_code)
+            except (Refused, TooMany) as answer:
+                if answer.reason not in ("authorization_pending", "slow_down"):
+                    raise
+                asked = answer.details.get("retry_after")
+                interval = float(asked) if isinstance(asked, (int, float)) else interval
+            await self._http.clock.sleep(interval)
 
     async def login(self, user_code: str) -> Login:
         """Who asks by this code. Raises NotFound."""

@@ -17,7 +17,7 @@ from dg.core.types import Environment
 
 APPROVALS = """
 [env.production]
-approvals = { count = 1, from = ["role:admin"] }
+approvals = { count = 1, from = ["role:admin"], bypass = "role:admin" }
 """
 STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION
 

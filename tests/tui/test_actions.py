@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from tests.tui.conftest import House
+import pytest
+from tests.tui.conftest import House, served
 from tests.tui.house import client, dashboard, deploy, finish, text, until
 from textual import events
 from textual.pilot import Pilot
@@ -31,6 +32,9 @@ KEYS = {
     "L": "lock",
     "U": "unlock",
     "F": "freeze",
+    "exclamation_mark": "override",
+    "A": "abandon",
+    "B": "block",
 }
 
 
@@ -137,14 +141,103 @@ async def test_lanes_are_locked_unlocked_frozen_and_thawed(house: House) -> None
             return app.store.lanes["web", "staging"].state
 
         for close, opened in (("L", LaneState.LOCKED), ("F", LaneState.FROZEN)):
-            await asked(app, pilot, close)
-            await pilot.press(*"a fair", "enter", "enter", "y")
+            form = await asked(app, pilot, close)
+            await pilot.press(*"a fair", *["enter"] * len(form.act.fields))
+            await until(pilot, lambda form=form: form.look is not None)  # type: ignore[misc]
+            await pilot.press("y")
             await closed(app, pilot)
             await until(pilot, lambda opened=opened: lane() == opened.value)  # type: ignore[misc]
             await asked(app, pilot, "U")
             await pilot.press(*(["enter"] if opened is LaneState.LOCKED else []), "y")
             await closed(app, pilot)
             await until(pilot, lambda: lane() == "open")
+
+
+async def test_everything_is_frozen_only_when_production_is_typed(house: House) -> None:
+    await finish(house.home, "good")
+    async with dashboard(partial(client, house.home)) as (app, pilot):
+        form = await asked(app, pilot, "F")
+        await pilot.press(*"a fair", "enter", "enter", "ctrl+u", "enter", "enter")
+        await until(pilot, lambda: form.look is not None)
+        await pilot.pause()
+        assert "dg freeze --all --for 1h --reason 'a fair'" in text(app.screen)
+        assert "web/production  is closed" in text(app.screen)
+        await pilot.press("y")
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("ctrl+u", *"production", "enter")
+        await closed(app, pilot)
+        await until(pilot, lambda: {lane.state for lane in app.store.lanes.values()} == {"frozen"})
+
+
+async def test_a_version_is_kept_out_of_its_lane(house: House) -> None:
+    made = await finish(house.home, "good")
+    async with dashboard(partial(client, house.home)) as (app, pilot):
+        form = await asked(app, pilot, "B")
+        await pilot.press(*"it eats orders", "enter")
+        await until(pilot, lambda: form.look is not None)
+        await pilot.press("y")
+        await closed(app, pilot)
+    async with client(house.home) as dg:
+        (block,) = await dg.lanes.blocks("web", STAGING)
+    assert (block.commit_sha, block.reason) == (made.commit_sha, "it eats orders")
+
+
+ASKING = """
+[[step]]
+name = "migrate"
+phase = "verify"
+run = ["sh", "-c", "test -e {repository}/go"]
+resume = "ask"
+"""
+
+
+@pytest.fixture
+def asking(tmp_path: Path) -> Iterator[House]:
+    """A house with a step that is not run twice unless somebody agrees."""
+    with served(tmp_path, ASKING.format(repository=tmp_path / "web")) as house:
+        yield house
+
+
+async def test_closed_gates_are_passed_by_who_may_with_the_version_typed(guarded: House) -> None:
+    made = await asked_for(guarded, "1.4.2")
+    async with dashboard(partial(client, guarded.home)) as (app, pilot):
+        await until(pilot, lambda: app.store.deployments[made].state == "needs_approval")
+        form = await asked(app, pilot, "exclamation_mark")
+        await pilot.press(*"the shop is down", "enter", "enter")
+        await until(pilot, lambda: form.look is not None)
+        await pilot.pause()
+        assert "approvals: " in text(app.screen)
+        command = f"dg override {made} --gate approvals --reason 'the shop is down'"
+        assert form.act.command(form.values) == command
+        await pilot.press(*"1.4.2", "enter")
+        await closed(app, pilot)
+        await until(pilot, lambda: app.store.deployments[made].status == "success")
+
+
+async def asked_for(house: House, version: str) -> str:
+    """The id of a deployment to production that somebody else has to agree to."""
+    async with client(house.home) as dg:
+        issued = await dg.tokens.create(name="ana", role="operator", kind="person")
+        ana = Client(dg.url, issued.secret)
+    request = CreateDeployment(environment=PRODUCTION, service="web", ref="good", version=version)
+    async with ana:
+        return (await ana.deployments.create(request)).id
+
+
+async def test_a_step_that_asks_is_run_again_by_a_second_yes(asking: House) -> None:
+    made = await finish(asking.home, "good")
+    asking.repository.joinpath("go").touch()
+    async with client(asking.home) as dg:
+        await dg.lanes.unlock("web", STAGING)
+    async with dashboard(partial(client, asking.home)) as (app, pilot):
+        await until(pilot, lambda: app.store.deployments[made.id].status == "failed")
+        await asked(app, pilot, "t")
+        await pilot.press("y")
+        await until(pilot, lambda: "the same answer again agrees" in text(app.screen))
+        assert len(app.store.deployments) == 1
+        await pilot.press("y")
+        await closed(app, pilot)
+        await until(pilot, lambda: len(app.store.deployments) == 2)
 
 
 async def viewer(home: Path) -> Callable[[], Client]:
@@ -230,20 +323,15 @@ async def test_details_have_the_same_keys(house: House) -> None:
 
 
 async def test_an_approval_in_production_is_of_the_version(guarded: House) -> None:
-    async with client(guarded.home) as dg:
-        issued = await dg.tokens.create(name="ana", role="operator", kind="person")
-        ana = Client(dg.url, issued.secret)
-    request = CreateDeployment(environment=PRODUCTION, service="web", ref="good", version="1.4.2")
-    async with ana:
-        made = await ana.deployments.create(request)
+    made = await asked_for(guarded, "1.4.2")
     async with dashboard(partial(client, guarded.home)) as (app, pilot):
-        await until(pilot, lambda: app.store.deployments[made.id].state == "needs_approval")
+        await until(pilot, lambda: app.store.deployments[made].state == "needs_approval")
         await asked(app, pilot, "p")
         shown = text(app.screen)
         assert "bound to the content" in shown
         assert "Type 1.4.2 and press enter." in shown
         await pilot.press(*"1.4.3", "enter")
-        assert app.store.deployments[made.id].state == "needs_approval"
+        assert app.store.deployments[made].state == "needs_approval"
         await pilot.press("ctrl+u", *"1.4.2", "enter")
         await closed(app, pilot)
-        await until(pilot, lambda: app.store.deployments[made.id].status == "success")
+        await until(pilot, lambda: app.store.deployments[made].status == "success")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from dg.client.words import duration
@@ -55,6 +55,15 @@ class Look:
 
 
 @dataclass(frozen=True)
+class Shown:
+    """What there is to read in an answer. A `secret` is in this one alone."""
+
+    title: str
+    rows: list[Pieces]
+    secret: str = ""
+
+
+@dataclass(frozen=True)
 class Act:
     """One change that somebody may ask for. `right` is the action it takes, in `environment`, for `service`;
     empty for what is one's own.
@@ -77,10 +86,12 @@ class Act:
     """Whether the look hangs on what is typed, and so comes after it."""
     first: str = ""
     """The field that the cursor starts in; without one, the first that is empty."""
+    show: Callable[[Any], Shown] | None = None
+    """What of the answer is shown; without it, `done` alone says that it was sent."""
 
     def place(self, values: Values) -> tuple[str, str]:
         """Where it would happen: the environment and the service, which may be among what is typed."""
-        return values.get("environment") or self.environment, values.get("service") or self.service
+        return values.get("environment", self.environment), values.get("service", self.service)
 
 
 class Hands:
@@ -96,6 +107,11 @@ class Hands:
     def may_anywhere(self, right: str) -> bool:
         """Whether there is some place where it is allowed."""
         return not self._read_only and self._store.rights.may_anywhere(right)
+
+    def allows(self, act: Act) -> bool:
+        """Whether the key for it is shown at all, with its fields as they are when it opens."""
+        environment, service = act.place({each.name: each.value for each in act.fields})
+        return not self._read_only and (not act.right or self._given(act.right, environment, service))
 
     def closed(self) -> str:
         """Why nothing at all can be sent now, empty when something can."""
@@ -410,16 +426,35 @@ def cancel(found: DeploymentView, reason: str = "") -> Act:
 
 
 def retry(found: DeploymentView, *, step: str = "", note: str = "") -> Act:
-    """Take a failed one up again, from `step` or the first one that did not succeed."""
+    """Take a failed one up again, from `step` or the first one that did not succeed.
+
+    A step that had begun and asks before it is run again is named first; a second yes agrees to that.
+    """
     from dg.core.deployments.models import RequestRetry
+    from dg.core.errors import Refused
+
+    agreed: list[bool] = [False]
 
     async def send(dg: Client, values: Values, key: str) -> Any:
-        asked = RequestRetry(from_step=values.get("from") or None, note=values.get("note") or None)
-        return await dg.deployments.retry(found.id, asked, key=key)
+        asked = RequestRetry(
+            from_step=values.get("from") or None, note=values.get("note") or None, confirm=agreed[0]
+        )
+        try:
+            return await dg.deployments.retry(found.id, asked, key=f"{key}-agreed" if agreed[0] else key)
+        except Refused as refused:
+            if agreed[0] or refused.reason != "confirm":
+                raise
+            agreed[0] = True
+            raise Refused(f"{refused.message}: the same answer again agrees", reason="confirm") from None
 
     fields = (Field("from", "the step to begin with", step), Field("note", "a word for the history", note))
     said = tuple(each for each in fields if each.value)
-    return _on(found, "retry", send, typed=_typed(found.environment), fields=said)
+    act = _on(found, "retry", send, typed=_typed(found.environment), fields=said)
+
+    def command(values: Values) -> str:
+        return f"{act.command(values)}{' --confirm' if agreed[0] else ''}"
+
+    return replace(act, command=command)
 
 
 # Lanes
@@ -465,40 +500,56 @@ def unlock(lane: LaneView, *, reason: str = "") -> Act:
 
 
 def freeze(environment: str, service: str = "", *, lasting: str = "1h", reason: str = "") -> Act:
-    """Close every lane of an environment, of a service, of both, or (neither named) all there are."""
-    from dg.core.types import Environment
+    """Close many lanes for a while: of an environment, of a service, of both, or (neither) all there are."""
 
-    where = "/".join(filter(None, (service, environment)))
-
-    async def look(_: Client, __: Values) -> Look:
-        closed: Pieces = [("every lane of ", "muted"), (where or "all", "fg bold"), (" is closed", "muted")]
-        return Look([closed], _typed(environment or PRODUCTION))
+    async def look(dg: Client, values: Values) -> Look:
+        where = values["environment"]
+        found = await dg.lanes.list(
+            service=values["service"] or None, environment=_environment(where) if where else None
+        )
+        rows: list[Pieces] = [
+            [
+                (f"{each.service}/{each.environment.value}  ", "fg bold"),
+                ("is closed", "warn"),
+                ("  after what runs there has ended" if each.holder else "", "muted"),
+            ]
+            for each in found[:SHOWN]
+        ]
+        more: list[Pieces] = [[(f"and {len(found) - SHOWN} more", "dim")]] if len(found) > SHOWN else []
+        none: list[Pieces] = [[("no lane is there yet: those that come are closed", "muted")]]
+        return Look([*rows, *more] or none, _typed(where or PRODUCTION))
 
     async def send(dg: Client, values: Values, key: str) -> Any:
+        where = values["environment"]
         return await dg.lanes.freeze(
             reason=values["reason"],
             lasting=values["lasting"],
-            service=service or None,
-            environment=Environment(environment) if environment else None,
+            service=values["service"] or None,
+            environment=_environment(where) if where else None,
             key=key,
         )
 
     def command(values: Values) -> str:
-        lanes = (service,) if service else () if environment else ("--all",)
-        place = ("--env", environment) if environment else ()
-        lasting = _given(values, "lasting", "--for")
+        lanes = (values["service"],) if values["service"] else () if values["environment"] else ("--all",)
+        place, lasting = _given(values, "environment", "--env"), _given(values, "lasting", "--for")
         return line("freeze", *lanes, *place, *lasting, *_given(values, "reason", "--reason"))
 
     return Act(
-        title=f"freeze {where or 'everything'}",
+        title="freeze",
         right="lane:freeze",
         environment=environment,
         service=service,
         look=look,
         send=send,
         command=command,
-        done=f"froze {where or 'everything'}",
-        fields=_while(lasting, reason),
+        done="frozen",
+        fields=(
+            *_while(lasting, reason),
+            Field("environment", "empty for everywhere", environment),
+            Field("service", "empty for all of them", service),
+        ),
+        first="lasting" if reason else "reason",
+        later=True,
     )
 
 

@@ -17,6 +17,7 @@ from dg.tui.actions import Act, Field, Look
 from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Piece, Pieces, label, paragraph
+from dg.tui.sheet import shown
 from dg.tui.steady import Steady
 from dg.tui.views import PRODUCTION
 
@@ -249,7 +250,7 @@ class Confirm(Steady, ModalScreen[None]):
     async def _send(self) -> None:
         values = self.values
         try:
-            await self.dashboard.feed.call(
+            answer = await self.dashboard.feed.call(
                 lambda dg: self.dashboard.hands.send(dg, self.act, values, self._key)
             )
         except Unavailable as problem:
@@ -265,6 +266,8 @@ class Confirm(Steady, ModalScreen[None]):
             self.dashboard.tell(self.act.done)
             self._forget()
             self.dismiss()
+            if self.act.show is not None:
+                self.app.push_screen(shown(self.act.show(answer)))
 
     def _forget(self) -> None:
         """Leave no secret in a form that is over."""

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
+from dg.tui.actions import Shown
 from dg.tui.ink import Pieces, label, paragraph
 
 
@@ -26,10 +27,16 @@ class Sheet(ModalScreen[None]):
     Sheet.-production #sheet { border: heavy $dg-prod; }
     Sheet Static { height: auto; }
     """
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("escape,q,enter", "leave", "Close", id="sheet.close")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape,q,enter", "leave", "Close", id="sheet.close"),
+        Binding("ctrl+t", "copy_command", "Copy the command", id="sheet.copy"),
+    ]
 
-    def __init__(self, title: str, rows: Iterable[Pieces], *, production: bool = False) -> None:
+    def __init__(
+        self, title: str, rows: Iterable[Pieces], *, production: bool = False, command: str = ""
+    ) -> None:
         super().__init__()
+        self._command = command
         self._box = VerticalScroll(id="sheet")
         self._box.border_title = label(title)
         self._box.border_subtitle = label("esc closes")
@@ -47,10 +54,52 @@ class Sheet(ModalScreen[None]):
 
     def fill(self, rows: Iterable[Pieces]) -> None:
         """Show these rows from now on."""
-        self._text.update(paragraph(rows))
+        self._text.update(paragraph([*rows, *self._same()]))
+
+    def _same(self) -> list[Pieces]:
+        if not self._command:
+            return []
+        return [[], [("the same: ", "dim"), (self._command, "muted"), ("  ctrl+t copies", "dim")]]
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        return bool(self._command) if action == "copy_command" else True
 
     def action_leave(self) -> None:
         self.dismiss()
+
+    def action_copy_command(self) -> None:
+        self.app.copy_to_clipboard(self._command)
+
+
+class Once(Sheet, inherit_bindings=False):
+    """A secret that no other answer has: it is left on purpose alone, and kept nowhere."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("escape", "leave", "Close", id="once.close"),
+        Binding("y", "copy", "Copy", id="once.copy"),
+    ]
+
+    def __init__(self, title: str, rows: Iterable[Pieces], secret: str) -> None:
+        self._secret = secret
+        super().__init__(title, rows)
+        self._box.border_subtitle = label("y copies it · esc closes, and it is gone")
+
+    def fill(self, rows: Iterable[Pieces]) -> None:
+        once: Pieces = [("It is shown this once:", "warn bold")]
+        super().fill([*rows, [], once, [(self._secret, "fg bold")]])
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self._secret)
+
+    def action_leave(self) -> None:
+        self._secret = ""
+        self.fill(())
+        super().action_leave()
+
+
+def shown(found: Shown) -> Sheet:
+    """What there is to read in an answer."""
+    return Once(found.title, found.rows, found.secret) if found.secret else Sheet(found.title, found.rows)
 
 
 def facts(found: Iterable[tuple[str, str]]) -> list[Pieces]:

@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from dg.core.errors import Invalid
-from dg.tui import actions
+from dg.tui import actions, interventions
 from dg.tui.actions import Act
 from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
@@ -35,6 +35,9 @@ RIGHTS = {
     "lock": "lane:lock",
     "unlock": "lane:unlock",
     "freeze": "lane:freeze",
+    "override": "deployment:override",
+    "abandon": "deployment:abandon",
+    "block": "lane:block",
 }
 """What each key that changes something takes."""
 
@@ -46,6 +49,9 @@ APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
     "retry": lambda lane, found: found is not None and found.status == "failed",
     "lock": lambda lane, found: not lane.closed,
     "unlock": lambda lane, found: lane.closed,
+    "override": lambda lane, found: found is not None and found.status == "pending" and bool(found.hold),
+    "abandon": lambda lane, found: found is not None and not found.final and found.cancelling,
+    "block": lambda lane, found: found is not None,
 }
 """Where each of them makes sense."""
 
@@ -74,6 +80,9 @@ class View(Steady, Screen[None]):
         Binding("L", "lock", "Lock", show=False, id="act.lock"),
         Binding("U", "unlock", "Unlock", id="act.unlock"),
         Binding("F", "freeze", "Freeze", show=False, id="act.freeze"),
+        Binding("exclamation_mark", "override", "Pass gates", show=False, key_display="!", id="act.override"),
+        Binding("A", "abandon", "Abandon", id="act.abandon"),
+        Binding("B", "block", "Block version", show=False, id="act.block"),
     ]
     MODE = ""
     """Which tab of the first line is lit."""
@@ -174,6 +183,15 @@ class View(Steady, Screen[None]):
 
     def action_freeze(self) -> None:
         self._at(lambda lane: actions.freeze(lane.environment))
+
+    def action_override(self) -> None:
+        self._on(interventions.override)
+
+    def action_abandon(self) -> None:
+        self._on(interventions.abandon)
+
+    def action_block(self) -> None:
+        self._on(lambda found: interventions.block(found.service, found.environment, found.sha))
 
     @classmethod
     def check(cls, wanted: str) -> None:

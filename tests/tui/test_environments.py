@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,7 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from tests.tui.conftest import House, served
 from tests.tui.hostile import FORBIDDEN, STRINGS
@@ -20,10 +18,7 @@ from tests.tui.test_actions import asked, closed, head, viewer
 from textual.pilot import Pilot
 from textual.widgets import Input
 
-from dg.cli.main import dg as command_line
-from dg.cli.options import Invocation
 from dg.client.app import Client
-from dg.core.backup.models import BackupRecord
 from dg.core.clock import SECOND
 from dg.core.drift.models import Acceptance, Deployed, DriftStatus, ServiceDrift
 from dg.core.environments.models import (
@@ -164,6 +159,138 @@ async def test_a_probe_is_tried_and_says_what_it_found(shop: House) -> None:
         await pilot.press("escape")
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Sheet) and "depends on" in text(app.screen))
+
+
+def value(form: Confirm, field: str) -> Input:
+    return form.query_one(f"#field-{field}", Input)
+
+
+async def preview(pilot: Pilot[Any], form: Confirm) -> None:
+    """Have the server say what would come of what stands in a form."""
+    form.query_one(f"#field-{form.act.fields[-1].name}").focus()
+    await pilot.pause()
+    await pilot.press("enter")
+    await until(pilot, lambda: form.look is not None)
+    await pilot.pause()
+
+
+async def test_a_probe_is_added_changed_rested_and_taken_away(shop: House) -> None:
+    async with environments(partial(client, shop.home)) as (app, pilot, screen):
+        table = screen.query_one("#probes", Table)
+        table.focus()
+        form = await asked(app, pilot, "n")
+        for field, typed in (
+            ("name", "names"),
+            ("kind", "dns"),
+            ("service", "web"),
+            ("settings", "host=localhost"),
+        ):
+            value(form, field).value = typed
+        await preview(pilot, form)
+        assert "+ host  localhost" in text(app.screen)
+        assert form.act.command(form.values) == (
+            "dg probe set development names kind=dns service=web host=localhost"
+        )
+        await pilot.press("y")
+        await closed(app, pilot)
+        await until(pilot, lambda: len(table) == 1)
+        table.focus()
+        form = await asked(app, pilot, "e")
+        assert value(form, "settings").value == "host=localhost"
+        value(form, "settings").value = "host=localhost interval=20s"
+        await preview(pilot, form)
+        assert "+ interval  20s" in text(app.screen)
+        await pilot.press("y")
+        await closed(app, pilot)
+        await until(pilot, lambda: _state(screen).probes["names"].get("interval") == "20s")
+        form = await asked(app, pilot, "P")
+        await preview(pilot, form)
+        await pilot.press("y")
+        await closed(app, pilot)
+        await until(pilot, lambda: screen.found.health and _reading(screen, "names").maintenance)
+        form = await asked(app, pilot, "P")
+        assert "- maintenance" in text(app.screen)
+        await pilot.press("enter", "y")
+        await closed(app, pilot)
+        await until(pilot, lambda: "maintenance" not in _state(screen).probes["names"])
+        table.focus()
+        form = await asked(app, pilot, "delete")
+        assert form.act.command(form.values) == "dg probe remove development names"
+        await pilot.press("enter", "y")
+        await closed(app, pilot)
+        await until(pilot, lambda: "names" not in _state(screen).probes)
+
+
+def _reading(screen: Environments, name: str) -> Reading:
+    health = screen.found.health
+    assert health is not None
+    return next(each for service in health.services for each in service.readings if each.name == name)
+
+
+async def test_a_probe_that_cannot_be_is_not_saved(shop: House) -> None:
+    async with environments(partial(client, shop.home), at=STAGING) as (app, pilot, screen):
+        before = _state(screen).version
+        screen.query_one("#probes", Table).focus()
+        form = await asked(app, pilot, "n")
+        for field, typed in (("name", "no"), ("kind", "smoke"), ("service", "web")):
+            value(form, field).value = typed
+        for settings, why in (("", "kind"), ("url", "KEY=VALUE"), ("url='x", "quote")):
+            value(form, "settings").value = settings
+            form.query_one("#field-reason").focus()
+            await pilot.press("enter")
+            await until(pilot, lambda why=why: why in text(app.screen).partition("the same")[2])  # type: ignore[misc]
+            assert form.look is None
+        assert _state(screen).version == before
+
+
+async def test_a_heartbeat_is_sent_its_beat(shop: House) -> None:
+    async with client(shop.home) as dg:
+        await dg.health.set_probe(STAGING, "job", {"kind": "heartbeat", "service": "job", "interval": "1h"})
+    async with environments(partial(client, shop.home), at=STAGING) as (app, pilot, screen):
+        await until(pilot, lambda: len(screen.query_one("#probes", Table)) == 1)
+        form = await asked(app, pilot, "T")
+        await pilot.press(*"the disk is full", "enter")
+        await until(pilot, lambda: form.look is not None)
+        await pilot.press("y")
+        await closed(app, pilot)
+    async with client(shop.home) as dg:
+        (state,) = await dg.health.probes(STAGING)
+        assert (state.status, state.message) == (Status.UNHEALTHY, "the disk is full")
+        await dg.health.set_probe(STAGING, "job", None)
+
+
+async def test_lanes_show_what_closes_them_and_open_again(shop: House) -> None:
+    async with client(shop.home) as dg:
+        await dg.lanes.block("web", DEVELOPMENT, "good", reason="it eats orders")
+        await dg.lanes.freeze(reason="a fair", lasting="1h", environment=DEVELOPMENT)
+    async with environments(partial(client, shop.home)) as (app, pilot, screen):
+        await turn(pilot, screen, "lanes")
+        await until(pilot, lambda: "it eats orders" in text(screen) and "a fair" in text(screen))
+        for kind in ("freeze", "block"):
+            key = next(key for key in page(screen).table.keys if key.startswith(kind))
+            page(screen).table.select(key)
+            await pilot.pause()
+            await asked(app, pilot, "U")
+            await pilot.press(*(["x", "enter"] if kind == "block" else []), "y")
+            await closed(app, pilot)
+        await until(pilot, lambda: [key for key in page(screen).table.keys if "lane" not in key] == [])
+        page(screen).table.select("lane web")
+        await pilot.pause()
+        form = await asked(app, pilot, "B")
+        await pilot.press(*"good", "enter", *"again", "enter")
+        await until(pilot, lambda: form.look is not None)
+        await pilot.press("y")
+        await closed(app, pilot)
+        await until(pilot, lambda: any(key.startswith("block") for key in page(screen).table.keys))
+        async with client(shop.home) as dg:
+            await dg.lanes.lock("web", DEVELOPMENT, reason="a move", lasting="1h")
+        page(screen).table.select("lane web")
+        await until(pilot, lambda: screen.check_action("unlock", ()))
+        form = await asked(app, pilot, "U")
+        assert form.act.command(form.values) == "dg lane unlock web development"
+        await pilot.press("enter", "y")
+        await closed(app, pilot)
+        await until(pilot, lambda: screen.lane is not None and screen.lane.state == "open")
 
 
 async def test_no_secret_is_on_any_page(shop: House) -> None:
@@ -399,6 +526,11 @@ async def test_drift_is_seen_and_accepted_for_a_while(looking: House) -> None:
         await pilot.press("y")
         await closed(app, pilot)
         await until(pilot, lambda: "◇ accepted" in text(screen))
+        await asked(app, pilot, "W")
+        assert "accepted: a hotfix" in text(app.screen)
+        await pilot.press(*"it is over", "enter", "y")
+        await closed(app, pilot)
+        await until(pilot, lambda: "✗ drifted" in text(screen))
 
 
 async def test_who_may_only_look_changes_no_environment(shop: House) -> None:
@@ -447,7 +579,7 @@ async def test_nothing_is_changed_without_a_connection(shop: House) -> None:
 @pytest.mark.parametrize("size", SIZES)
 async def test_every_size_shows_every_page(shop: House, size: tuple[int, int]) -> None:
     async with environments(partial(client, shop.home), size, at=PRODUCTION) as (_, pilot, screen):
-        for _ in range(7):
+        for _ in range(len(page(screen).names) + 1):
             await pilot.press("right_square_bracket")
             await pilot.pause()
             assert text(screen)
@@ -577,39 +709,6 @@ def settled(**others: Any) -> EnvironmentState:
         "version": 3,
     }
     return EnvironmentState.model_validate({**found, **others})
-
-
-def commands() -> Iterator[str]:
-    """The command of every act, as the dashboard shows it."""
-    state, typed = settled(), {"key": "config.a", "value": "1", "reason": "why", "name": "n", "lasting": "2d"}
-    drift = ServiceDrift(service="web", environment=STAGING, status=DriftStatus.DRIFTED, sentence="")
-    version = Version(version=2, at=1, by="a", by_name="a", changed=())
-    backup = BackupRecord(id="b", at=1, by="a", file="b.dgb", size=1, sha256="0", head_seq=1)
-    probe = Reading(name="db", kind="tcp", service="db", status=Status.HEALTHY, severity="critical")
-    for act in (
-        acts.edit(state),
-        acts.set_secret(state, "n"),
-        acts.unset_secret(state, "n"),
-        acts.restore(state, version),
-        acts.accept_drift(state, drift),
-        acts.back_up(state, 1),
-        acts.restore_backup(state, backup, 1),
-        acts.try_probe(state, probe),
-    ):
-        yield act.command(typed)
-        yield act.command({**typed, **{each.name: "" for each in act.fields if not each.required}})
-    for key, value in (("domain", "x"), ("links.a", "https://a.example.com"), ("config.a", "")):
-        yield acts.edit(state).command({**typed, "key": key, "value": value})
-
-
-def test_every_command_that_is_shown_is_one_of_the_command_line() -> None:
-    for shown in commands():
-        context = command_line.make_context("dg", shlex.split(shown)[1:], obj=Invocation({}))
-        name, inner, rest = command_line.resolve_command(context, [*context._protected_args, *context.args])
-        if isinstance(inner, click.Group):
-            inner = inner.get_command(context, rest.pop(0))
-        assert inner is not None, shown
-        inner.make_context(name, rest, parent=context)
 
 
 def test_keys_are_set_taken_away_and_refused() -> None:

@@ -8,7 +8,7 @@ from uuid import uuid4
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.containers import VerticalScroll
+from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -16,7 +16,7 @@ from dg.core.errors import Problem, Unavailable
 from dg.tui.actions import Act, Field, Look
 from dg.tui.background import begin
 from dg.tui.errors import sentence
-from dg.tui.ink import Piece, Pieces, label, paragraph
+from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.sheet import shown
 from dg.tui.steady import Steady
 from dg.tui.views import PRODUCTION
@@ -44,6 +44,11 @@ class Ask(Static, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("y", "screen.yes", "Yes", id="confirm.yes")]
 
 
+def _hint(field: Field) -> str:
+    """What stands in a field that is empty."""
+    return field.hint if field.required or "empty" in field.hint else f"{field.hint} (may be empty)"
+
+
 class Confirm(Steady, ModalScreen[None]):
     """One act, until the answer is there. When what it was asked about moves, it can only be left."""
 
@@ -57,6 +62,9 @@ class Confirm(Steady, ModalScreen[None]):
         border: heavy $dg-err; border-title-color: $dg-background; border-title-background: $dg-err;
     }
     Confirm Input { border: none; height: 1; padding: 0; background: $panel; margin-bottom: 1; }
+    Confirm .field { height: 2; }
+    Confirm .field Input { width: 1fr; }
+    Confirm .field .name { width: 14; }
     Confirm Static { height: auto; }
     Confirm .name { color: $dg-muted; }
     Confirm #look { margin-bottom: 1; }
@@ -81,7 +89,7 @@ class Confirm(Steady, ModalScreen[None]):
         self._inputs = {
             each.name: Input(
                 each.value,
-                placeholder=each.hint,
+                placeholder=_hint(each),
                 password=each.secret,
                 id=f"field-{each.name}",
                 compact=True,
@@ -119,12 +127,9 @@ class Confirm(Steady, ModalScreen[None]):
         self._box.border_subtitle = label(NOTHING_SENT)
         with self._box:
             for each in self.act.fields:
-                name: list[Piece] = [
-                    (each.name, "muted"),
-                    ("" if each.required else "  (may be empty)", "dim"),
-                ]
-                yield Static(paragraph([name]))
-                yield self._inputs[each.name]
+                with Horizontal(classes="field"):
+                    yield Static(paragraph([[(each.name, "muted")]]), classes="name")
+                    yield self._inputs[each.name]
             yield self._look_text
             yield self._ask
             yield self._typed

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -163,3 +163,16 @@ def differences(found: Iterable[Difference]) -> list[Pieces]:
         ]
         for each in found
     ] or [[("nothing changes", "muted")]]
+
+
+def compared(before: Mapping[str, str], after: Mapping[str, str]) -> list[Pieces]:
+    """A line for each key whose value, as one types it, is another; an empty one is none."""
+    rows: list[Pieces] = []
+    for key in (*before, *(key for key in after if key not in before)):
+        old, new = before.get(key, ""), after.get(key, "")
+        if old == new:
+            continue
+        mark: Piece = ("+", "ok bold") if not old else ("-", "err bold") if not new else ("~", "warn bold")
+        arrow = "  →  " if old and new else ""
+        rows.append([mark, (f" {key}  ", "fg bold"), (old, "muted"), (arrow, "dim"), (new, "fg")])
+    return rows

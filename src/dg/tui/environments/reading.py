@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from dg.tui.views import ENVIRONMENTS
 if TYPE_CHECKING:
     from dg.client.app import Client
     from dg.core.backup.models import BackupRecord
+    from dg.core.deployments.models import Block, Freeze
     from dg.core.drift.models import ServiceDrift
     from dg.core.environments.models import EnvironmentDiff, EnvironmentState, SecretUse, Version
     from dg.core.health.models import EnvironmentHealth, HealthHistory
@@ -33,6 +35,8 @@ class Known(Parts):
     drift: tuple[ServiceDrift, ...] = ()
     other: EnvironmentDiff | None = None
     backups: tuple[BackupRecord, ...] = ()
+    freezes: tuple[Freeze, ...] = ()
+    blocks: tuple[Block, ...] = ()
 
 
 async def read_all(dg: Client, known: dict[str, Known]) -> None:
@@ -68,6 +72,17 @@ async def read_past(dg: Client, name: str, found: Known, window: str, now: int) 
 
     since = now - WINDOWS[window] * SECOND
     found.past = await found.take("past", dg.health.history(Environment(name), since=since), found.past)
+
+
+async def read_closing(dg: Client, name: str, found: Known, services: Sequence[str]) -> None:
+    """What keeps deployments out of its lanes: freezes, and versions that may not come."""
+    from dg.core.types import Environment
+
+    found.freezes = await found.take("lanes", dg.lanes.freezes(), found.freezes)
+    blocks: list[Block] = []
+    for service in services:
+        blocks += await found.take("lanes", dg.lanes.blocks(service, Environment(name)), ())
+    found.blocks = tuple(blocks)
 
 
 async def read_one(dg: Client, name: str, found: Known, other: str, window: str, now: int) -> None:

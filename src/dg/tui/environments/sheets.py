@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-from uuid import uuid4
 
-from dg.core.errors import Problem
-from dg.tui.background import begin
-from dg.tui.environments import acts, contents, drawing, reading
+from dg.tui.answers import fill
+from dg.tui.environments import contents, drawing, lanes, probes, reading
 from dg.tui.environments.contents import Entry
-from dg.tui.errors import sentence
 from dg.tui.ink import Pieces
 from dg.tui.sheet import Sheet, facts
-from dg.tui.signs import ink, said
 from dg.tui.view import View
 from dg.tui.views import PRODUCTION
 
 if TYPE_CHECKING:
-    from dg.client.app import Client
     from dg.core.environments.models import EnvironmentDiff, EnvironmentState, SecretUse, Version
-    from dg.core.health.models import ProbeTest, Reading
 
 
 def show(view: View, state: EnvironmentState, title: str, rows: Sequence[Pieces]) -> Sheet:
@@ -30,6 +23,26 @@ def show(view: View, state: EnvironmentState, title: str, rows: Sequence[Pieces]
     sheet = Sheet(f"{name} · {title}", rows, production=name == PRODUCTION)
     view.app.push_screen(sheet)
     return sheet
+
+
+def show_row(view: View, state: EnvironmentState, page: str, row: Any) -> None:
+    """A row of a page in full."""
+    now = view.now
+    match page:
+        case "health":
+            show(view, state, row.key, facts(probes.probe_facts(row.reading, now)))
+        case "config":
+            show_entry(view, state, row)
+        case "history":
+            show_version(view, state, row)
+        case "compare":
+            show(view, state, row.key, facts(contents.difference_facts(row)))
+        case "lanes":
+            show(view, state, row.key, facts(lanes.row_facts(row)))
+        case "drift":
+            show(view, state, row.service, facts(drawing.drift_facts(row, now)))
+        case _:
+            show(view, state, row.id, facts(drawing.backup_facts(row, now)))
 
 
 def show_entry(view: View, state: EnvironmentState, entry: Entry) -> None:
@@ -41,7 +54,7 @@ def show_entry(view: View, state: EnvironmentState, entry: Entry) -> None:
         return [*told, [], *facts(contents.use_facts(use, view.now))]
 
     if entry.secret is not None:
-        _fill(view, sheet, lambda dg: reading.read_use(dg, state, entry.shown), draw, told)
+        fill(view, sheet, lambda dg: reading.read_use(dg, state, entry.shown), draw, told)
 
 
 def show_version(view: View, state: EnvironmentState, version: Version) -> None:
@@ -53,52 +66,10 @@ def show_version(view: View, state: EnvironmentState, version: Version) -> None:
         return [*by, [], *contents.differences(found.items)]
 
     before = max(0, version.version - 1)
-    _fill(
+    fill(
         view,
         sheet,
         lambda dg: dg.environments.diff(state.name, since=before, until=version.version),
         draw,
         by,
     )
-
-
-def try_probe(view: View, state: EnvironmentState, probe: Reading) -> None:
-    """Ask now, and show what it answers."""
-    act, hands = acts.try_probe(state, probe), view.dashboard.hands
-    sheet = show(view, state, f"try {probe.name}", [[("asking …", "muted")]])
-
-    def draw(found: ProbeTest) -> list[Pieces]:
-        status = drawing.word(found.status)
-        told = [(name, contents.text(value)) for name, value in found.facts.items()]
-        rows = facts([("took", drawing.took(found.response_time)), *told])
-        return [[(said(status), f"{ink(status)} bold"), (f"  {found.message or ''}", "fg")], *rows]
-
-    _fill(view, sheet, lambda dg: hands.send(dg, act, {}, uuid4().hex), draw, ())
-
-
-def _fill(
-    view: View,
-    sheet: Sheet,
-    ask: Callable[[Client], Awaitable[Any]],
-    draw: Callable[[Any], list[Pieces]],
-    told: Sequence[Pieces],
-) -> None:
-    """Show what the server answers, or below what was told already why it does not."""
-    begin(sheet, "fill", partial(_asked, view, sheet, ask, draw, told))
-
-
-async def _asked(
-    view: View,
-    sheet: Sheet,
-    ask: Callable[[Client], Awaitable[Any]],
-    draw: Callable[[Any], list[Pieces]],
-    told: Sequence[Pieces],
-) -> None:
-    try:
-        found = await view.dashboard.feed.call(ask)
-    except Problem as problem:
-        sheet.fill([*told, [(f"✗ {sentence(problem)}", "err")]])
-    except ValueError as objection:
-        sheet.fill([*told, [(str(objection), "warn")]])
-    else:
-        sheet.fill(draw(found))

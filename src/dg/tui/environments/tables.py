@@ -1,0 +1,70 @@
+"""The tables of the environments screen by page, and what fills each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from dg.core.text import counted
+from dg.tui.environments import contents, drawing, lanes, probes
+from dg.tui.environments.contents import Entry
+from dg.tui.environments.lanes import LaneRow
+from dg.tui.environments.probes import ProbeRow
+from dg.tui.environments.reading import Known
+from dg.tui.views import LaneView
+from dg.tui.widgets.table import Table
+
+if TYPE_CHECKING:
+    from dg.core.backup.models import BackupRecord
+    from dg.core.drift.models import ServiceDrift
+    from dg.core.environments.models import Difference, Version
+
+PAGES = ("config", "history", "compare", "lanes", "drift", "backups")
+"""What is seen of an environment beside its health."""
+
+
+class Tables:
+    """`now` gives the moment, in microseconds. `pages` are turned; probes stand beside them."""
+
+    def __init__(self, now: Callable[[], int]) -> None:
+        self.probes = Table[ProbeRow](
+            probes.probe_columns(), lambda row: row.key, empty="no probes yet", id="probes", classes="box"
+        )
+        self.entries = Table[Entry](contents.entry_columns(), lambda row: row.key, empty="not configured yet")
+        self.versions: Table[Version] = Table(
+            contents.version_columns(now), lambda row: str(row.version), empty="never configured"
+        )
+        self.differences: Table[Difference] = Table(
+            contents.difference_columns(), lambda row: row.key, empty="nothing differs"
+        )
+        self.lanes = Table[LaneRow](lanes.columns(), lambda row: row.key, empty="nothing deploys here yet")
+        self.drift: Table[ServiceDrift] = Table(
+            drawing.drift_columns(), lambda row: row.service, empty="nothing says here what runs: dg env runs"
+        )
+        self.backups: Table[BackupRecord] = Table(
+            drawing.backup_columns(now), lambda row: row.id, empty="no backup yet: b makes one"
+        )
+        turned = (self.entries, self.versions, self.differences, self.lanes, self.drift, self.backups)
+        self.pages: dict[str, Table[Any]] = dict(zip(PAGES, turned, strict=True))
+
+    def fill(self, found: Known, environment: str, known: Iterable[LaneView]) -> None:
+        """Show what is known of an environment."""
+        self.probes.replace(probes.probes(found.health, found.past) if found.health else ())
+        self.entries.replace(contents.entries(found.state) if found.state else ())
+        self.versions.replace(found.versions)
+        self.differences.replace(found.other.items if found.other else ())
+        self.lanes.replace(lanes.rows(environment, known, found.freezes, found.blocks))
+        self.drift.replace(found.drift)
+        self.backups.replace(found.backups)
+
+    def said(self, page: str) -> str:
+        """What stands below a page."""
+        many = len(self.pages[page])
+        return {
+            "config": counted(many, "key"),
+            "history": f"{counted(many, 'version')} · enter shows one",
+            "compare": f"{many} differ · c compares with another",
+            "lanes": counted(sum(key.startswith("lane ") for key in self.lanes.keys), "lane"),
+            "drift": f"{many} checked",
+            "backups": f"{many} kept",
+        }[page]

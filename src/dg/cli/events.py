@@ -142,12 +142,6 @@ def verify(invocation: Invocation) -> int:
     return ExitCode.OK if verdict.ok else ExitCode.FAILED
 
 
-_UNTOLD = (
-    "the server does not say what became of the entry that this machine saw last; "
-    "is there a proxy that drops the DG-Ledger headers?"
-)
-
-
 def _verdict(invocation: Invocation) -> Verdict:
     from dg.cli.local import is_unattended
     from dg.cli.remote import server
@@ -157,14 +151,7 @@ def _verdict(invocation: Invocation) -> Verdict:
 
         return verify(invocation)
     with server(invocation) as dg:
-        verdict = dg.run(dg.client.events.verify())
-        if dg.client.ledger.unchecked:
-            # Only that answer showed whose ledger it is; the next one tells of the entry seen last.
-            dg.run(dg.client.whoami())
-        doubt = dg.client.ledger.doubt or (_UNTOLD if dg.client.ledger.unchecked else None)
-        if verdict.ok and doubt is not None:
-            return verdict.model_copy(update={"ok": False, "message": doubt})
-    return verdict
+        return dg.run(dg.client.verify())
 
 
 @audit.command()

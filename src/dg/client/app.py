@@ -23,7 +23,7 @@ from dg.client.http import Http, path
 from dg.client.keys import Keys
 from dg.client.lanes import Lanes
 from dg.client.ledger import Ledger
-from dg.client.models import Limit
+from dg.client.models import Limit, Verdict
 from dg.client.pipelines import Pipelines
 from dg.client.sessions import Sessions
 from dg.client.slack import Slack
@@ -34,6 +34,11 @@ from dg.core.access.models import Decision, Principal
 from dg.core.clock import Clock, SystemClock
 from dg.core.deployments.models import Page
 from dg.core.types import Environment
+
+_UNTOLD = (
+    "the server does not say what became of the entry that this machine saw last; "
+    "is there a proxy that drops the DG-Ledger headers?"
+)
 
 
 class Client:
@@ -112,6 +117,17 @@ class Client:
         """Whether the token's owner, or for administrators another `principal`, may do something, and why."""
         asked = {"action": action, "environment": environment, "service": service, "principal": principal}
         return decode(Decision, await self._http.get(path("security", "access", "check"), asked))
+
+    async def verify(self) -> Verdict:
+        """Whether the server's record is whole, and still what this client saw of it before."""
+        verdict = await self.events.verify()
+        if self.ledger.unchecked:
+            # Only that answer showed whose ledger it is; the next one tells of the entry seen last.
+            await self.whoami()
+        doubt = self.ledger.doubt or (_UNTOLD if self.ledger.unchecked else None)
+        if verdict.ok and doubt is not None:
+            return verdict.model_copy(update={"ok": False, "message": doubt})
+        return verdict
 
     async def limits(self) -> tuple[Limit, ...]:
         """How much the caller may still ask for, by class of requests."""

@@ -21,7 +21,7 @@ def seconds(value: object) -> float:
     Raises:
         ValueError: it is something else; the message shows the form.
     """
-    length = _length(value)
+    length = length_of(value)
     if length is None or not 0 < length <= LONGEST:
         raise ValueError('must be a duration such as "90s", "15m" or "1h30m", over 0 and at most 24h')
     return length
@@ -33,7 +33,7 @@ def seconds_or_off(value: object) -> float:
     Raises:
         ValueError: it is something else; the message shows the form.
     """
-    length = _length(value)
+    length = length_of(value)
     if length is None or not 0 <= length <= LONGEST:
         raise ValueError('must be a duration such as "90s", "15m" or "1h30m", at most 24h; 0 turns it off')
     return length
@@ -45,13 +45,14 @@ def wait(value: object) -> float:
     Raises:
         ValueError: it is something else; the message shows the form.
     """
-    length = _length(value)
+    length = length_of(value)
     if length is None or not 0 < length <= LONGEST_WAIT:
         raise ValueError('must be a duration such as "20m", "63h" or "2d", over 0 and at most 31d')
     return length
 
 
-def _length(value: object) -> float | None:
+def length_of(value: object) -> float | None:
+    """Read a duration of any length in seconds; None for what is none."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int | float):

@@ -9,10 +9,13 @@ from dg.client.words import age
 from dg.core.clock import SECOND, to_datetime
 from dg.tui.drawing import ago
 from dg.tui.ink import Piece, Pieces
+from dg.tui.sheet import facts
 from dg.tui.signs import sign
 from dg.tui.widgets.table import Column
 
 if TYPE_CHECKING:
+    from dg.client.models import Verdict
+    from dg.core.access.accounts import SlackLink
     from dg.core.access.models import ApiKey, Binding, DefinedRole, Grant, Principal, Token
     from dg.core.access.sessions import Session
     from dg.core.audit.models import AuditEntry
@@ -223,6 +226,25 @@ def role_facts(row: DefinedRole, _: int) -> list[tuple[str, str]]:
     return [("for", row.description), ("made", made), ("may", ", ".join(row.actions))]
 
 
+def link_columns(now: Now) -> tuple[Column[SlackLink], ...]:
+    return (
+        Column("name", "in Slack", lambda row: [(row.name, "fg bold")], 12, lambda row: row.name, flex=True),
+        Column("team", "workspace", lambda row: [(row.team, "muted")], 12, needs=60),
+        Column("person", "is", lambda row: [(row.person, "fg")], 12, flex=True),
+        Column("since", "since", lambda row: [(f"{ago(row.linked_at, now())} ago", "muted")], 10),
+    )
+
+
+def link_facts(row: SlackLink, _: int) -> list[tuple[str, str]]:
+    """An account in Slack, and whose it is."""
+    return [
+        ("in Slack", f"{row.name} ({row.user} in {row.team})"),
+        ("is", row.person),
+        ("since", moment(row.linked_at)),
+        ("id", row.id),
+    ]
+
+
 def audit_facts(row: AuditEntry, _: int) -> list[tuple[str, str]]:
     """An entry of the audit log in full."""
     return [
@@ -237,3 +259,16 @@ def audit_facts(row: AuditEntry, _: int) -> list[tuple[str, str]]:
         ("request", row.request_id or ""),
         ("times", str(row.count) if row.count else ""),
     ]
+
+
+def verdict(found: Verdict) -> list[Pieces]:
+    """What a check of the record found."""
+    how: Pieces = [
+        (f"{sign('ok' if found.ok else 'fail')} {found.message}", "ok" if found.ok else "err bold")
+    ]
+    rows = [
+        ("checked", f"{found.checked} entries"),
+        ("newest", str(found.head_seq)),
+        ("hash", found.head_hash),
+    ]
+    return [how, *facts(rows)]

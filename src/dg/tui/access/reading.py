@@ -10,9 +10,11 @@ from dg.tui.parts import Parts
 
 if TYPE_CHECKING:
     from dg.client.app import Client
+    from dg.core.access.accounts import SlackLink
     from dg.core.access.models import ApiKey, Binding, DefinedRole, Principal, Token
     from dg.core.access.sessions import Session
     from dg.core.audit.models import AuditEntry
+    from dg.core.webhooks.models import Webhook
 
 T = TypeVar("T")
 
@@ -30,6 +32,8 @@ class Seen(Parts):
     tokens: tuple[Token, ...] = ()
     bindings: tuple[Binding, ...] = ()
     roles: tuple[DefinedRole, ...] = ()
+    webhooks: tuple[Webhook, ...] = ()
+    slack: tuple[SlackLink, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
 
 
@@ -41,6 +45,8 @@ async def read(dg: Client, seen: Seen, matching: str) -> None:
     seen.tokens = await seen.take("tokens", dg.tokens.list(), seen.tokens)
     seen.bindings = await seen.take("bindings", _first(dg.bindings.all()), seen.bindings)
     seen.roles = await seen.take("roles", dg.roles.list(), seen.roles)
+    seen.webhooks = await seen.take("webhooks", dg.webhooks.list(), seen.webhooks)
+    seen.slack = await seen.take("slack", dg.slack.links(), seen.slack)
     await read_audit(dg, seen, matching)
 
 

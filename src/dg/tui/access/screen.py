@@ -11,14 +11,17 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Footer, Input
 
 from dg.core.errors import NotFound, Problem
-from dg.tui.access import acts, drawing, reading
+from dg.tui import answers
+from dg.tui.access import drawing, reading, webhooks
 from dg.tui.access.may import May
+from dg.tui.access.offers import OFFERS, At
 from dg.tui.access.reading import Seen
-from dg.tui.actions import Act
+from dg.tui.actions import Act, line
 from dg.tui.background import begin
 from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label
+from dg.tui.offers import Offer, find
 from dg.tui.pages import Pages
 from dg.tui.sheet import Sheet, facts
 from dg.tui.store import Topic
@@ -29,15 +32,21 @@ from dg.tui.widgets.table import Column, Table
 
 EVERY = 10.0
 """Seconds between two looks at the audit log while it is seen and something has happened."""
-TOLD = ("session.", "key.", "token.", "role.", "binding.", "person.", "login.")
+TOLD = ("session.", "key.", "token.", "role.", "binding.", "person.", "login.", "webhook.", "slack.")
 """How facts begin after which somebody else may come in, or do something else."""
-RIGHTS = {
-    "sessions": "session:revoke",
-    "keys": "key:revoke",
-    "tokens": "token:revoke",
-    "bindings": "binding:revoke",
+DELIVERIES = 20
+"""Of a webhook that are shown, the newest."""
+FACTS: Mapping[str, Callable[[Any, int], list[tuple[str, str]]]] = {
+    "sessions": drawing.session_facts,
+    "keys": drawing.key_facts,
+    "tokens": drawing.token_facts,
+    "bindings": drawing.binding_facts,
+    "roles": drawing.role_facts,
+    "webhooks": webhooks.webhook_facts,
+    "slack": drawing.link_facts,
+    "audit": drawing.audit_facts,
 }
-"""What taking a row of a page back takes."""
+"""All that is known of a row, by page."""
 
 
 class Access(View):
@@ -55,7 +64,15 @@ class Access(View):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right_square_bracket,l", "turn(1)", "Next page", key_display="]", id="access.next"),
         Binding("left_square_bracket,h", "turn(-1)", "Page before", show=False, id="access.back"),
+        Binding("n", "add", "New", id="access.add"),
+        Binding("e", "edit", "Edit", id="access.edit"),
+        Binding("N", "rotate", "New secret", id="access.rotate"),
+        Binding("P", "pause", "Pause", id="access.pause"),
+        Binding("T", "test", "Test", id="access.test"),
         Binding("D", "revoke", "Revoke", id="access.revoke"),
+        Binding("E", "end_all", "End all of theirs", show=False, id="access.end-all"),
+        Binding("X", "deny", "Turn away", show=False, id="access.deny"),
+        Binding("V", "verify", "Verify", id="access.verify"),
         Binding("c", "may", "May I?", id="access.may"),
         Binding("slash", "filter", "Filter", key_display="/", id="access.filter"),
         Binding("escape", "clear", "All", show=False, id="access.clear"),
@@ -72,10 +89,12 @@ class Access(View):
         now = self._moment
         self._tables: dict[str, Table[Any]] = {
             "sessions": _table(drawing.session_columns(now, self._own), "nobody signed in"),
-            "keys": _table(drawing.key_columns(now), "no API keys: dg key create"),
-            "tokens": _table(drawing.token_columns(now), "no tokens: dg token create"),
-            "bindings": _table(drawing.binding_columns(now), "no roles are given by hand"),
+            "keys": _table(drawing.key_columns(now), "no API keys: n makes one"),
+            "tokens": _table(drawing.token_columns(now), "no tokens: n makes one"),
+            "bindings": _table(drawing.binding_columns(now), "no roles are given by hand: n gives one"),
             "roles": Table(drawing.role_columns(), lambda row: row.name, empty="no roles"),
+            "webhooks": _table(webhooks.columns(), "no webhooks: n makes one"),
+            "slack": _table(drawing.link_columns(now), "no accounts in Slack: n links one"),
             "audit": Table(drawing.audit_columns(now), lambda row: str(row.seq), empty="nothing matches"),
         }
         self._pages = Pages(self._tables, id="pages", classes="box")
@@ -166,20 +185,32 @@ class Access(View):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action == "filter":
             return self._pages.current == "audit"
-        if action != "revoke":
-            return super().check_action(action, parameters)
-        right = RIGHTS.get(self._pages.current)
-        row = self._pages.table.selected
-        if right is None or row is None or row.revoked_at is not None or not self._may(right, row):
+        if action == "verify":
+            return self._pages.current == "audit" and self.store.rights.may_anywhere("audit:verify")
+        found = self._found(action)
+        if found is None:
+            return action not in OFFERS and super().check_action(action, parameters)
+        if not self.dashboard.hands.allows(found[1]):
             return False
         return True if self.store.link.live else None
 
-    def _may(self, right: str, row: Any) -> bool:
-        """Whoever is signed in ends sessions of their own; all else takes a right."""
-        hands, you = self.dashboard.hands, self.seen.principal
-        if self._pages.current == "sessions" and you is not None and row.person == you.id:
-            return not self.dashboard.read_only
-        return hands.may_anywhere(right)
+    def _found(self, action: str) -> tuple[Offer, Act] | None:
+        """What the key does to the row under the cursor, None where it does nothing."""
+        at, row = At(self.seen, self.now), self._pages.table.selected
+        offer = find(OFFERS, action, self._pages.current)
+        if offer is None or not offer.applies(at, row):
+            return None
+        return offer, offer.make(at, row)
+
+    def _do(self, action: str) -> None:
+        """Ask, or do it at once."""
+        if (found := self._found(action)) is None:
+            return
+        offer, act = found
+        if offer.at_once:
+            answers.carry_out(self, act)
+        else:
+            self.app.push_screen(Confirm(act))
 
     def action_turn(self, pages: int) -> None:
         names = self._pages.names
@@ -195,23 +226,35 @@ class Access(View):
         if self.store.link.live:
             self.read()
 
-    def action_revoke(self) -> None:
-        row = self._pages.table.selected
-        if row is not None:
-            self.app.push_screen(Confirm(self._revoking(row)))
+    def action_add(self) -> None:
+        self._do("add")
 
-    def _revoking(self, row: Any) -> Act:
-        match self._pages.current:
-            case "sessions":
-                you = self.seen.principal
-                own = you is not None and row.person == you.id
-                return acts.end_session(row, self.now, own=own, used=row.id == self._own())
-            case "keys":
-                return acts.revoke_key(row, self.now)
-            case "tokens":
-                return acts.revoke_token(row, self.now)
-            case _:
-                return acts.take_back(row, self.now)
+    def action_edit(self) -> None:
+        self._do("edit")
+
+    def action_rotate(self) -> None:
+        self._do("rotate")
+
+    def action_pause(self) -> None:
+        self._do("pause")
+
+    def action_test(self) -> None:
+        self._do("test")
+
+    def action_revoke(self) -> None:
+        self._do("revoke")
+
+    def action_end_all(self) -> None:
+        self._do("end_all")
+
+    def action_deny(self) -> None:
+        self._do("deny")
+
+    def action_verify(self) -> None:
+        """Whether the record is whole, and still what was seen of it before."""
+        sheet = Sheet("audit", [[("checking every entry …", "muted")]], command=line("audit", "verify"))
+        self.app.push_screen(sheet)
+        answers.fill(self, sheet, lambda dg: dg.verify(), drawing.verdict)
 
     def on_table_moved(self) -> None:
         self.refresh_bindings()
@@ -219,16 +262,19 @@ class Access(View):
     def on_table_opened(self, event: Table.Opened) -> None:
         """A row in full."""
         row, page = event.table.selected, self._pages.current
-        tell: Mapping[str, Callable[[Any, int], list[tuple[str, str]]]] = {
-            "sessions": drawing.session_facts,
-            "keys": drawing.key_facts,
-            "tokens": drawing.token_facts,
-            "bindings": drawing.binding_facts,
-            "roles": drawing.role_facts,
-            "audit": drawing.audit_facts,
-        }
-        if row is not None:
-            self.app.push_screen(Sheet(f"{page} · {event.key}", facts(tell[page](row, self.now))))
+        if row is None:
+            return
+        told = facts(FACTS[page](row, self.now))
+        sheet = Sheet(f"{page} · {event.key}", told)
+        self.app.push_screen(sheet)
+        if page == "webhooks":
+            answers.fill(
+                self,
+                sheet,
+                lambda dg: dg.webhooks.deliveries(row.id, limit=DELIVERIES),
+                lambda found: [*told, [], *webhooks.deliveries(found.items, self._moment)],
+                told,
+            )
 
     # The audit log's filter
 

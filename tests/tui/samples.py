@@ -1,0 +1,259 @@
+"""One of everything that the dashboard can change, made without a server."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator
+from typing import Any
+
+import dg.tui
+from dg.core.access.accounts import SlackLink
+from dg.core.access.models import ApiKey, Binding, DefinedRole, Grant, KeySecret, Principal, Scope, Token
+from dg.core.access.sessions import Session
+from dg.core.backup.models import BackupRecord
+from dg.core.deployments.models import Block, Freeze
+from dg.core.drift.models import Acceptance, DriftStatus, ServiceDrift
+from dg.core.environments.models import EnvironmentState, SecretState, Version
+from dg.core.health.models import Reading, Status
+from dg.core.types import Environment
+from dg.core.webhooks.models import Webhook
+from dg.tui import actions, interventions
+from dg.tui.access import acts as taking
+from dg.tui.access import giving, webhooks
+from dg.tui.actions import Act
+from dg.tui.environments import acts, probing, upkeep
+from dg.tui.environments.contents import Entry
+from dg.tui.views import DeploymentView, LaneView
+
+MOMENT = 1_790_000_000_000_000
+LATER = MOMENT + 3_600_000_000
+STAGING = Environment.STAGING
+ID = "01936b2e-7c00-7000-8000-00000000000a"
+
+TYPED = {
+    "service": "web",
+    "environment": "staging",
+    "ref": "main",
+    "note": "a word",
+    "reason": "it's hot",
+    "lasting": "2h",
+    "version": "1.4.2",
+    "gates": "approvals; window",
+    "key": "config.workers",
+    "value": "8",
+    "name": "aname",
+    "kind": "http",
+    "settings": "url=https://up.example.com interval=30s 'contains=all good'",
+    "failed": "the disk is full",
+    "may": "operator lane:lock",
+    "environments": "staging production",
+    "services": "web",
+    "from": "192.0.2.0/24",
+    "overlap": "1h",
+    "role": "operator",
+    "of": "ana",
+    "subject": "clerk-role:admin",
+    "until": "2h",
+    "actions": "deployment:read lane:lock",
+    "description": "one line",
+    "code": "BCDF-GHJK",
+    "person": "ana",
+    "roles": "viewer operator",
+    "url": "https://hooks.example.org/dg",
+    "events": "deployment.* lane.locked",
+    "filter": "env=production",
+}
+"""Something for every field that there is."""
+
+
+def deployment(**others: Any) -> DeploymentView:
+    known = {
+        "id": ID,
+        "number": 7,
+        "service": "web",
+        "environment": "staging",
+        "kind": "deploy",
+        "status": "pending",
+        "state": "pending",
+        "stage": "",
+        "version": "1.4.2",
+        "sha": "c0ffee" * 6 + "c0ff",
+        "by": "ana",
+        "created_at": MOMENT,
+        "hold": "it waits for an approval",
+        "content": "f" * 64,
+    }
+    return DeploymentView(**{**known, **others})
+
+
+def state(**others: Any) -> EnvironmentState:
+    found = {
+        "name": STAGING,
+        "domain": "a.example.com",
+        "config": {"workers": 4},
+        "secrets": {
+            "stripe_key": SecretState(version=1, fingerprint="f", changed_at=MOMENT, changed_by="ana")
+        },
+        "targets": {"hosts": ("web-1",)},
+        "links": {},
+        "probes": {"db": {"kind": "tcp", "service": "db", "host": "db-1", "port": 5432}},
+        "version": 3,
+    }
+    return EnvironmentState.model_validate({**found, **others})
+
+
+def reading(**others: Any) -> Reading:
+    found: dict[str, Any] = {"name": "db", "kind": "tcp", "service": "db", "status": Status.HEALTHY}
+    return Reading(**{**found, "severity": "critical", **others})
+
+
+def lane(**others: Any) -> LaneView:
+    return LaneView(**{"service": "web", "environment": "staging", "state": "open", "sentence": "", **others})
+
+
+GRANT = Grant(role="viewer")
+SESSION = Session(
+    id=ID,
+    person="p-1",
+    name="ana",
+    host="laptop",
+    address="192.0.2.7",
+    grants=(GRANT,),
+    approved_by="p-0",
+    created_at=MOMENT,
+    refreshed_at=MOMENT,
+    idle_at=LATER,
+    expires_at=LATER,
+)
+KEY = ApiKey(
+    id=ID,
+    name="ci-key",
+    scopes=(Scope(role="operator"),),
+    addresses=(),
+    created_at=MOMENT,
+    created_by="p-0",
+    expires_at=LATER,
+    secrets=(KeySecret(begins="dgk_abc", created_at=MOMENT, until=LATER),),
+)
+TOKEN = Token(
+    id=ID, name="laptop", kind="person", grant=GRANT, created_at=MOMENT, created_by="p-0", expires_at=LATER
+)
+BINDING = Binding(id=ID, subject="p-1", role="operator", created_at=MOMENT, created_by="p-0")
+ROLE = DefinedRole(name="releaser", description="who releases", actions=("deployment:read",))
+WEBHOOK = Webhook(
+    id=ID,
+    url="https://hooks.example.com/a",
+    events=("*",),
+    owner="p-0",
+    created_at=MOMENT,
+    updated_at=MOMENT,
+)
+LINK = SlackLink(id=ID, team="T1", user="U1", name="ana", person="p-1", linked_at=MOMENT)
+BACKUP = BackupRecord(id="b", at=MOMENT, by="a", file="b.dgb", size=1, sha256="0", head_seq=1)
+FREEZE = Freeze(id=ID, reason="a fair", by="p-0", since=MOMENT, until=LATER)
+BLOCK = Block(
+    service="web",
+    environment=STAGING,
+    commit_sha="c0ffee" * 6 + "c0ff",
+    version="1.4.2",
+    reason="x",
+    at=MOMENT,
+)
+PRINCIPAL = Principal(id="p-1", name="ana", grants=(GRANT,), session=ID)
+
+
+def drift(status: DriftStatus = DriftStatus.DRIFTED) -> ServiceDrift:
+    accepted = Acceptance(reason="a hotfix", by="p-0", at=MOMENT, until=LATER)
+    return ServiceDrift(
+        service="web", environment=STAGING, status=status, sentence="it runs 1.4.1", acceptance=accepted
+    )
+
+
+def every_act() -> dict[str, list[Act]]:
+    """Every act, by the function that makes it, in each of its forms."""
+    hooks, older = WEBHOOK.model_copy(update={"enabled": False}), Version(version=2, at=1, by="a", changed=())
+    return {
+        "actions.deploy": [actions.deploy("web", "staging"), actions.deploy("web", "production", "main")],
+        "actions.roll_back": [actions.roll_back("web", "staging")],
+        "actions.approve": [actions.approve(deployment())],
+        "actions.reject": [actions.reject(deployment())],
+        "actions.cancel": [actions.cancel(deployment())],
+        "actions.retry": [actions.retry(deployment(status="failed"))],
+        "actions.lock": [actions.lock(lane())],
+        "actions.unlock": [actions.unlock(lane(state="locked")), actions.unlock(lane(freeze=ID))],
+        "actions.freeze": [actions.freeze("staging"), actions.freeze("production")],
+        "interventions.override": [interventions.override(deployment())],
+        "interventions.abandon": [interventions.abandon(deployment(cancelling=True))],
+        "interventions.block": [interventions.block("web", "staging", "1.4.2")],
+        "interventions.unblock": [interventions.unblock(BLOCK)],
+        "interventions.thaw": [interventions.thaw(FREEZE)],
+        "environments.acts.edit": [
+            acts.edit(state()),
+            *(
+                acts.edit(state(), Entry(key, value))
+                for key, value in (
+                    ("domain", "x.example.com"),
+                    ("config.a", ""),
+                    ("links.a", "https://a.example.com"),
+                    ("targets.hosts", '["web-1"]'),
+                    ("protection.approvals", '{"count": 2}'),
+                    ("probes.db", '{"kind": "tcp", "service": "db", "host": "db-2", "port": 5432}'),
+                    ("probes.db", ""),
+                    ("runs.web", '{"url": "https://a.example.com/v", "pointer": "/v", "interval": 60}'),
+                    ("runs.web", '{"command": ["cat", "-n", "/v"], "timeout": 5}'),
+                    ("runs.web", ""),
+                )
+            ),
+        ],
+        "environments.acts.unset": [acts.unset(state(), Entry("config.workers", "4"))],
+        "environments.acts.set_secret": [acts.set_secret(state()), acts.set_secret(state(), "stripe_key")],
+        "environments.acts.unset_secret": [acts.unset_secret(state(), "stripe_key")],
+        "environments.acts.restore": [acts.restore(state(), older)],
+        "environments.upkeep.accept_drift": [upkeep.accept_drift(state(), drift())],
+        "environments.upkeep.withdraw_drift": [upkeep.withdraw_drift(state(), drift(DriftStatus.ACCEPTED))],
+        "environments.upkeep.back_up": [upkeep.back_up(state(), MOMENT)],
+        "environments.upkeep.restore_backup": [upkeep.restore_backup(state(), BACKUP, MOMENT)],
+        "environments.probing.set_probe": [probing.set_probe(state()), probing.set_probe(state(), "db")],
+        "environments.probing.remove": [probing.remove(state(), reading())],
+        "environments.probing.rest": [probing.rest(state(), reading(), MOMENT)],
+        "environments.probing.wake": [probing.wake(state(), reading(maintenance=True), MOMENT)],
+        "environments.probing.try_probe": [probing.try_probe(state(), reading())],
+        "environments.probing.beat": [probing.beat(state(), reading(kind="heartbeat"))],
+        "access.acts.end_session": [taking.end_session(SESSION, MOMENT, own=False, used=False)],
+        "access.acts.end_sessions": [taking.end_sessions(SESSION, (SESSION,), MOMENT, own=False)],
+        "access.acts.revoke_key": [taking.revoke_key(KEY, MOMENT)],
+        "access.acts.revoke_token": [taking.revoke_token(TOKEN, MOMENT)],
+        "access.acts.end_binding": [taking.end_binding(BINDING, MOMENT)],
+        "access.acts.delete_role": [taking.delete_role(ROLE, MOMENT)],
+        "access.acts.unlink": [taking.unlink(LINK, MOMENT, own=False)],
+        "access.acts.take_back": [],
+        "access.giving.make_key": [giving.make_key(MOMENT)],
+        "access.giving.rotate_key": [giving.rotate_key(KEY, MOMENT)],
+        "access.giving.make_token": [giving.make_token(MOMENT)],
+        "access.giving.give_role": [giving.give_role(MOMENT)],
+        "access.giving.make_role": [giving.make_role()],
+        "access.giving.edit_role": [giving.edit_role(ROLE)],
+        "access.giving.let_in": [giving.let_in(MOMENT, signed_in=False)],
+        "access.giving.turn_away": [giving.turn_away(MOMENT, signed_in=False)],
+        "access.giving.link_account": [giving.link_account()],
+        "access.webhooks.create": [webhooks.create()],
+        "access.webhooks.update": [webhooks.update(WEBHOOK)],
+        "access.webhooks.pause": [webhooks.pause(WEBHOOK), webhooks.pause(hooks)],
+        "access.webhooks.rotate": [webhooks.rotate(WEBHOOK)],
+        "access.webhooks.delete": [webhooks.delete(WEBHOOK)],
+        "access.webhooks.test": [webhooks.test(WEBHOOK)],
+    }
+
+
+def makers() -> Iterator[str]:
+    """The name of every public function of the dashboard that makes an act."""
+    for found in pkgutil.walk_packages(dg.tui.__path__, "dg.tui."):
+        if found.name == "dg.tui.gallery":
+            continue
+        module = importlib.import_module(found.name)
+        for name, function in inspect.getmembers(module, inspect.isfunction):
+            made = function.__annotations__.get("return") == "Act"
+            if made and not name.startswith("_") and function.__module__ == found.name:
+                yield f"{found.name.removeprefix('dg.tui.')}.{name}"

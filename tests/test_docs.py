@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
+
+from dg.cli.main import dg
 
 ROOT = Path(__file__).parents[1]
 SDKS = ROOT.glob("sdks/*/*.md")
@@ -36,3 +40,39 @@ def test_every_page_is_found_from_the_readme() -> None:
         links = re.findall(r"\]\((?!https?:|mailto:|#)([^)#\s]+\.md)", page.read_text("utf-8"))
         ahead += [(page.parent / link).resolve() for link in links]
     assert {page.resolve() for page in PAGES} - found - {ROOT / "CHANGELOG.md"} == set()
+
+
+def leaves(group: click.Group, path: str = "") -> Iterator[str]:
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{path}{name} ")
+        else:
+            yield f"{path}{name}"
+
+
+def placed() -> set[str]:
+    """The commands that the documentation says a place of: `dg lane lock|unlock` are two."""
+    section = (
+        (ROOT / "docs" / "dashboard.md")
+        .read_text("utf-8")
+        .partition("\n## Where everything is\n")[2]
+        .partition("\n## ")[0]
+    )
+    found = set()
+    for span in re.findall(r"`dg ([a-z| -]+)`", section.replace("\\|", "|")):
+        *before, last = span.split()
+        found |= {" ".join((*before, each)) for each in last.split("|")}
+    return found
+
+
+def test_the_documentation_says_of_every_command_where_the_dashboard_has_it() -> None:
+    """A new one gets a row below "Where everything is": the keys that do it, or why it stays on a shell."""
+    assert set(leaves(dg)) - {"pipeline init server", "init server"} - placed() == set()
+
+
+def test_the_documentation_names_no_command_that_there_is_not() -> None:
+    words = [leaf.split() for leaf in leaves(dg)]
+    assert placed() - {" ".join(each[: at + 1]) for each in words for at in range(len(each))} == set()

@@ -21,7 +21,7 @@ from dg.core.types import Environment
 from dg.core.webhooks.models import Webhook
 from dg.tui import actions, interventions
 from dg.tui.access import acts as taking
-from dg.tui.access import giving, webhooks
+from dg.tui.access import issuing, logins, roles, webhooks
 from dg.tui.actions import Act
 from dg.tui.environments import acts, probing, upkeep
 from dg.tui.environments.contents import Entry
@@ -229,15 +229,15 @@ def every_act() -> dict[str, list[Act]]:
         "access.acts.delete_role": [taking.delete_role(ROLE, MOMENT)],
         "access.acts.unlink": [taking.unlink(LINK, MOMENT, own=False)],
         "access.acts.take_back": [],
-        "access.giving.make_key": [giving.make_key(MOMENT)],
-        "access.giving.rotate_key": [giving.rotate_key(KEY, MOMENT)],
-        "access.giving.make_token": [giving.make_token(MOMENT)],
-        "access.giving.give_role": [giving.give_role(MOMENT)],
-        "access.giving.make_role": [giving.make_role()],
-        "access.giving.edit_role": [giving.edit_role(ROLE)],
-        "access.giving.let_in": [giving.let_in(MOMENT, signed_in=False)],
-        "access.giving.turn_away": [giving.turn_away(MOMENT, signed_in=False)],
-        "access.giving.link_account": [giving.link_account()],
+        "access.issuing.make_key": [issuing.make_key(MOMENT)],
+        "access.issuing.rotate_key": [issuing.rotate_key(KEY, MOMENT)],
+        "access.issuing.make_token": [issuing.make_token(MOMENT)],
+        "access.roles.give_role": [roles.give_role(MOMENT)],
+        "access.roles.make_role": [roles.make_role()],
+        "access.roles.edit_role": [roles.edit_role(ROLE)],
+        "access.logins.let_in": [logins.let_in(MOMENT, signed_in=False)],
+        "access.logins.turn_away": [logins.turn_away(MOMENT, signed_in=False)],
+        "access.logins.link_account": [logins.link_account()],
         "access.webhooks.create": [webhooks.create()],
         "access.webhooks.update": [webhooks.update(WEBHOOK)],
         "access.webhooks.pause": [webhooks.pause(WEBHOOK), webhooks.pause(hooks)],

@@ -265,7 +265,8 @@ async def test_lanes_show_what_closes_them_and_open_again(shop: House) -> None:
         await dg.lanes.freeze(reason="a fair", lasting="1h", environment=DEVELOPMENT)
     async with environments(partial(client, shop.home)) as (app, pilot, screen):
         await turn(pilot, screen, "lanes")
-        await until(pilot, lambda: "it eats orders" in text(screen) and "a fair" in text(screen))
+        await until(pilot, lambda: screen.found.blocks and screen.found.freezes)
+        await until(pilot, lambda: "freeze of all here" in text(screen) and "└ not good" in text(screen))
         for kind in ("freeze", "block"):
             key = next(key for key in page(screen).table.keys if key.startswith(kind))
             page(screen).table.select(key)

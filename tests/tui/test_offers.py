@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -30,7 +28,6 @@ from dg.tui.view import View
 
 ACTS = every_act()
 EACH = [pytest.param(act, id=f"{name}-{at}") for name, made in ACTS.items() for at, act in enumerate(made)]
-DOCS = Path(__file__).parents[2] / "docs" / "dashboard.md"
 
 ELSEWHERE = {
     Action.DEPLOYMENT_UPDATE: "the API alone has it",
@@ -229,36 +226,3 @@ def test_a_probes_command_says_what_changes_and_no_more() -> None:
     assert command == "dg probe set staging db port=5433"
     less = act.command({**shown(act), "settings": "host=db-1", "reason": ""})
     assert less == "dg probe set staging db --unset port"
-
-
-# --- where everything is
-
-
-def leaves(group: click.Group, path: str = "") -> Iterator[str]:
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        command = group.get_command(context, name)
-        assert command is not None
-        if isinstance(command, click.Group):
-            yield from leaves(command, f"{path}{name} ")
-        else:
-            yield f"{path}{name}"
-
-
-def named() -> set[str]:
-    """The commands that the documentation says a place of: `dg lane lock|unlock` are two."""
-    section = DOCS.read_text("utf-8").partition("\n## Where everything is\n")[2].partition("\n## ")[0]
-    found = set()
-    for span in re.findall(r"`dg ([a-z| -]+)`", section.replace("\\|", "|")):
-        *before, last = span.split()
-        found |= {" ".join((*before, each)) for each in last.split("|")}
-    return found
-
-
-def test_the_documentation_says_of_every_command_where_the_dashboard_has_it() -> None:
-    assert set(leaves(command_line)) - {"pipeline init server", "init server"} <= named()
-
-
-def test_the_documentation_names_no_command_that_there_is_not() -> None:
-    words = [leaf.split() for leaf in leaves(command_line)]
-    assert named() <= {" ".join(each[: at + 1]) for each in words for at in range(len(each))}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dg.tui.access import acts, giving, webhooks
+from dg.tui.access import acts, issuing, logins, roles, webhooks
 from dg.tui.access.reading import Seen
 from dg.tui.actions import Act
 from dg.tui.offers import Offer, Offers, any_row
@@ -50,21 +50,21 @@ def _end_sessions(at: At, row: Any) -> Act:
 
 OFFERS: Offers = {
     "add": {
-        "sessions": Offer(lambda at, row: giving.let_in(at.now, signed_in=at.session is not None)),
-        "keys": Offer(lambda at, row: giving.make_key(at.now)),
-        "tokens": Offer(lambda at, row: giving.make_token(at.now)),
-        "bindings": Offer(lambda at, row: giving.give_role(at.now)),
-        "roles": Offer(lambda at, row: giving.make_role()),
+        "sessions": Offer(lambda at, row: logins.let_in(at.now, signed_in=at.session is not None)),
+        "keys": Offer(lambda at, row: issuing.make_key(at.now)),
+        "tokens": Offer(lambda at, row: issuing.make_token(at.now)),
+        "bindings": Offer(lambda at, row: roles.give_role(at.now)),
+        "roles": Offer(lambda at, row: roles.make_role()),
         "webhooks": Offer(lambda at, row: webhooks.create()),
-        "slack": Offer(lambda at, row: giving.link_account()),
+        "slack": Offer(lambda at, row: logins.link_account()),
     },
-    "deny": {"sessions": Offer(lambda at, row: giving.turn_away(at.now, signed_in=at.session is not None))},
+    "deny": {"sessions": Offer(lambda at, row: logins.turn_away(at.now, signed_in=at.session is not None))},
     "edit": {
-        "roles": Offer(lambda at, row: giving.edit_role(row), _own_role),
+        "roles": Offer(lambda at, row: roles.edit_role(row), _own_role),
         "webhooks": Offer(lambda at, row: webhooks.update(row), any_row),
     },
     "rotate": {
-        "keys": Offer(lambda at, row: giving.rotate_key(row, at.now), _stands),
+        "keys": Offer(lambda at, row: issuing.rotate_key(row, at.now), _stands),
         "webhooks": Offer(lambda at, row: webhooks.rotate(row), any_row),
     },
     "pause": {"webhooks": Offer(lambda at, row: webhooks.pause(row), any_row)},

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from dg.tui.access.acts import spelled
 from dg.tui.access.drawing import Now, moment
-from dg.tui.access.words import environment_of, option, options, words
+from dg.tui.access.words import SERVICE, WHERE, environment_of, option, options, words
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
 from dg.tui.drawing import ago
 from dg.tui.ink import Piece, Pieces
@@ -125,8 +125,8 @@ def create() -> Act:
             Field("url", "https://hooks.example.org/dg", required=True),
             Field("events", "deployment.finished lane.*; empty for all"),
             Field("filter", "env=production status!=success"),
-            Field("environment", "only there; empty for all of them"),
-            Field("service", "only this one; empty for all of them"),
+            WHERE,
+            SERVICE,
             Field("description", "what it is for"),
         ),
         later=True,

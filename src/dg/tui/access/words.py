@@ -6,10 +6,13 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from dg.core.clock import to_datetime, to_micros
-from dg.tui.actions import Values
+from dg.tui.actions import Field, Values
 
 if TYPE_CHECKING:
     from dg.core.types import Environment
+
+WHERE = Field("environment", "only there; empty for all of them")
+SERVICE = Field("service", "only this one; empty for all of them")
 
 
 def words(text: str) -> tuple[str, ...]:

@@ -72,7 +72,8 @@ def _sign(row: LaneRow) -> Piece:
 
 def _what(row: LaneRow) -> Pieces:
     if row.freeze is not None:
-        return [(f"freeze of {scope(row.freeze)}", "fg bold")]
+        here = "all here" if row.freeze.environment else "everything"
+        return [(f"freeze of {row.freeze.service or here}", "fg bold")]
     if row.block is not None:
         return [("└ ", "dim"), (f"not {row.block.version}", "fg")]
     return [(row.lane.service if row.lane is not None else "", "fg bold")]
@@ -92,7 +93,7 @@ def _version(row: LaneRow) -> str:
 
 def _why(row: LaneRow) -> str:
     if row.freeze is not None:
-        return f"until {moment(row.freeze.until)}: {row.freeze.reason}"
+        return f"{row.freeze.reason}, until {moment(row.freeze.until)}"
     if row.block is not None:
         return row.block.reason
     return row.lane.sentence if row.lane is not None and row.lane.closed else ""

@@ -13,7 +13,7 @@ from dg.core.access.accounts import SlackLink
 from dg.core.access.models import ApiKey, Binding, DefinedRole, Grant, KeySecret, Principal, Scope, Token
 from dg.core.access.sessions import Session
 from dg.core.backup.models import BackupRecord
-from dg.core.deployments.models import Block, Freeze
+from dg.core.deployments.models import Block
 from dg.core.drift.models import Acceptance, DriftStatus, ServiceDrift
 from dg.core.environments.models import EnvironmentState, SecretState, Version
 from dg.core.health.models import Reading, Status
@@ -152,7 +152,6 @@ WEBHOOK = Webhook(
 )
 LINK = SlackLink(id=ID, team="T1", user="U1", name="ana", person="p-1", linked_at=MOMENT)
 BACKUP = BackupRecord(id="b", at=MOMENT, by="a", file="b.dgb", size=1, sha256="0", head_seq=1)
-FREEZE = Freeze(id=ID, reason="a fair", by="p-0", since=MOMENT, until=LATER)
 BLOCK = Block(
     service="web",
     environment=STAGING,
@@ -176,19 +175,29 @@ def every_act() -> dict[str, list[Act]]:
     hooks, older = WEBHOOK.model_copy(update={"enabled": False}), Version(version=2, at=1, by="a", changed=())
     return {
         "actions.deploy": [actions.deploy("web", "staging"), actions.deploy("web", "production", "main")],
-        "actions.roll_back": [actions.roll_back("web", "staging")],
-        "actions.approve": [actions.approve(deployment())],
+        "actions.roll_back": [
+            actions.roll_back("web", "staging"),
+            actions.roll_back("web", "production", target=ID, reason="it eats orders"),
+        ],
+        "actions.approve": [actions.approve(deployment()), actions.approve(deployment(), "it is fine")],
         "actions.reject": [actions.reject(deployment())],
         "actions.cancel": [actions.cancel(deployment())],
-        "actions.retry": [actions.retry(deployment(status="failed"))],
+        "actions.retry": [
+            actions.retry(deployment(status="failed")),
+            actions.retry(deployment(status="failed"), step="smoke", note="the quota was raised"),
+        ],
         "actions.lock": [actions.lock(lane())],
         "actions.unlock": [actions.unlock(lane(state="locked")), actions.unlock(lane(freeze=ID))],
-        "actions.freeze": [actions.freeze("staging"), actions.freeze("production")],
+        "actions.freeze": [
+            actions.freeze("staging"),
+            actions.freeze("production", "web", lasting="2h", reason="a fair"),
+            actions.freeze(""),
+        ],
+        "actions.thaw": [actions.thaw(ID), actions.thaw()],
         "interventions.override": [interventions.override(deployment())],
         "interventions.abandon": [interventions.abandon(deployment(cancelling=True))],
         "interventions.block": [interventions.block("web", "staging", "1.4.2")],
         "interventions.unblock": [interventions.unblock(BLOCK)],
-        "interventions.thaw": [interventions.thaw(FREEZE)],
         "environments.acts.edit": [
             acts.edit(state()),
             *(

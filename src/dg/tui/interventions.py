@@ -12,7 +12,7 @@ from dg.tui.views import PRODUCTION, DeploymentView
 
 if TYPE_CHECKING:
     from dg.client.app import Client
-    from dg.core.deployments.models import Block, Freeze, Gate
+    from dg.core.deployments.models import Block, Gate
 
 REASON = Field("reason", "why, for the record", required=True)
 
@@ -170,31 +170,4 @@ def unblock(found: Block) -> Act:
         ),
         done=f"{found.version} may come to {found.service}/{environment} again",
         fields=(REASON,),
-    )
-
-
-def thaw(found: Freeze) -> Act:
-    """End one freeze, whatever it covers."""
-    environment = found.environment.value if found.environment else ""
-    where = "/".join(filter(None, (found.service, environment))) or "every lane"
-
-    async def look(_: Client, __: Values) -> Look:
-        rows: list[Pieces] = [
-            [(where, "fg bold"), (" opens again", "muted")],
-            [("frozen: ", "muted"), (found.reason, "fg")],
-        ]
-        return Look(rows, typed_in(environment or PRODUCTION))
-
-    async def send(dg: Client, _: Values, key: str) -> Any:
-        return await dg.lanes.thaw(found.id, key=key)
-
-    return Act(
-        title=f"thaw {where}",
-        right="lane:thaw",
-        environment=environment,
-        service=found.service or "",
-        look=look,
-        send=send,
-        command=lambda _: line("thaw", found.id),
-        done=f"{where} is thawed",
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dg.tui import interventions
+from dg.tui import actions, interventions
 from dg.tui.actions import Act
 from dg.tui.environments import acts, probing, upkeep
 from dg.tui.environments.lanes import LaneRow
@@ -38,7 +38,7 @@ def _open(_: At, row: LaneRow) -> Act:
         return interventions.unblock(row.block)
     if row.freeze is None:
         raise ValueError("a lane is unlocked as on the other screens")
-    return interventions.thaw(row.freeze)
+    return actions.thaw(row.freeze.id)
 
 
 def _block(at: At, row: LaneRow) -> Act:

@@ -95,10 +95,13 @@ class Act:
 
 
 class Hands:
-    """The only way from the dashboard to a change. `read_only` leaves nothing of it."""
+    """The only way from the dashboard to a change. `read_only` leaves nothing of it.
 
-    def __init__(self, store: Store, *, read_only: bool) -> None:
-        self._store, self._read_only = store, read_only
+    `withheld` says why nothing can be changed from where one is, empty where something can.
+    """
+
+    def __init__(self, store: Store, *, read_only: bool, withheld: Callable[[], str] = str) -> None:
+        self._store, self._read_only, self._withheld = store, read_only, withheld
 
     def may(self, right: str, environment: str | None = None, service: str | None = None) -> bool:
         """Whether the key for it is shown at all."""
@@ -117,6 +120,8 @@ class Hands:
         """Why nothing at all can be sent now, empty when something can."""
         if self._read_only:
             return "not sent: this dashboard only looks"
+        if reason := self._withheld():
+            return f"not sent: {reason}"
         return "" if self._store.link.live else "not sent: no connection"
 
     def objection(self, act: Act, values: Values) -> str:

@@ -95,6 +95,8 @@ class Dashboard(Steady, Themed[None]):
         Binding("2", "go('deployments')", "Deployments", show=False, id="app.deployments"),
         Binding("3", "go('environments')", "Environments", show=False, id="app.environments"),
         Binding("0", "go('access')", "Access", show=False, id="app.access"),
+        Binding("H", "handover", "Handover", show=False, id="app.handover"),
+        Binding("at", "as_of", "As of …", show=False, key_display="@", id="app.as-of"),
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
         Binding("colon", "command", "Command", key_display=":", id="app.command"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
@@ -124,7 +126,7 @@ class Dashboard(Steady, Themed[None]):
         self.clock = clock or SystemClock()
         self.read_only = read_only
         self.store = Store(on_change=self._changed)
-        self.hands = Hands(self.store, read_only=read_only)
+        self.hands = Hands(self.store, read_only=read_only, withheld=self._withheld)
         self._connect, self._random = connect, random or SystemRandom()
         self._picture, self._state = picture, state
         self.troubles = Troubles(log, self.clock.monotonic)
@@ -284,6 +286,54 @@ class Dashboard(Steady, Themed[None]):
                 return known
         there = ", ".join(known.removeprefix("dg-") for known in PALETTES)
         raise Invalid(f"there is no theme of that name; there are {there}")
+
+    def action_handover(self) -> None:
+        """The shift in words."""
+        from dg.tui.handover import HandoverSheet
+
+        if self._feed is not None:
+            self.push_screen(HandoverSheet())
+
+    def action_as_of(self) -> None:
+        """Ask for a moment that is over, and show how everything was then."""
+        from dg.client.moments import HINT
+        from dg.tui.prompt import Prompt
+
+        def take(text: str) -> str:
+            try:
+                self.look_back(self.moment_called(text))
+            except Invalid as wrong:
+                return wrong.message
+            return ""
+
+        if self._feed is not None:
+            self.push_screen(Prompt("as of", HINT, take))
+
+    def moment_called(self, text: str) -> int:
+        """The moment that is over which `text` means, in microseconds. Raises Invalid."""
+        from dg.client.moments import HINT, moment_before
+
+        now = self.clock.micros()
+        then = moment_before(text, now)
+        if then is None or then > now:
+            raise Invalid(f"that is not {HINT}")
+        return then
+
+    def look_back(self, then: int) -> None:
+        """Show how everything was at that moment."""
+        from dg.tui.past import Past
+
+        for view in self._views():
+            if isinstance(view, Past):
+                view.go_to(then)
+            else:
+                self.call_later(self.push_screen, Past(then, view.MODE))
+
+    def _withheld(self) -> str:
+        """Why nothing can be changed from where one is; empty where something can."""
+        from dg.tui.view import REFUSAL
+
+        return REFUSAL if any(screen.is_past for screen in self._views()) else ""
 
     def action_help(self) -> None:
         self.push_screen(Help(active_keys(self.screen)))

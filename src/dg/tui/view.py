@@ -56,6 +56,9 @@ APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
 """Where each of them makes sense."""
 
 
+REFUSAL = "nothing can be changed in the past: esc goes back to now"
+
+
 class View(Steady, Screen[None]):
     """A screen that shows what the store holds. `show` is called when some of that has changed."""
 
@@ -86,6 +89,8 @@ class View(Steady, Screen[None]):
     ]
     MODE = ""
     """Which tab of the first line is lit."""
+    is_past: ClassVar[bool] = False
+    """Whether it shows how things were, from where nothing can be changed."""
 
     def __init__(self) -> None:
         super().__init__()

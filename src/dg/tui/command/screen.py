@@ -227,6 +227,10 @@ class CommandLine(Steady, ModalScreen[None]):
                 return app.action_retry
             case "theme":
                 return partial(app.action_theme, app.theme_called(rest))
+            case "as":
+                return partial(app.look_back, app.moment_called(rest.removeprefix("of ")))
+            case "handover":
+                return app.action_handover
             case "go":
                 name, _, rest = rest.partition(" ")
                 mode = app.mode_called(name)

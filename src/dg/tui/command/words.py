@@ -145,6 +145,8 @@ def own_words(tabs: Iterable[Tab], saved: Mapping[str, Iterable[str]]) -> tuple[
         *screens,
         Word("go", "Go to a screen, with a filter where it has one.", "go deployments status=failed", modes),
         Word("theme", "Other colours.", "theme day", themes),
+        Word("as", "How everything was at a moment that is over.", "as of 08:20", ("of",)),
+        Word("handover", "The shift in words, for whoever comes next.", "handover"),
         Word("keys", "The keys that do something here.", "keys"),
         Word("reconnect", "Try to connect now.", "reconnect"),
         Word("quit", "Leave the dashboard.", "quit", aliases=("q",)),

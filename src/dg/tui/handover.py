@@ -1,0 +1,146 @@
+"""`H`: the shift in words, to read, to copy, to a file or to Slack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import VerticalScroll
+from textual.screen import ModalScreen
+from textual.widgets import Static
+
+from dg.client.moments import HINT, moment_before
+from dg.client.private import write_new
+from dg.core.clock import SECOND, to_datetime
+from dg.core.errors import Problem
+from dg.tui.background import begin
+from dg.tui.errors import sentence
+from dg.tui.ink import Pieces, label, paragraph
+from dg.tui.prompt import Prompt
+from dg.tui.steady import Steady
+
+if TYPE_CHECKING:
+    from dg.client.app import Client
+    from dg.tui.app import Dashboard
+
+SHIFT = 8 * 3600
+"""Seconds that a shift lasts unless somebody says when it began."""
+
+
+class HandoverSheet(Steady, ModalScreen[None]):
+    """The summary of the shift, as Markdown that is shown as it is written."""
+
+    CSS = """
+    HandoverSheet { align: center middle; background: $background 60%; }
+    HandoverSheet #handover {
+        width: 110; max-width: 100%; height: 90%; padding: 1 2; background: $surface; border: round $primary;
+        border-title-style: bold; border-subtitle-color: $dg-muted;
+    }
+    HandoverSheet Static { height: auto; }
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("y", "copy", "Copy", id="handover.copy"),
+        Binding("w", "write", "Write to a file", id="handover.write"),
+        Binding("s", "since", "Since …", id="handover.since"),
+        Binding("r", "again", "Again", show=False, id="handover.again"),
+        Binding("escape,q", "leave", "Close", id="handover.leave"),
+    ]
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.text = ""
+        self._lasting: int | None = SHIFT
+        self._since = 0
+        self._box = VerticalScroll(id="handover")
+        self._box.border_title = label("handover")
+        self._shown = Static("")
+
+    @property
+    def dashboard(self) -> Dashboard:
+        return cast("Dashboard", self.app)
+
+    def compose(self) -> ComposeResult:
+        with self._box:
+            yield self._shown
+
+    def on_mount(self) -> None:
+        self._box.focus()
+        self.action_again()
+
+    def action_again(self) -> None:
+        """Read everything once more."""
+        self.text = ""
+        self._show([[("reading the shift …", "muted")]])
+        begin(self, "handover", self._read)
+
+    async def _read(self) -> None:
+        from dg.client.handover import gather
+        from dg.client.markdown import markdown
+
+        now = self.dashboard.clock.micros()
+        since = self._since if self._lasting is None else now - self._lasting * SECOND
+
+        async def ask(dg: Client) -> str:
+            return markdown(await gather(dg, since, now))
+
+        try:
+            self.text = await self.dashboard.feed.call(ask)
+        except Problem as problem:
+            self._show([[(f"✗ {sentence(problem)}", "err")]])
+        else:
+            self._show([_drawn(line) for line in self.text.splitlines()])
+
+    def _show(self, rows: list[Pieces]) -> None:
+        keys = "y copies · w writes a file · s says since when · " if self.text else ""
+        self._box.border_subtitle = label(f"{keys}esc closes")
+        self._shown.update(paragraph(rows))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Without a text there is nothing to pass on; a browser's files are not on this machine."""
+        if action == "write" and self.app.is_web:
+            return False
+        return bool(self.text) or None if action in ("copy", "write") else True
+
+    def action_copy(self) -> None:
+        self.app.copy_to_clipboard(self.text)
+        self.dashboard.tell("copied the handover")
+
+    def action_write(self) -> None:
+        moment = to_datetime(self.dashboard.clock.micros())
+        name = f"handover-{moment:%Y-%m-%d-%H%M}.md"
+        self.app.push_screen(
+            Prompt("write the handover to", "a new file, which only you can read", self._write, value=name)
+        )
+
+    def _write(self, name: str) -> str:
+        try:
+            write_new(Path(name).expanduser(), self.text)
+        except Problem as problem:
+            return problem.message
+        except RuntimeError:
+            return "there is no such person's home"
+        self.dashboard.tell(f"wrote {name}")
+        return ""
+
+    def action_since(self) -> None:
+        self.app.push_screen(Prompt("when the shift began", HINT, self._begin_at))
+
+    def _begin_at(self, text: str) -> str:
+        now = self.dashboard.clock.micros()
+        found = moment_before(text, now)
+        if found is None or found > now:
+            return f"that is not {HINT}"
+        self._since, self._lasting = found, None
+        self.action_again()
+        return ""
+
+    def action_leave(self) -> None:
+        self.dismiss()
+
+
+def _drawn(line: str) -> Pieces:
+    if line.startswith("#"):
+        return [(line.lstrip("# "), "primary bold")]
+    return [(line, "fg")]

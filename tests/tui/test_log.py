@@ -52,6 +52,29 @@ def screen(log: Log) -> list[str]:
     return [strip.text.strip() for strip in log.render_lines(log.size.region)]
 
 
+def test_a_line_for_a_file_is_dated_and_acts_on_no_terminal() -> None:
+    line = Line("\x1b[31mred", 1_790_000_000_000_000, "build\x9b")
+    assert line.written == "2026-09-21T14:13:20Z build� ␛[31mred"
+    assert Line("plain").written == "plain"
+
+
+async def test_what_is_picked_is_the_marked_range_or_all_that_is_shown() -> None:
+    async with shown(20) as (log, pilot):
+        assert len(log.picked) == 20
+        log.filter("line 1")
+        assert len(log.picked) == 11
+        await pilot.press("g", "v", "down", "down")
+        assert [line.text for line in log.picked] == ["line 1", "line 10", "line 11"]
+
+
+async def test_a_line_may_say_what_it_is_written_in() -> None:
+    async with shown() as (log, pilot):
+        log.append([Line("+added", ink="ok")])
+        await painted(log, pilot)
+        segment = next(each for each in log.render_line(0) if "+added" in each.text)
+        assert segment.style == log.rich_style + log._inks.style("ok")
+
+
 async def test_the_last_line_is_in_view_while_it_follows() -> None:
     async with shown(20) as (log, pilot):
         assert screen(log)[-1] == "line 19"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
@@ -14,22 +13,25 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Footer, Input
 
 from dg.client.words import duration
-from dg.core.errors import NotFound, Problem, Unauthenticated
+from dg.core.errors import NotFound, Problem, Unavailable
 from dg.core.text import counted
-from dg.tui import drawing
+from dg.tui import dossier, drawing
 from dg.tui.background import begin
+from dg.tui.dossier import Dossier
 from dg.tui.errors import sentence
-from dg.tui.ink import Piece, Pieces, apart, label, wrapped
-from dg.tui.signs import bar, sign
+from dg.tui.ink import Piece, Pieces, apart, label
+from dg.tui.saving import Save
+from dg.tui.sheet import Sheet
+from dg.tui.signs import bar
 from dg.tui.store import Topic
 from dg.tui.view import View
-from dg.tui.views import DeploymentView, GateView, ProgressView
+from dg.tui.views import DeploymentView, ProgressView
 from dg.tui.widgets.log import Line, Log, level
 from dg.tui.widgets.panel import Panel
 
 if TYPE_CHECKING:
     from dg.client.app import Client
-    from dg.core.deployments.models import Approval, Changes, Deployment, LogPage, Progress
+    from dg.core.deployments.models import LogPage
 
 WAIT = 15.0
 """Seconds for which the server holds back the answer when the log does not grow."""
@@ -37,6 +39,8 @@ PAUSE = 0.2
 """Seconds between two reads of a log that grows."""
 AGAIN = 2.0
 """Seconds before a read that failed is tried again."""
+SHEET = 94
+"""Cells of a line in a sheet."""
 
 
 class Detail(View):
@@ -62,6 +66,9 @@ class Detail(View):
         Binding("escape", "back", "Back", id="detail.back"),
         Binding("slash", "filter", "Find", key_display="/", id="detail.filter"),
         Binding("i", "side", "Facts", id="detail.side"),
+        Binding("D", "diff", "Diff", id="detail.diff"),
+        Binding("S", "save", "Save", id="detail.save"),
+        Binding("E", "receipt", "Receipt", show=False, id="detail.receipt"),
         Binding("r", "app.retry", "Refresh", show=False, id="view.refresh"),
     ]
 
@@ -70,10 +77,7 @@ class Detail(View):
         self.MODE = mode
         self.deployment = deployment
         self._steps: ProgressView | None = None
-        self._gates: tuple[GateView, ...] = ()
-        self._approvals: list[Pieces] = []
-        self._commits: list[Pieces] = []
-        self._receipt = ""
+        self._dossier = Dossier()
         self._wrong = ""
         self._looked = asyncio.Event()
         # Kept, not looked up: a read that ends while the screen closes still finds them.
@@ -84,6 +88,7 @@ class Detail(View):
         self._field = Input(
             placeholder="a regular expression", id="filter", select_on_focus=False, compact=True
         )
+        self._save = Save()
         self._output.border_title = label("log")
         self._fact_box.border_title = label("facts")
 
@@ -99,6 +104,7 @@ class Detail(View):
                 yield self._commit_box
                 yield self._fact_box
         yield self._field
+        yield self._save
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -124,36 +130,24 @@ class Detail(View):
 
     async def _read(self) -> None:
         """Everything but the log, which grows by itself."""
-        self._wrong = ""
+        found, id_ = self._dossier, self.deployment.id
         try:
-            await self._read_deployment()
-            await self._read_commits()
-            if self.deployment.final and not self._receipt:
-                receipt = await self.dashboard.feed.call(
-                    lambda dg: dg.deployments.receipt(self.deployment.id)
-                )
-                self._receipt = hashlib.sha256(receipt).hexdigest()
-        except Problem as problem:
+            await self.dashboard.feed.call(lambda dg: found.read(dg, id_, source=self._may_see_source()))
+        except Unavailable as problem:
             self._wrong = sentence(problem)
+        else:
+            self._wrong = found.wrong.get("deployment") or found.wrong.get("steps") or ""
+        if found.deployment is not None:
+            self.deployment = DeploymentView.of(found.deployment)
+        if found.progress is not None:
+            self._steps = ProgressView.of(found.progress)
         self._looked.set()
+        self.refresh_bindings()
         self._draw()
 
-    async def _read_deployment(self) -> None:
-        async def both(dg: Client) -> tuple[Deployment, Progress]:
-            return await dg.deployments.get(self.deployment.id), await dg.deployments.status(
-                self.deployment.id
-            )
-
-        found, progress = await self.dashboard.feed.call(both)
-        self.deployment = DeploymentView.of(found)
-        self._steps = ProgressView.of(progress)
-        self._gates = tuple(map(GateView.of, found.gates or ()))
-        self._approvals = [_decision(each) for each in found.approvals or ()]
-
-    async def _read_commits(self) -> None:
-        changes = await self.dashboard.feed.call(lambda dg: dg.deployments.changes(self.deployment.id))
-        self._commits = _commits(changes)
-        self._commit_box.border_title = label(_counted(changes))
+    def _may_see_source(self) -> bool:
+        found = self.deployment
+        return self.store.rights.may("deployment:diff", found.environment, found.service)
 
     async def _follow_log(self) -> None:
         """Every line from the first on, through any loss of the connection."""
@@ -169,7 +163,7 @@ class Detail(View):
             except NotFound as problem:
                 self._wrong = sentence(problem)
                 return
-            except (Problem, Unauthenticated):
+            except Problem:
                 await self.dashboard.clock.sleep(AGAIN)
                 continue
             names = {step.index: step.name for step in self._steps.steps} if self._steps else {}
@@ -178,11 +172,13 @@ class Detail(View):
             ]
             self._output.append(lines, left_out=found.left_out)
             after, complete = found.next_seq, found.complete
+            self._output.empty = "its steps printed nothing" if complete else "no output yet"
             await self.dashboard.clock.sleep(PAUSE)
 
     # Drawing
 
     def _draw(self) -> None:
+        self._commit_box.border_title = label(self._dossier.counts)
         for panel in (self._head_box, self._commit_box, self._fact_box):
             panel.redraw()
         self.show_frame()
@@ -192,7 +188,15 @@ class Detail(View):
         self._head_box.redraw()
 
     def subtitles(self) -> Mapping[str, str]:
-        return {"log": self._output.said, "head": f"{self.MODE} › #{self.deployment.number}"}
+        more = "" if self.has_class("-narrow") else "i all of it"
+        files = "D diff" if self.check_action("diff", ()) else ""
+        receipt = "E saves the receipt" if self._dossier.receipt else ""
+        return {
+            "log": self._output.said,
+            "head": f"{self.MODE} › #{self.deployment.number}",
+            "commits": files,
+            "facts": " · ".join(filter(None, (more, receipt))),
+        }
 
     def on_log_changed(self, event: Log.Changed) -> None:
         if self.store.link.live:
@@ -204,7 +208,9 @@ class Detail(View):
     def _head(self, width: int, height: int) -> list[Pieces]:
         found = self.deployment
         started = found.started_at or found.created_at
-        who = f"{found.by} · {drawing.ago(started, self.now)} ago"
+        base = self._dossier.deployment and self._dossier.deployment.base_sha
+        since = f" · from {base[:7]}" if base else ""
+        who = f"{found.by} · {drawing.ago(started, self.now)} ago{since}"
         kind = [] if found.kind == "deploy" else [(f"{found.kind} ", "warn bold")]
         what: list[Piece] = [
             *kind,
@@ -233,28 +239,13 @@ class Detail(View):
         return [*bar(max(4, room), share, words), (said[0][0], f"{words} bold"), said[1]]
 
     def _draw_commits(self, width: int, height: int) -> list[Pieces]:
-        return self._commits[:height] if self._commits else [[("no commits to show", "dim")]]
+        return dossier.commits(self._dossier, width, height)
 
     def _draw_facts(self, width: int, height: int) -> list[Pieces]:
-        rows: list[Pieces] = []
-        for gate in self._gates:
-            mark = "passed" if gate.overridden_by else "open" if gate.open else "closed"
-            ink = "ok" if gate.open else "warn"
-            rows += wrapped([(f"{sign(mark)} {gate.name}", f"{ink} bold"), (gate.sentence, "fg")], width, 3)
-        rows += self._approvals
-        found = self.deployment
-        facts = {
-            "asked by": f"{found.by}, {drawing.moment(found.created_at)}",
-            "started": drawing.moment(found.started_at),
-            "ended": drawing.moment(found.completed_at),
-            "commit": found.sha,
-            "content": found.content[:12],
-            "undone by": found.rolled_back_by,
-            "receipt": f"sha256 {self._receipt[:12]}…" if self._receipt else "",
-            "id": found.id,
-        }
-        rows += [[(f"{name:<10}", "muted"), (value, "fg")] for name, value in facts.items() if value]
-        return rows[:height]
+        rows = dossier.facts(self._dossier, width)
+        if len(rows) > height > 0:
+            return [*rows[: height - 1], [(f"… {counted(len(rows) - height + 1, 'more line')}", "dim")]]
+        return rows
 
     # Keys
 
@@ -266,8 +257,41 @@ class Detail(View):
             self.app.pop_screen()
 
     def action_side(self) -> None:
-        """Where there is no room for both: the facts, or the log."""
-        self.toggle_class("-side")
+        """Where there is no room for both: the facts, or the log. Else the facts in full."""
+        if self.has_class("-narrow"):
+            self.toggle_class("-side")
+            return
+        found = self.deployment
+        rows = dossier.facts(self._dossier, SHEET)
+        self.app.push_screen(Sheet(found.name, rows, production=found.in_production))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Keys for what is not there, or not to be seen, are hidden too."""
+        match action:
+            case "diff":
+                return self._may_see_source() and self._dossier.diff is not None
+            case "receipt":
+                return bool(self._dossier.receipt)
+            case _:
+                return super().check_action(action, parameters)
+
+    def action_diff(self) -> None:
+        """What it changes in the files."""
+        from dg.tui.difference import Difference
+
+        if self._dossier.diff is not None:
+            self.app.push_screen(Difference(self.deployment, self.MODE, self._dossier.diff))
+
+    def action_save(self) -> None:
+        """Save the marked lines of the log, or all that are shown, safe to print."""
+        found = [line.written for line in self._output.picked]
+        name = f"{self.deployment.service}-{self.deployment.number}.log"
+        self._save.ask(counted(len(found), "line"), name, lambda: "\n".join((*found, "")), self._output)
+
+    def action_receipt(self) -> None:
+        """Save the signed receipt, byte for byte."""
+        name = f"{self.deployment.service}-{self.deployment.number}.receipt.json"
+        self._save.ask("the receipt", name, self._dossier.receipt.decode, self._output)
 
     def action_filter(self) -> None:
         self._field.add_class("-on")
@@ -279,6 +303,8 @@ class Detail(View):
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """Lines are found while one types; what is no expression yet leaves the log as it is."""
+        if event.input is not self._field:
+            return
         try:
             self._output.filter(event.value or None)
         except re.error:
@@ -292,34 +318,3 @@ class Detail(View):
 
 def _source(names: Mapping[int, str], step: int | None) -> str:
     return "checkout" if step is None else names.get(step, f"step {step}")
-
-
-def _decision(found: Approval) -> Pieces:
-    """What a person decided, and what that is bound to."""
-    word = found.verdict.value
-    ink = "dim" if found.voided_at else {"approved": "ok", "rejected": "err"}.get(word, "warn")
-    void = f"  void: {found.void_reason}" if found.voided_at else ""
-    note = f"  {found.note}" if found.note else ""
-    said = f"{sign('ok' if word == 'approved' else 'warn')} {word} by {found.by_name or found.by}"
-    return [(said, ink), (f"  {found.content[:12]}", "muted"), (note, "fg"), (void, "warn")]
-
-
-def _commits(found: Changes) -> list[Pieces]:
-    """A line for each commit that comes, then for each that goes away."""
-    rows: list[Pieces] = []
-    for mark, ink, commits in (("+", "ok", found.commits), ("-", "err", found.leaving)):
-        rows += [
-            [
-                (f"{mark} ", ink),
-                (f"{each.sha[:7]} ", "muted"),
-                (f"{each.author}  ", "primary"),
-                (each.subject, "fg"),
-            ]
-            for each in commits
-        ]
-    return rows
-
-
-def _counted(found: Changes) -> str:
-    leaving = f", {found.leaving_total} leave" if found.leaving_total else ""
-    return f"{counted(found.total, 'commit')}{leaving}"

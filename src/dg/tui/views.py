@@ -15,7 +15,7 @@ from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:
     from dg.client.models import Event
-    from dg.core.deployments.models import Deployment, Gate, Lane, Progress, Step
+    from dg.core.deployments.models import Deployment, Lane, Progress, Step
     from dg.core.drift.models import ServiceDrift
     from dg.core.health.models import EnvironmentHealth, ServiceHealth
 
@@ -23,21 +23,6 @@ ENVIRONMENTS = ("development", "staging", "production")
 PRODUCTION = "production"
 ACTIVE = frozenset({"building", "deploying"})
 FINAL = frozenset({"success", "failed", "rolled_back"})
-
-
-@dataclass(frozen=True)
-class GateView:
-    """One gate of a deployment: `sentence` says what is so, `who` can open it."""
-
-    name: str
-    open: bool
-    sentence: str
-    who: str = ""
-    overridden_by: str = ""
-
-    @classmethod
-    def of(cls, gate: Gate) -> GateView:
-        return cls(gate.name, gate.open, gate.sentence, gate.who or "", gate.overridden_by or "")
 
 
 @dataclass(frozen=True)

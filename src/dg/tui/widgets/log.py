@@ -67,6 +67,8 @@ class Line:
     at: int = 0
     source: str = ""
     level: Level = Level.PLAIN
+    ink: str = ""
+    """What it is written in, where its level does not say it."""
     safe: str = field(init=False)
     """The text as it may be shown."""
 
@@ -77,11 +79,19 @@ class Line:
             kept += f" +{(len(text) - LONGEST) / 1024:.0f} KB"
         object.__setattr__(self, "safe", kept)
 
+    @property
+    def written(self) -> str:
+        """The line for a file: its moment, its source and its text, safe to print."""
+        moment = f"{to_datetime(self.at):%Y-%m-%dT%H:%M:%SZ}" if self.at else ""
+        return " ".join(filter(None, (moment, plain(self.source), self.safe)))
+
 
 class Log(Steady, ScrollView, can_focus=True):
     """The newest `capacity` lines; those that fell out are counted. It follows: the last one is in view.
 
     `filter` shows matching lines alone, also of those to come. Lines are found, copied and wrapped by keys.
+    Each has its moment, its sign and its source before it, unless `lead` is off; `finds` names what lines of
+    the level ERROR are.
     """
 
     DEFAULT_CSS = """
@@ -133,11 +143,14 @@ class Log(Steady, ScrollView, can_focus=True):
         capacity: int = CAPACITY,
         rate: float = RATE,
         empty: str = "no output yet",
+        lead: bool = True,
+        finds: str = "error",
         id: str | None = None,  # noqa: A002  the name that Textual gives it
         classes: str | None = None,
     ) -> None:
         super().__init__(id=id, classes=classes)
-        self._capacity, self._pause, self._empty = capacity, 1 / rate, empty
+        self._capacity, self._pause, self.empty = capacity, 1 / rate, empty
+        self._lead, self._finds = lead, finds
         self._lines: list[Line] = []
         self._view: list[Line] = []
         self._dropped = 0
@@ -176,6 +189,14 @@ class Log(Steady, ScrollView, can_focus=True):
         return self._view
 
     @property
+    def picked(self) -> list[Line]:
+        """The marked range, or all lines that are shown."""
+        if self._mark is None:
+            return list(self._view)
+        first, last = sorted((self._cursor, self._mark))
+        return self._view[first : last + 1]
+
+    @property
     def said(self) -> str:
         """Its state in a few words: `following · 48 lines · 2 errors · 12 dropped`."""
         errors = sum(line.level is Level.ERROR for line in self._view)
@@ -183,7 +204,7 @@ class Log(Steady, ScrollView, can_focus=True):
         parts = [
             "following" if self._following else f"line {self._cursor + 1:,}",
             f"{len(self._view):,}{of} lines",
-            counted(errors, "error") if errors else "",
+            counted(errors, self._finds) if errors else "",
             f"{self._dropped:,} dropped" if self._dropped else "",
             f"{abs(self._cursor - self._mark) + 1:,} marked" if self._mark is not None else "",
         ]
@@ -251,7 +272,7 @@ class Log(Steady, ScrollView, can_focus=True):
 
     def _margin(self) -> int:
         """Cells before a line's text: time, sign and source."""
-        return 0 if self.size.width < 40 else 11 + (SOURCE if self._has_sources() else 0)
+        return 0 if self.size.width < 40 or not self._lead else 11 + (SOURCE if self._has_sources() else 0)
 
     def _has_sources(self) -> bool:
         return bool(self._view and self._view[-1].source)
@@ -309,7 +330,7 @@ class Log(Steady, ScrollView, can_focus=True):
         row = y + round(self.scroll_y)
         width = self.size.width
         if row >= self._rows():
-            return self._inks.strip([(self._empty if not self._view and y == 0 else "", "muted")], width)
+            return self._inks.strip([(self.empty if not self._view and y == 0 else "", "muted")], width)
         index, part = self._line_at(row)
         base = self.rich_style
         if self._is_marked(index):
@@ -328,7 +349,7 @@ class Log(Steady, ScrollView, can_focus=True):
             clock = f"{to_datetime(line.at):%H:%M:%S}" if line.at else " " * 8
             source = [*column([(line.source, "muted")], SOURCE - 1), (" ", "")] if self._has_sources() else []
             lead = [(clock, "dim"), (f" {SIGN[line.level]} ", INK[line.level]), *source]
-        return [*lead, *self._found(self._part(line, part), INK[line.level])]
+        return [*lead, *self._found(self._part(line, part), line.ink or INK[line.level])]
 
     def _part(self, line: Line, part: int) -> str:
         """What of a line stands in one of its rows."""

@@ -68,7 +68,10 @@ class Dashboards:
     ) -> None:
         """One dashboard in one tab, until either is closed, nobody touches it, or its person may no more."""
         async with open_child(self._manner, size, os.environ) as child:
+            words = self._tasks.spawn("web: last words", child.last_words())
             await self._until_one_ends(visit, seat, child, socket)
+        if code := child.process.returncode:
+            log.warning("a dashboard's process ended with %d: %s", code, await words or "it said nothing")
 
     async def _until_one_ends(
         self, visit: Visit, seat: Seat, child: Child, socket: web.WebSocketResponse
@@ -80,15 +83,12 @@ class Dashboards:
             "idle": self._until_idle(visit, seat),
             "over": visit.over.wait(),
         }
-        words = self._tasks.spawn("web: last words", child.last_words())
         running = [self._tasks.spawn(f"web: {name}", _orderly(part)) for name, part in parts.items()]
         try:
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in running:
                 await self._tasks.stop(task)
-        if child.process.returncode and words.done():
-            log.warning("a dashboard ended by itself: %s", words.result() or "it said nothing")
 
     @contextmanager
     def seat(self, person: str) -> Iterator[Seat]:

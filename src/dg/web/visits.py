@@ -25,6 +25,8 @@ MOST_WAITING, EACH_WAITING = 32, 4
 MOST_SIGNED_IN = 256
 LONGEST = 12 * 3600.0
 """Seconds after which a browser signs in again, however busy it is."""
+SHORTEST_IDLE = 300.0
+"""Seconds for which whoever closes one tab may open the next one."""
 BETWEEN_LOOKS = 15.0
 GOODBYE_SECONDS = 3.0
 
@@ -77,7 +79,7 @@ class Visits:
     """All browsers that came to the sign-in page. `idle` is in seconds."""
 
     def __init__(self, url: str, ca_file: Path | None, idle: float, clock: Clock, tasks: Tasks) -> None:
-        self._url, self._ca_file, self._idle = url, ca_file, idle
+        self._url, self._ca_file, self._idle = url, ca_file, max(idle, SHORTEST_IDLE)
         self._clock, self._tasks = clock, tasks
         self._visits: dict[str, Visit] = {}
 
@@ -115,7 +117,7 @@ class Visits:
     async def end(self, visit: Visit) -> None:
         """End its dashboards, and its session at the server too."""
         self._visits = {key: each for key, each in self._visits.items() if each is not visit}
-        visit.stop("You signed out, or were away for too long.")
+        visit.over.set()
         if visit.waits is not None:
             await self._tasks.stop(visit.waits)
         if (kept := visit.session.read()) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,3 +77,26 @@ def test_the_documentation_says_of_every_command_where_the_dashboard_has_it() ->
 def test_the_documentation_names_no_command_that_there_is_not() -> None:
     words = [leaf.split() for leaf in leaves(dg)]
     assert placed() - {" ".join(each[: at + 1]) for each in words for at in range(len(each))} == set()
+
+
+PICTURES = sorted(ROOT.glob("docs/pictures/*.svg"))
+
+
+@pytest.mark.parametrize("picture", PICTURES, ids=lambda picture: picture.stem)
+def test_a_picture_is_small_loads_nothing_and_is_shown(picture: Path) -> None:
+    svg = picture.read_text("utf-8")
+    assert len(svg.encode()) < 120_000
+    assert re.findall(r"url\((?!#)|@import|@font-face|<script|<image|href=", svg) == []
+    assert any(picture.name in page.read_text("utf-8") for page in PAGES)
+
+
+def test_the_recording_is_half_a_minute_of_an_incident() -> None:
+    lines = ROOT.joinpath("docs/pictures/incident.cast").read_text("utf-8").rstrip("\n").split("\n")
+    header, *events = map(json.loads, lines)
+    assert (header["version"], header["width"], header["height"]) == (2, 120, 36)
+    times = [at for at, kind, _ in events if kind == "o"]
+    assert times == sorted(times)
+    assert 20 < times[-1] < 60
+    seen = "".join(text for _, _, text in events)
+    told = ("and press enter", "did not pass", "rolled back")
+    assert [words for words in told if words not in seen] == []

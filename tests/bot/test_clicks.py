@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from tests.bot.office import Office, words
+from tests.bot.test_health import beat, watch
 
 from dg.bot.listeners import as_typed
 from dg.bot.messages import deployments as shown
@@ -89,12 +90,43 @@ async def test_a_running_deployment_is_stopped_by_a_click(office: Office) -> Non
     await office.shown("cancelled")
 
 
+async def test_what_one_brings_is_shown_against_what_runs_by_now(office: Office) -> None:
+    office.world.repository.commit("Release 4", tag="v4", release="4")
+    await ask(office, "v1")
+    await office.slack.click("ben", await office.shown("0 of 1"), shown.APPROVE)
+    await office.shown("Runs there since")
+    await ask(office, "v3")
+    await office.shown("`v3` →")
+    await ask(office, "v4")
+    last = await office.shown("`v4` →")
+    assert "3 commits" in words(last)
+    await office.slack.click("ben", await office.shown("`v3` →"), shown.APPROVE)
+    await office.slack.until(lambda: "1 commit:" in words(office.slack.messages()[-1]), within=20)
+    await office.slack.until(
+        lambda: "brings 1 commit" in str(office.slack.messages(thread_ts=last.ts)), within=20
+    )
+
+
+async def test_home_shows_how_each_environment_is(office: Office) -> None:
+    await watch(office)
+    await ask(office)
+    await office.slack.click("ben", await office.shown("0 of 1"), shown.APPROVE)
+    await office.shown("Runs there since")
+    await beat(office, "answers 500")
+    await office.slack.open_home("cleo")
+    home = str((await office.slack.until(lambda: office.slack.home("cleo"))).content)
+    assert "*production*  :red_circle: unhealthy" in home
+    assert "web `v1`  :red_circle: unhealthy" in home
+    assert "/v1/deployments/" in home
+    assert "dg_approve" not in home
+
+
 async def test_home_shows_what_waits_for_one_and_lets_one_decide(office: Office) -> None:
     await ask(office)
     await office.shown("0 of 1")
     await office.slack.open_home("ben")
     home = await office.slack.until(lambda: office.slack.home("ben"))
-    assert "Waits for you" in str(home.content)
+    assert "waits for you" in str(home.content)
     await office.slack.click("ben", home, shown.APPROVE)
     await office.shown("Runs there since")
     await office.slack.open_home("ana")

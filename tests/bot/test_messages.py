@@ -14,7 +14,7 @@ from dg.bot.messages import answers, deployments, digest, environments, health, 
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
-from dg.bot.messages.text import block_of_code, code, escape, span
+from dg.bot.messages.text import block_of_code, code, escape, sentence, span, stated
 from dg.core.access.models import Grant, Principal
 from dg.core.deployments.figures import Outcome
 from dg.core.deployments.models import (
@@ -378,6 +378,12 @@ def test_every_modal_is_always_taken(text: str, other: str, told: Deployment) ->
         (lambda: escape("a <b> & c"), "a &lt;b&gt; &amp; c"),
         (lambda: code("v1`x"), "`v1'x`"),
         (lambda: span(42), "42 s"),
+        (lambda: sentence("It waits: dg cancel 01a2-b"), "It waits: `/dg cancel 01a2-b`"),
+        (lambda: sentence("Shut: dg lane unlock web staging"), "Shut: `dg lane unlock web staging`"),
+        (lambda: sentence("Shut: dg x `<!here>`"), "Shut: `dg x '&lt;!here&gt;'`"),
+        (lambda: sentence("No <command>: dg"), "No &lt;command&gt;: dg"),
+        (lambda: stated("there is no such thing"), "There is no such thing."),
+        (lambda: stated("lane:freeze needs a role."), "lane:freeze needs a role."),
         (lambda: span(4800), "1 h 20 min"),
         (lambda: block_of_code(["one", "two"], 12), "```\ntwo\n```"),
     ],

@@ -178,7 +178,7 @@ class Bot:
         )
         doorkeeper = Doorkeeper(core, self._api, identity, self._settings)
         acting = Acting(core, self._api, identity.team, drawing, routes)
-        homes = Homes(core, self._api, doorkeeper)
+        homes = Homes(core, self._api, doorkeeper, drawing.url)
         self._app = self._bolt(identity)
         self._listeners = Listeners(core, self._api, doorkeeper, acting, homes, self._lose)
         self._listeners.listen(self._app)

@@ -31,7 +31,7 @@ class Drawing:
         self._core = core
         self._team = team
         self._routes = routes
-        self._digests = Digests(core, routes, self._url)
+        self._digests = Digests(core, routes, self.url)
         self._changes: Remembered[Changes] = Remembered(256)
         url = core.settings.server.public_url
         self._base = url.rstrip("/") if url else None
@@ -75,7 +75,7 @@ class Drawing:
             changes=await self._changed(told),
             accounts=await self._accounts(people, new=new),
             mention=await self._mention(told) if new else None,
-            url=self._url(told),
+            url=self.url(told),
             superseded=await self.is_superseded(told),
         )
         return deployments.deployment(shown)
@@ -89,7 +89,8 @@ class Drawing:
             return False
         return (await self._core.deployments.get(SYSTEM, lane.current)).number > told.number
 
-    def _url(self, told: Deployment) -> str | None:
+    def url(self, told: Deployment) -> str | None:
+        """Where it can be read, for who knows the server's address."""
         return f"{self._base}/v1/deployments/{told.id}" if self._base else None
 
     async def _accounts(self, people: list[str], *, new: bool) -> Mapping[str, str]:
@@ -161,7 +162,7 @@ class Drawing:
             if payload["deployment"]:
                 told = await self._core.deployments.get(SYSTEM, payload["deployment"])
                 lane = await self._core.lanes.get(SYSTEM, told.service, told.environment.value)
-                return health.change(health.Shown(payload, told, lane, self._url(told)))
+                return health.change(health.Shown(payload, told, lane, self.url(told)))
         return health.change(health.Shown(payload))
 
     async def _digest(self, payload: Mapping[str, Any]) -> Rendered | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 from dg.bot.auth import Doorkeeper
@@ -16,6 +17,7 @@ from dg.core.access.models import Action, Principal
 from dg.core.app import Core
 from dg.core.deployments.models import Deployment
 from dg.core.errors import Problem
+from dg.core.types import Environment
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +27,11 @@ _MOST = 20
 class Homes:
     """The homes of one workspace's people."""
 
-    def __init__(self, core: Core, api: SlackApi, doorkeeper: Doorkeeper) -> None:
+    def __init__(
+        self, core: Core, api: SlackApi, doorkeeper: Doorkeeper, url: Callable[[Deployment], str | None]
+    ) -> None:
         self._core = core
+        self._url = url
         self._api = api
         self._doorkeeper = doorkeeper
 
@@ -56,7 +61,9 @@ class Homes:
         whole = [await core.deployments.get(who, each.id) for each in waiting]
         mine = [each for each in whole if waits_for_approval(each) and _may_approve(who, each)]
         used = [lane for lane in lanes if lane.current or lane.holder or lane.state.closed]
-        return Board(who, used, mine, recent, core.clock.micros())
+        seen = [each for each in Environment if who.may(Action.ENVIRONMENT_READ, each)]
+        health = [await core.health.health(who, each) for each in seen]
+        return Board(who, used, mine, recent, core.clock.micros(), health, self._url)
 
 
 def _may_approve(who: Principal, told: Deployment) -> bool:

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import summary
-from dg.bot.messages.text import code, escape, joined, moment
+from dg.bot.messages.text import code, escape, joined, moment, sentence, stated
 from dg.core.access.models import Principal
 from dg.core.deployments.models import Deployment, Lane, LaneState, Waiting
 from dg.core.grammar import Misread, Verb
 
 _MOST_LANES = 30
 _MOST = 10
-_LANES = {
+LANES = {
     LaneState.OPEN: ":large_green_circle:",
     LaneState.BUSY: ":large_blue_circle:",
     LaneState.LOCKED: ":lock:",
@@ -29,7 +29,7 @@ def said(text: str) -> Rendered:
 
 def problem(message: str, able: Sequence[str] = ()) -> Rendered:
     """Why something was not done, and who could do it."""
-    found = f":no_entry: {escape(message, 1500)}"
+    found = f":no_entry: {stated(escape(message, 1500))}"
     if able:
         found += "\n" + joined([f"<@{user}>" for user in able]) + " could."
     return said(found)
@@ -78,11 +78,10 @@ def lanes(found: Sequence[Lane], under_way: Sequence[Deployment]) -> Rendered:
     """What runs where, and what is under way."""
     if not found:
         return said("There is no such lane that you may see.")
-    lines = []
-    for lane in found[:_MOST_LANES]:
-        runs = code(lane.current_version) if lane.current_version else "nothing" if lane.known else "unknown"
-        where = f"{escape(lane.service)} in {lane.environment.value}"
-        lines.append(f"{_LANES[lane.state]} {where}: {runs}" + _closed(lane))
+    lines = [
+        f"{LANES[lane.state]} {escape(lane.service)} in {lane.environment.value}: {runs(lane)}{_closed(lane)}"
+        for lane in found[:_MOST_LANES]
+    ]
     left = len(found) - _MOST_LANES
     lines += [f"_{left} more: name a service_"] if left > 0 else []
     shown = [b.section("\n".join(lines))]
@@ -91,20 +90,29 @@ def lanes(found: Sequence[Lane], under_way: Sequence[Deployment]) -> Rendered:
     return Rendered(f"{len(found)} lanes", tuple(shown))
 
 
+def runs(lane: Lane) -> str:
+    """The version that runs in a lane."""
+    if lane.current_version:
+        return code(lane.current_version)
+    return "nothing" if lane.known else "not known"
+
+
 def _closed(lane: Lane) -> str:
     return (
-        f"\n      {escape(lane.sentence, 300)}" if lane.state in (LaneState.LOCKED, LaneState.FROZEN) else ""
+        f"\n      {sentence(lane.sentence, 400)}"
+        if lane.state in (LaneState.LOCKED, LaneState.FROZEN)
+        else ""
     )
 
 
 def why(lane: Lane, queue: Sequence[Waiting]) -> Rendered:
     """What closes a lane, and who waits there."""
-    lines = [f"{_LANES[lane.state]} {escape(lane.sentence, 1000)}"]
+    lines = [f"{LANES[lane.state]} {sentence(lane.sentence, 1000)}"]
     for waiting in queue[:_MOST]:
         starts = f", about {moment(waiting.estimated_start)}" if waiting.estimated_start else ""
         told = waiting.deployment
         lines.append(
-            f"{waiting.position}. #{told.number} {code(told.version)}{starts}: {escape(told.hold or '')}"
+            f"{waiting.position}. #{told.number} {code(told.version)}{starts}: {sentence(told.hold or '')}"
         )
     return Rendered(escape(lane.sentence), (b.section("\n".join(lines)),))
 
@@ -132,5 +140,5 @@ def done(text: str, told: Deployment | None = None, channel: str | None = None) 
     """Something was done; where to watch it."""
     number = f" #{told.number}" if told else ""
     where = f" Follow it in <#{channel}>." if channel else ""
-    hold = f"\n{escape(told.hold, 500)}" if told and told.hold else ""
+    hold = f"\n{sentence(told.hold, 500)}" if told and told.hold else ""
     return said(f":white_check_mark: {text}{number}.{where}{hold}")

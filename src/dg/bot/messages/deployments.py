@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Block, Rendered
-from dg.bot.messages.text import bar, block_of_code, code, escape, joined, moment, person, span
+from dg.bot.messages.text import (
+    bar,
+    block_of_code,
+    code,
+    day,
+    escape,
+    joined,
+    moment,
+    person,
+    sentence,
+    span,
+    stated,
+)
 from dg.core.clock import SECOND
 from dg.core.deployments.models import (
     ACTIVE,
@@ -91,14 +103,14 @@ def deployment(shown: Shown) -> Rendered:
 
 def line(told: Deployment) -> str:
     """One line with a sign for how it is."""
-    return f"{_icon(told)} {escape(summary(told), 200)}"
+    return f"{icon(told)} {escape(summary(told), 200)}"
 
 
 def summary(told: Deployment) -> str:
     """One line that says it all, as plain text."""
     verb = {Kind.ROLLBACK: "rolls back to"}.get(told.kind, "→")
     where = f"{told.service} {verb} {told.version} in {told.environment.value}"
-    return f"{where}: {_word(told)} (#{told.number})"
+    return f"{where}: {word(told)} (#{told.number})"
 
 
 def stamp(told: Deployment) -> str:
@@ -117,7 +129,8 @@ def waits_for_approval(told: Deployment) -> Gate | None:
     return next((gate for gate in gates if gate.name == "approvals" and not gate.open), None)
 
 
-def _word(told: Deployment) -> str:
+def word(told: Deployment) -> str:
+    """How it is, in a word or two."""
     if told.status is Status.FAILED and told.reason in STOPPED:
         return told.reason.value
     if told.status is Status.PENDING and waits_for_approval(told):
@@ -132,7 +145,7 @@ def _head(shown: Shown) -> str:
         what = f"*{escape(told.service)}* {arrow} {code(told.version)} in *{told.environment.value}*"
     else:
         what = f"*{escape(told.service)}* {code(told.version)} {arrow} *{told.environment.value}*"
-    return f"{_icon(told)} {what}  ·  {number(told, shown.url)}"
+    return f"{icon(told)} {what}  ·  {number(told, shown.url)}"
 
 
 def number(told: Deployment, url: str | None) -> str:
@@ -140,7 +153,8 @@ def number(told: Deployment, url: str | None) -> str:
     return f"<{url}|#{told.number}>" if url else f"#{told.number}"
 
 
-def _icon(told: Deployment) -> str:
+def icon(told: Deployment) -> str:
+    """The sign for how it is."""
     if told.status is Status.FAILED and told.reason in STOPPED:
         return ":no_entry_sign:"
     waits = told.status is Status.PENDING and waits_for_approval(told)
@@ -151,15 +165,23 @@ def _state(shown: Shown) -> str:
     told = shown.deployment
     match told.status:
         case Status.PENDING:
-            return escape(told.hold or "It waits for its turn.", 600)
+            return _hold(told)
         case Status.BUILDING | Status.DEPLOYING:
             return _running(shown)
         case Status.SUCCESS:
             return f"Runs there since {moment(told.completed_at or told.created_at)}{_took(told)}."
         case Status.ROLLED_BACK:
-            return "It was rolled back. " + escape(told.message or "", 400)
+            why = stated(escape(told.message, 400)) + " " if told.message else ""
+            return f"{why}It was rolled back."
         case _:
             return _ended(shown)
+
+
+def _hold(told: Deployment) -> str:
+    """What it waits for. Who may approve it has a button for that here."""
+    hold = told.hold or "It waits for its turn."
+    approve = f": dg approve {told.id}"
+    return stated(escape(hold.removesuffix(approve), 600)) if hold.endswith(approve) else sentence(hold, 600)
 
 
 def _running(shown: Shown) -> str:
@@ -177,18 +199,19 @@ def _running(shown: Shown) -> str:
 def _ended(shown: Shown) -> str:
     told, lane = shown.deployment, shown.lane
     why = escape(told.message or (told.reason.value if told.reason else "it failed"), 500)
-    found = [f"{why[:1].upper()}{why[1:]}{_took(told)}."]
+    found = [f"{stated(why).removesuffix('.')}{_took(told)}."]
     if told.touched and told.reason not in STOPPED:
         found.append("A deploy step had begun.")
     if lane is not None and lane.lock and told.reason not in STOPPED:
-        found.append(f":lock: {escape(lane.sentence, 600)}")
+        found.append(f":lock: {sentence(lane.sentence, 600)}")
     return "\n".join(found)
 
 
 def _took(told: Deployment) -> str:
     if told.started_at is None or told.completed_at is None:
         return ""
-    return f", after {span((told.completed_at - told.started_at) / SECOND)}"
+    seconds = (told.completed_at - told.started_at) / SECOND
+    return f", after {span(seconds)}" if seconds >= 1 else ""
 
 
 def _steps(steps: tuple[Step, ...]) -> str:
@@ -201,7 +224,7 @@ def _steps(steps: tuple[Step, ...]) -> str:
 
 
 def _step(step: Step) -> str:
-    took = f"  {span(step.seconds)}" if step.seconds is not None else ""
+    took = f"  {span(step.seconds)}" if step.seconds is not None and step.seconds >= 1 else ""
     return f"{_STEP_ICONS[step.status]} {escape(step.name, 60)}{took}"
 
 
@@ -209,7 +232,7 @@ def _approval(shown: Shown, gate: Gate) -> str:
     given, needed = gate.values.get("given", 0), gate.values.get("needed", 1)
     called = f"  {shown.mention}" if shown.mention else ""
     until = shown.deployment.expires_at
-    return f"*{given} of {needed}* approvals{called}" + (f" · until {moment(until)}" if until else "")
+    return f"*{given} of {needed}* approvals{called}" + (f" · until {day(until)}" if until else "")
 
 
 def _changes(changes: Changes) -> str:

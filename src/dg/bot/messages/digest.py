@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Block, Rendered
 from dg.bot.messages.deployments import STOPPED, number
-from dg.bot.messages.health import ICONS
-from dg.bot.messages.text import code, day, escape, span
+from dg.bot.messages.health import ICONS, UNWELL
+from dg.bot.messages.text import code, day, escape, sentence, span
 from dg.core.deployments.figures import DoraFigures, Outcome
 from dg.core.deployments.models import Deployment, Kind, Lane, LaneState, Status
 from dg.core.drift.models import ServiceDrift
@@ -23,7 +23,6 @@ _MOST = 5
 _MOST_SERVICES = 4
 _WELL = 0.999
 """The share of tries that passed from which on a service had no trouble worth a line."""
-_BAD = (Health.UNHEALTHY, Health.DEGRADED)
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ class Day:
     @property
     def is_empty(self) -> bool:
         """Whether nothing ended, nothing waits for anybody and all is well."""
-        unwell = any(service.status in _BAD for each in self.health for service in each.services)
+        unwell = any(service.status in UNWELL for each in self.health for service in each.services)
         return not (self.outcomes or self.waiting or self.drifted or unwell)
 
 
@@ -59,9 +58,9 @@ def digest(shown: Day) -> Rendered:
         found.append(b.section("\n".join(_environments(shown.outcomes))))
     for title, lines in (
         ("Went wrong", [_failed(each, shown) for each in shown.failed]),
-        ("Wait for approval", [_waiting(each, shown) for each in shown.waiting]),
+        ("Waiting for approval", [_waiting(each, shown) for each in shown.waiting]),
         ("Closed", [_closed(each) for each in shown.closed]),
-        ("Runs something else than dg deployed", [escape(each.sentence, 250) for each in shown.drifted]),
+        ("Runs something else than dg deployed", [sentence(each.sentence, 300) for each in shown.drifted]),
         ("Not well", [_unwell(*each) for each in _worst(shown.health)]),
     ):
         found += _list(title, lines)
@@ -104,7 +103,8 @@ def _environments(outcomes: Sequence[Outcome]) -> list[str]:
         told = " · ".join(f"{count} {word}" for word, count in words.most_common())
         named = [f"{code(name, 40)} {count}" for name, count in services.most_common(_MOST_SERVICES)]
         more = f" and {len(services) - len(named)} more" if len(services) > len(named) else ""
-        lines.append(f"*{environment.value}*  {told}   {', '.join(named)}{more}")
+        which = f"  ({', '.join(named)}{more})" if len(services) > 1 else f"  ({code(here[0].service, 40)})"
+        lines.append(f"*{environment.value}*  {told}{which}")
     return lines
 
 
@@ -133,14 +133,14 @@ def _waiting(told: Deployment, shown: Day) -> str:
 
 def _closed(lane: Lane) -> str:
     icon = ":snowflake:" if lane.state is LaneState.FROZEN else ":lock:"
-    return f"{icon} {escape(lane.sentence, 250)}"
+    return f"{icon} {sentence(lane.sentence, 300)}"
 
 
 def _worst(found: Sequence[EnvironmentHealth]) -> list[tuple[EnvironmentHealth, ServiceHealth]]:
     """Services that are not well, and those that were not always, the worst first."""
     known = [(each, service) for each in found for service in each.services]
-    unwell = [each for each in known if each[1].status in _BAD or _share(each[1]) < _WELL]
-    order: Mapping[Health, int] = {status: at for at, status in enumerate(_BAD)}
+    unwell = [each for each in known if each[1].status in UNWELL or _share(each[1]) < _WELL]
+    order: Mapping[Health, int] = {status: at for at, status in enumerate(UNWELL)}
     return sorted(unwell, key=lambda each: (order.get(each[1].status, len(order)), _share(each[1])))
 
 
@@ -153,7 +153,7 @@ def _unwell(found: EnvironmentHealth, service: ServiceHealth) -> str:
     passed = (
         f", {_share(service) * 100:.1f} % of the day's tries were good" if _share(service) < _WELL else ""
     )
-    if service.status not in _BAD:
+    if service.status not in UNWELL:
         return f"{ICONS[service.status]} {where} is {service.status.value} now{passed}"
     since = f" since {day(service.since)}" if service.since else ""
     said = f": {escape(service.message, 120)}" if service.message else ""

@@ -21,6 +21,8 @@ ICONS = {
     Status.UNHEALTHY: ":red_circle:",
     Status.UNKNOWN: ":white_circle:",
 }
+UNWELL = (Status.UNHEALTHY, Status.DEGRADED)
+"""What somebody should look at, the worse first."""
 
 
 @dataclass(frozen=True)

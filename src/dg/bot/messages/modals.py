@@ -44,7 +44,8 @@ def deploy(wish: Deploy, channel: str) -> Block:
 def rollback(wish: Rollback, target: str | None, preview: RollbackPreview | None, channel: str) -> Block:
     """Before something is rolled back: what it would bring back, as far as that is known by now."""
     service, environment = wish.service, wish.environment
-    shown = [b.section(f":rewind: *{escape(service)}* in *{environment.value}* goes back")]
+    before = "to what was chosen" if target else "to what ran well before"
+    shown = [b.section(f":rewind: *{escape(service)}* in *{environment.value}* goes back {before}.")]
     if preview is not None:
         to = f" to {code(preview.target.version)}" if preview.target else ""
         shown = [b.section(f":rewind: *{escape(service)}* in *{environment.value}* goes back{to}")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 from dg.core.clock import SECOND, to_datetime
@@ -12,6 +13,26 @@ def escape(text: str, limit: int = 300) -> str:
     """`text` in one line, as text and nothing else: no mention, no link."""
     shown = plain(text, limit=limit)
     return shown.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_COMMAND = re.compile(r": (dg [a-z][^\n]{2,200})$")
+_IN_SLACK = re.compile(r"dg (approve|cancel|reject|retry|thaw) \S+")
+
+
+def sentence(text: str, limit: int = 300) -> str:
+    """What the core says, with the command at its end as code: as one of Slack's where it is the same."""
+    shown = plain(text, limit=limit)
+    found = _COMMAND.search(shown)
+    if found is None:
+        return escape(shown, limit)
+    command = f"/{found[1]}" if _IN_SLACK.fullmatch(found[1]) else found[1]
+    return f"{escape(shown[: found.start()], limit)}: {code(command, 220)}"
+
+
+def stated(text: str) -> str:
+    """A clause as a sentence of its own; what begins with a name stays as it is."""
+    begin = text[:1].upper() + text[1:] if re.match(r"[a-z]+[ ,]", text) else text
+    return begin if begin.endswith((".", "!", "?", "…")) else f"{begin}."
 
 
 def code(text: str, limit: int = 80) -> str:

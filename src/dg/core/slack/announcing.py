@@ -89,12 +89,17 @@ class Announcements:
             self._supersede(tx, place, deployment)
 
     def _supersede(self, tx: Tx, place: Place, newest: Deployment) -> None:
-        """Look again at the messages that offer to roll back what ran before."""
+        """Look again at messages that offer to roll back what ran before, or show what they bring to it."""
         lane = newest.service, newest.environment.value
         failed = exactly(service=lane[0], environment=lane[1], status=Status.FAILED)
         for before in (*deployments.successes(tx, *lane, 2), *deployments.page(tx, failed, None, 1)):
             if before.id != newest.id:
                 self._again(tx, place, before)
+        for waiting in deployments.queue(tx, *lane)[:_MOST_WAITING]:
+            self._again(tx, place, waiting)
+            if outbox.find(tx, KIND, _detail_key(place, "changes", waiting)) is not None:
+                parent = f"{place.channel}:deployment:{waiting.id}"
+                self._detail(tx, place, "changes", waiting, parent)
         for key, about in health.suspecting(tx, place, *lane):
             self._put(tx, place, key, about, CHANGE)
 
@@ -108,7 +113,7 @@ class Announcements:
     def _detail(self, tx: Tx, place: Place, what: str, deployment: Deployment, parent: str) -> None:
         urgent = cannot_wait(deployment)
         about = {"what": what, "deployment": deployment.id, "parent": parent, "urgent": urgent}
-        self._put(tx, place, f"{place.channel}:{what}:{deployment.id}", about, DETAIL)
+        self._put(tx, place, _detail_key(place, what, deployment), about, DETAIL)
 
     # --- lanes
 
@@ -191,3 +196,7 @@ def _urgency(deployment: Deployment) -> int:
     if deployment.status in FINAL:
         return FINAL_STATE
     return DECISION if deployment.status is Status.PENDING else CHANGE
+
+
+def _detail_key(place: Place, what: str, deployment: Deployment) -> str:
+    return f"{place.channel}:{what}:{deployment.id}"

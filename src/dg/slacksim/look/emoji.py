@@ -90,6 +90,7 @@ NAMES = {
     "white_check_mark": "✅",
     "white_circle": "⚪",
     "white_large_square": "⬜",
+    "white_small_square": "▫️",
     "wrench": "🔧",
     "x": "❌",
     "yellow_circle": "🟡",

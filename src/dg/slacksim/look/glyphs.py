@@ -103,6 +103,11 @@ GLYPHS: Mapping[str, str] = {
     "white_check_mark": _tile(GREEN, '<path d="M5.5 10.5l3 3 6-7"/>'),
     "white_circle": _dot("#cfd3d7"),
     "white_large_square": _tile("#cfd3d7", ""),
+    "ballot_box_with_check": _tile(BLUE, '<path d="M5 10.5l3.4 3.5L15 6.5"/>'),
+    "bar_chart": _area("M2 11h4v7H2zM8 6h4v12H8zM14 2h4v16h-4z", BLUE),
+    "bulb": _area("M10 1.5a6 6 0 0 0-3.4 11l.4 2h6l.4-2A6 6 0 0 0 10 1.5z", YELLOW)
+    + _line("M7.5 17h5M8.5 19h3"),
+    "white_small_square": _line("M6 6h8v8H6z", GREY, 1.2),
     "x": _line("M4 4l12 12M16 4L4 16", RED, 3.6),
     "yellow_circle": _dot(YELLOW),
 }

@@ -209,7 +209,9 @@ def _thread(slack: Workspace, seen: Sight, names: Names) -> Html:
             tag("button", "✕", type="button", data_act="thread", data_ts="", aria_label="Close the thread"),
         ),
         message(parent, author(slack, parent), names),
-        tag("div", f"{len(replies)} replies", class_="count") if replies else None,
+        tag("div", f"{len(replies)} {'reply' if len(replies) == 1 else 'replies'}", class_="count")
+        if replies
+        else None,
         (message(each, author(slack, each), names) for each in replies),
     )
 

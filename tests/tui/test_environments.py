@@ -540,7 +540,7 @@ async def test_who_may_only_look_changes_no_environment(shop: House) -> None:
     async with environments(looker, at=STAGING) as (app, pilot, screen):
         for name in page(screen).names:
             await turn(pilot, screen, name)
-            await pilot.press("e", "n", "s", "delete", "v", "A", "b", "T")
+            await pilot.press("e", "n", "s", "delete", "v", "A", "W", "b", "T", "P", "U", "B")
             assert app.screen is screen
         assert "Edit" not in text(screen).splitlines()[-1]
         app.push_screen(Confirm(acts.edit(_state(screen))))

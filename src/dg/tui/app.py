@@ -171,11 +171,12 @@ class Dashboard(Steady, Themed[None]):
 
     async def on_unmount(self) -> None:
         self.keep_picture()
-        if self._feeding is not None:
-            # Until its connections are closed, too.
-            self._feeding.cancel()
+        asking = [worker for worker in self.workers if worker is not self._feeding]
+        # What still asks would open connections behind the feed, which closes those that there are.
+        for worker in (*asking, *filter(None, (self._feeding,))):
+            worker.cancel()
             with suppress(WorkerError):
-                await self._feeding.wait()
+                await worker.wait()
 
     def keep_picture(self) -> None:
         """Write what is known, for the next start."""

@@ -179,10 +179,12 @@ class Board(View):
     async def _read(self) -> None:
         feed, name = self.dashboard.feed, self._place
         try:
-            await feed.call(lambda dg: reading.read_all(dg, self.known))
+            await feed.call(lambda dg: reading.read_states(dg, self.known))
             if name not in self.known and self.known:
                 name = self._place = next(iter(self.known))
             await self._read_one(name)
+            self._draw()
+            await feed.call(lambda dg: reading.read_all(dg, self.known))
             self._wrong = ""
         except Problem as problem:
             self._wrong = sentence(problem)

@@ -39,17 +39,22 @@ class Known(Parts):
     blocks: tuple[Block, ...] = ()
 
 
-async def read_all(dg: Client, known: dict[str, Known]) -> None:
-    """What the list of environments shows. Raises Problem when not even that can be read."""
+async def read_states(dg: Client, known: dict[str, Known]) -> None:
+    """Which environments there are, and what each is configured with. Raises Problem."""
     states = {state.name.value: state for state in await dg.environments.list()}
     for name in ENVIRONMENTS:
-        if name not in states:
+        if name in states:
+            known.setdefault(name, Known()).state = states[name]
+        else:
             known.pop(name, None)
-            continue
-        found = known.setdefault(name, Known())
-        found.state = states[name]
+
+
+async def read_all(dg: Client, known: dict[str, Known]) -> None:
+    """What the list of environments shows of each beside that."""
+    for name, found in list(known.items()):
         await read_now(dg, name, found)
-        found.backups = await found.take("backups", dg.backups.list(states[name].name), found.backups)
+        if found.state is not None:
+            found.backups = await found.take("backups", dg.backups.list(found.state.name), found.backups)
 
 
 async def read_now(dg: Client, name: str, found: Known) -> None:

@@ -76,3 +76,29 @@ def test_a_shift_began_at_a_time_that_is_over(shift: ScriptedApi, since: str, ca
     assert run(["handover", "--since", since]) == ExitCode.USAGE
     assert "a time that is over" in capsys.readouterr().err
     assert shift.asked == []
+
+
+def test_the_bot_is_asked_to_post_it_where_one_says(shift: ScriptedApi, capsys: Captured) -> None:
+    made = {"id": samples.ID, "channel": "C0123456789", "at": "2026-11-26T07:00:00Z"}
+    shift.on("POST /slack/handovers", made, status=202)
+    assert run(["handover", "--to-slack", "--channel", "C0123456789"]) == ExitCode.OK
+    assert "on its way to C0123456789" in capsys.readouterr().out
+    (asked,) = shift.requests("POST /slack/handovers")
+    assert asked.body["channel"] == "C0123456789"
+    assert asked.body["text"].startswith("# Handover of ")
+
+
+def test_what_slack_has_no_room_for_is_left_out_and_said(shift: ScriptedApi) -> None:
+    many = [samples.deployment(number=each, id=f"01936b2e-7c00-7000-8000-{each:012}") for each in range(200)]
+    shift.on("GET /deployments", {"items": many})
+    shift.on("POST /slack/handovers", {"id": samples.ID, "channel": "C1", "at": "2026-11-26T07:00:00Z"})
+    assert run(["handover", "--to-slack"]) == ExitCode.OK
+    (asked,) = shift.requests("POST /slack/handovers")
+    assert len(asked.body["text"]) <= 12_000
+    assert asked.body["text"].endswith("There is more than fits here: `dg handover` shows all of it.\n")
+    assert "channel" not in asked.body
+
+
+def test_a_channel_without_slack_is_a_mistake(shift: ScriptedApi) -> None:
+    assert run(["handover", "--channel", "C1"]) == ExitCode.USAGE
+    assert shift.asked == []

@@ -12,6 +12,7 @@ from tests.tui.house import client, dashboard, text, until
 from textual.widgets import Input
 
 from dg.tui.app import Dashboard
+from dg.tui.confirm import Confirm
 from dg.tui.handover import HandoverSheet
 from dg.tui.overview import Overview
 from dg.tui.prompt import Prompt
@@ -87,3 +88,15 @@ async def test_without_a_connection_it_says_so_and_has_nothing_to_pass_on(house:
         await pilot.press("w")
         await pilot.pause()
         assert isinstance(app.screen, HandoverSheet)
+
+
+async def test_posting_it_asks_first_and_says_why_it_cannot_be(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("H")
+        await until(pilot, lambda: sheet(app))
+        await pilot.press("S")
+        await until(pilot, lambda: isinstance(app.screen, Confirm))
+        await pilot.press("enter")
+        await until(pilot, lambda: "the bot posts it in the channel of the first route" in text(app.screen))
+        await pilot.press("y")
+        await until(pilot, lambda: "Slack is not set up here" in text(app.screen))

@@ -91,6 +91,7 @@ export const OPERATIONS = {
   listSessions: { method: "GET", path: "/sessions", keyed: false },
   revokeSession: { method: "POST", path: "/sessions/{id}/revoke", keyed: false },
   getSlackCode: { method: "GET", path: "/slack/codes/{code}", keyed: false },
+  postHandover: { method: "POST", path: "/slack/handovers", keyed: true },
   listSlackLinks: { method: "GET", path: "/slack/links", keyed: false },
   linkSlackAccount: { method: "POST", path: "/slack/links", keyed: true },
   unlinkSlackAccount: { method: "DELETE", path: "/slack/links/{id}", keyed: false },

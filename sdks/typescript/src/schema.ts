@@ -2359,6 +2359,32 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/slack/handovers": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Post a handover in Slack
+         * @description The summary of a shift, as `dg handover` writes it, in the caller's name: in `channel`, which must be one that the settings' routes name, or in the first of them. It is posted at any hour, as text: it calls nobody and links nothing. 409 (`slack_off`) where Slack is not set up.
+         */
+        post: operations["postHandover"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/slack/links": {
         parameters: {
             query?: never;
@@ -4960,6 +4986,23 @@ export interface components {
         };
         /** @example BCDF-GHJK-LMNP-QRST */
         SlackCodeText: string;
+        PostHandoverRequest: {
+            /** @description Markdown, as `dg handover` writes it. */
+            text: string;
+            /**
+             * @description The id of a channel of the settings' routes.
+             * @example C0123456789
+             */
+            channel?: string;
+        };
+        PostedHandover: {
+            /** Format: uuid */
+            id: string;
+            /** @example C0123456789 */
+            channel: string;
+            /** Format: date-time */
+            at: string;
+        };
         LinkSlackRequest: {
             code: components["schemas"]["SlackCodeText"];
         };
@@ -9464,6 +9507,55 @@ export interface operations {
             401: components["responses"]["Unauthorized"];
             403: components["responses"]["Forbidden"];
             404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    postHandover: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "text": "# Handover of 2026-01-31\n\n08:00 to 16:00 UTC (8h00), written by ana.",
+                 *       "channel": "C0123456789"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PostHandoverRequest"];
+            };
+        };
+        responses: {
+            /** @description It is on its way */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PostedHandover"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
             429: components["responses"]["TooManyRequests"];
             500: components["responses"]["InternalError"];
             503: components["responses"]["Unavailable"];

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 
 from starlette.responses import Response
 
+from dg.api import wire
 from dg.api.call import Call, Handler, answer, items
+from dg.core.slack.models import PostHandover
 
 
 async def get_slack_code(call: Call) -> Response:
@@ -25,9 +27,15 @@ async def unlink_slack_account(call: Call) -> Response:
     return answer(await call.core.accounts.unlink(call.principal, call.arguments["id"].lower()))
 
 
+async def post_handover(call: Call) -> Response:
+    request = wire.read(PostHandover, call.body)
+    return answer(await call.core.handovers.post(call.principal, request, call.once), 202)
+
+
 HANDLERS: Mapping[str, Handler] = {
     "getSlackCode": get_slack_code,
     "listSlackLinks": list_slack_links,
     "linkSlackAccount": link_slack_account,
+    "postHandover": post_handover,
     "unlinkSlackAccount": unlink_slack_account,
 }

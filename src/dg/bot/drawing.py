@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from dg.bot.digests import Digests
-from dg.bot.messages import deployments, digest, health, lanes, summaries
+from dg.bot.messages import deployments, digest, handover, health, lanes, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
+from dg.bot.messages.text import person
 from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.app import Core
 from dg.core.deployments.gates import judge
@@ -59,6 +60,8 @@ class Drawing:
                     return await self._summary(payload)
                 case "digest":
                     return await self._digest(payload)
+                case "handover":
+                    return await self._handover(payload, new=new)
         except NotFound:
             return None
         return None
@@ -145,6 +148,11 @@ class Drawing:
         lane = await self._core.lanes.get(SYSTEM, payload["service"], payload["environment"])
         accounts = await self._accounts([payload["by"]], new=new)
         return lanes.lock(_locked(payload, lane), lane, accounts)
+
+    async def _handover(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
+        by = payload["by"]
+        name = (await self._core.access.names([by]))[by]
+        return handover.handover(payload["text"], person(by, name, await self._accounts([by], new=new)))
 
     async def _freeze(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
         accounts = await self._accounts([payload["by"]], new=new)

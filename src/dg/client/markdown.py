@@ -44,6 +44,14 @@ def markdown(found: Handover) -> str:
     return "\n".join(parts)
 
 
+def shortened(text: str, most: int) -> str:
+    """The text where there is room for `most` characters: its last lines are left out, and it says so."""
+    if len(text) <= most:
+        return text
+    end = "\n\nThere is more than fits here: `dg handover` shows all of it.\n"
+    return text[: text.rindex("\n", 0, most - len(end))] + end
+
+
 def escaped(text: str) -> str:
     """Text of the outside on one line, in which nothing is read as Markdown, cut where it is very long."""
     return _ACTIVE.sub(lambda sign: f"\\{sign.group()}", plain(text, limit=_LONGEST))

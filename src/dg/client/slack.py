@@ -6,6 +6,7 @@ from dg.client.http import Http, path
 from dg.client.wire import decode
 from dg.core.access.accounts import SlackCode, SlackLink
 from dg.core.deployments.models import Page
+from dg.core.slack.models import PostedHandover
 
 
 class Slack:
@@ -28,3 +29,15 @@ class Slack:
     async def unlink(self, link_id: str) -> SlackLink:
         """Make an account nobody's. Raises NotFound, Forbidden."""
         return decode(SlackLink, await self._http.write("DELETE", path("slack", "links", link_id)))
+
+    async def post_handover(
+        self, text: str, *, channel: str | None = None, key: str | None = None
+    ) -> PostedHandover:
+        """Have a handover (Markdown) posted, in the first route's channel without one.
+
+        Raises Refused (`slack_off`), Invalid, Forbidden.
+        """
+        body = {"text": text} | ({"channel": channel} if channel else {})
+        return decode(
+            PostedHandover, await self._http.write("POST", path("slack", "handovers"), body, key=key)
+        )

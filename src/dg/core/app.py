@@ -79,6 +79,7 @@ from dg.core.sealed import Keyring
 from dg.core.slack.announcing import Announcements
 from dg.core.slack.digest import Digests
 from dg.core.slack.fuse import Fuse
+from dg.core.slack.handovers import Handovers
 from dg.core.slack.messenger import Messenger
 from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND as SLACK
@@ -130,6 +131,7 @@ class Core:
     sessions: Sessions
     logins: Logins
     accounts: Accounts
+    handovers: Handovers
     feed: Feed
     webhooks: Webhooks
     messenger: Messenger
@@ -404,6 +406,7 @@ async def open_core(
             sessions=entrance.sessions,
             logins=entrance.logins,
             accounts=entrance.accounts,
+            handovers=Handovers(state, clock, ids, access, routes, outbox.wake),
             feed=feed,
             webhooks=Webhooks(
                 state, clock, ids, access, outbound, envelope, deliverer, settings.webhooks, outbox.wake

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -15,7 +15,9 @@ from dg.client.moments import HINT, moment_before
 from dg.client.private import write_new
 from dg.core.clock import SECOND, to_datetime
 from dg.core.errors import Problem
+from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.background import begin
+from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.prompt import Prompt
@@ -27,6 +29,39 @@ if TYPE_CHECKING:
 
 SHIFT = 8 * 3600
 """Seconds that a shift lasts unless somebody says when it began."""
+
+
+def post(text: str) -> Act:
+    """Have the bot post a handover, in the name of who is signed in."""
+    from dg.client.markdown import shortened
+    from dg.core.slack.models import LONGEST
+
+    async def look(_: Client, values: Values) -> Look:
+        where = values["channel"] or "the channel of the first route"
+        return Look([[("the bot posts it in ", "muted"), (where, "fg bold"), (", in your name", "muted")]])
+
+    async def send(dg: Client, values: Values, key: str) -> Any:
+        return await dg.slack.post_handover(
+            shortened(text, LONGEST), channel=values["channel"] or None, key=key
+        )
+
+    def command(values: Values) -> str:
+        return line(
+            "handover", "--to-slack", *(("--channel", values["channel"]) if values["channel"] else ())
+        )
+
+    return Act(
+        title="post the handover",
+        right="handover:post",
+        environment="",
+        service="",
+        look=look,
+        send=send,
+        command=command,
+        done="the handover is on its way to Slack",
+        fields=(Field("channel", "the id of a channel that the settings name; the first one without"),),
+        later=True,
+    )
 
 
 class HandoverSheet(Steady, ModalScreen[None]):
@@ -43,6 +78,7 @@ class HandoverSheet(Steady, ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "copy", "Copy", id="handover.copy"),
         Binding("w", "write", "Write to a file", id="handover.write"),
+        Binding("S", "post", "Post in Slack", id="handover.post"),
         Binding("s", "since", "Since …", id="handover.since"),
         Binding("r", "again", "Again", show=False, id="handover.again"),
         Binding("escape,q", "leave", "Close", id="handover.leave"),
@@ -93,7 +129,7 @@ class HandoverSheet(Steady, ModalScreen[None]):
             self._show([_drawn(line) for line in self.text.splitlines()])
 
     def _show(self, rows: list[Pieces]) -> None:
-        keys = "y copies · w writes a file · s says since when · " if self.text else ""
+        keys = "y copies · w writes a file · S posts in Slack · s says since when · " if self.text else ""
         self._box.border_subtitle = label(f"{keys}esc closes")
         self._shown.update(paragraph(rows))
 
@@ -101,7 +137,9 @@ class HandoverSheet(Steady, ModalScreen[None]):
         """Without a text there is nothing to pass on; a browser's files are not on this machine."""
         if action == "write" and self.app.is_web:
             return False
-        return bool(self.text) or None if action in ("copy", "write") else True
+        if action == "post" and not self.dashboard.hands.may("handover:post"):
+            return False
+        return bool(self.text) or None if action in ("copy", "write", "post") else True
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.text)
@@ -123,6 +161,10 @@ class HandoverSheet(Steady, ModalScreen[None]):
             return "there is no such person's home"
         self.dashboard.tell(f"wrote {name}")
         return ""
+
+    def action_post(self) -> None:
+        """Have the bot post it; a question comes first, as before any change."""
+        self.app.push_screen(Confirm(post(self.text)))
 
     def action_since(self) -> None:
         self.app.push_screen(Prompt("when the shift began", HINT, self._begin_at))

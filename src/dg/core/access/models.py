@@ -75,6 +75,7 @@ class Action(StrEnum):
     SLACK_READ = "slack:read"
     SLACK_LINK = "slack:link"
     SLACK_UNLINK = "slack:unlink"
+    HANDOVER_POST = "handover:post"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_CREATE = "webhook:create"
     WEBHOOK_UPDATE = "webhook:update"
@@ -138,6 +139,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.SLACK_READ: frozenset({_A}),
     Action.SLACK_LINK: frozenset({_V, _O, _P, _A}),
     Action.SLACK_UNLINK: frozenset({_A}),
+    Action.HANDOVER_POST: frozenset({_O, _P, _A}),
     Action.WEBHOOK_READ: frozenset({_O, _A}),
     Action.WEBHOOK_CREATE: frozenset({_O, _A}),
     Action.WEBHOOK_UPDATE: frozenset({_O, _A}),

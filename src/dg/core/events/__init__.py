@@ -79,6 +79,7 @@ from dg.core.events.fact import (
     changes_rights,
 )
 from dg.core.events.outside import (
+    HandoverPosted,
     SlackChannelLost,
     SlackTokenAccepted,
     SlackTokenRefused,
@@ -140,6 +141,7 @@ __all__ = [
     "FreezeLifted",
     "FreezeSet",
     "GateOverridden",
+    "HandoverPosted",
     "HomeRestored",
     "KeyCreated",
     "KeyFact",

@@ -40,6 +40,17 @@ class SlackTokenAccepted(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class HandoverPosted(Fact):
+    """Somebody had the summary of a shift posted in a channel of Slack; `sha256` is of its text."""
+
+    about: ClassVar[str] = "handover"
+
+    handover: str
+    channel: str
+    sha256: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class WebhookFact(Fact):
     """What every fact about a webhook carries; its address stays out, which may be a secret."""
 

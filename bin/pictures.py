@@ -60,6 +60,8 @@ SHOTS = (
     Shot("audit", ("0", *turned(5)), who="owner", sizes=(USUAL,)),
     Shot("deploy", ("2", "d"), who="ana", sizes=(USUAL,)),
     Shot("roll-back", ("2", "R"), who="ana", sizes=(USUAL,)),
+    Shot("diff", ("2", "down", "enter", "D"), sizes=(USUAL,)),
+    Shot("handover", ("1", "H"), sizes=(USUAL,)),
     Shot("help", ("1", "question_mark"), sizes=(USUAL,)),
     Shot("commands", ("1", "ctrl+p"), sizes=(USUAL,)),
     Shot("command-line", ("1", "colon", *"deploy"), who="ana", sizes=(USUAL,)),

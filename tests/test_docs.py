@@ -98,5 +98,5 @@ def test_the_recording_is_half_a_minute_of_an_incident() -> None:
     assert times == sorted(times)
     assert 20 < times[-1] < 60
     seen = "".join(text for _, _, text in events)
-    told = ("and press enter", "did not pass", "rolled back")
+    told = ("and press enter", "did not pass", "rolled back", "handover")
     assert [words for words in told if words not in seen] == []

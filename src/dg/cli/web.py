@@ -43,7 +43,7 @@ Examples:
     type=click.IntRange(1, 200),
     default=16,
     show_default=True,
-    help="Dashboards at once, each a process of about 60 MB.",
+    help="Dashboards at once, each a process of about 80 MB.",
 )
 @click.option(
     "--each",

@@ -101,6 +101,7 @@ async def test_what_one_brings_is_shown_against_what_runs_by_now(office: Office)
     last = await office.shown("`v4` →")
     assert "3 commits" in words(last)
     await office.slack.click("ben", await office.shown("`v3` →"), shown.APPROVE)
+    await office.shown("Another runs there by now")
     await office.slack.until(lambda: "1 commit:" in words(office.slack.messages()[-1]), within=20)
     await office.slack.until(
         lambda: "brings 1 commit" in str(office.slack.messages(thread_ts=last.ts)), within=20

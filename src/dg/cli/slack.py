@@ -142,7 +142,11 @@ def setup(invocation: Invocation) -> ExitCode:
 
     found = asyncio.run(_examined(settings, invocation))
     show(found, invocation.output)
-    return ExitCode.FAILED if any(each.level == "fail" for each in found) else ExitCode.OK
+    if any(each.level == "fail" for each in found):
+        return ExitCode.FAILED
+    if not invocation.json:
+        invocation.output.line("Start the server again; then /dg link in Slack says who you are to dg.")
+    return ExitCode.OK
 
 
 async def _examined(settings: Settings, invocation: Invocation) -> list[Finding]:

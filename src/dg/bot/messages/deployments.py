@@ -169,12 +169,20 @@ def _state(shown: Shown) -> str:
         case Status.BUILDING | Status.DEPLOYING:
             return _running(shown)
         case Status.SUCCESS:
-            return f"Runs there since {moment(told.completed_at or told.created_at)}{_took(told)}."
+            return _succeeded(shown)
         case Status.ROLLED_BACK:
             why = stated(escape(told.message, 400)) + " " if told.message else ""
             return f"{why}It was rolled back."
         case _:
             return _ended(shown)
+
+
+def _succeeded(shown: Shown) -> str:
+    told, lane = shown.deployment, shown.lane
+    at = f"{moment(told.completed_at or told.created_at)}{_took(told)}."
+    if lane is None or is_current(told, lane):
+        return f"Runs there since {at}"
+    return f"It went well at {at}" + (" Another runs there by now." if lane.current else "")
 
 
 def _hold(told: Deployment) -> str:

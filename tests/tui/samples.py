@@ -19,7 +19,7 @@ from dg.core.environments.models import EnvironmentState, SecretState, Version
 from dg.core.health.models import Reading, Status
 from dg.core.types import Environment
 from dg.core.webhooks.models import Webhook
-from dg.tui import actions, interventions
+from dg.tui import actions, handover, interventions
 from dg.tui.access import acts as taking
 from dg.tui.access import issuing, logins, roles, webhooks
 from dg.tui.actions import Act
@@ -59,6 +59,7 @@ TYPED = {
     "actions": "deployment:read lane:lock",
     "description": "one line",
     "code": "BCDF-GHJK",
+    "channel": "C0123",
     "person": "ana",
     "roles": "viewer operator",
     "url": "https://hooks.example.org/dg",
@@ -194,6 +195,7 @@ def every_act() -> dict[str, list[Act]]:
             actions.freeze(""),
         ],
         "actions.thaw": [actions.thaw(ID), actions.thaw()],
+        "handover.post": [handover.post("a quiet shift")],
         "interventions.override": [interventions.override(deployment())],
         "interventions.abandon": [interventions.abandon(deployment(cancelling=True))],
         "interventions.block": [interventions.block("web", "staging", "1.4.2")],

@@ -22,6 +22,7 @@ from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Sco
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.environments.models import UpdateEnvironment
+from dg.core.slack.models import MuteChannel
 from dg.core.types import Environment
 from dg.core.webhooks.models import CreateWebhook
 
@@ -98,6 +99,7 @@ class Occasions:
             "/webhooks/": self._webhook,
             "/slack/links/": self._slack_link,
             "/slack/codes/": self._slack_code,
+            "/slack/mutes/": self._slack_mute,
         }
 
     async def begin(self) -> None:
@@ -226,6 +228,10 @@ class Occasions:
     async def _slack_link(self) -> str:
         by = SYSTEM.model_copy(update={"kind": "person"})
         return (await self._api.core.accounts.link(by, await self._slack_code())).id
+
+    async def _slack_mute(self) -> str:
+        until = self._api.core.clock.micros() + HOUR
+        return (await self._api.core.channels.mute(SYSTEM, MuteChannel(channel="C1", until=until))).channel
 
     async def _webhook(self) -> str:
         # This machine itself, where nothing is sent to: a test of it ends at once.

@@ -10,7 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dg.bot.messages import answers, deployments, digest, environments, health, home, lanes, modals, summaries
+from dg.bot.messages import (
+    answers,
+    deployments,
+    digest,
+    environments,
+    health,
+    home,
+    lanes,
+    modals,
+    mutes,
+    summaries,
+)
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
@@ -214,6 +225,7 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     check(answers.commands(VERBS))
     closed = lanes.Closed(text, text, text, text, NOW, over=False)
     check(lanes.freeze(closed, {}))
+    check(mutes.mute(escape(text), NOW, text, over=False))
     for lane in lanes_found[:3]:
         waiting = [Waiting(position=1, deployment=each) for each in told]
         check(answers.why(lane, waiting))
@@ -228,7 +240,7 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     st.lists(deployed(), max_size=20),
     hostile,
     st.booleans(),
-    st.sampled_from(["away", "quiet", "storm"]),
+    st.sampled_from(["away", "quiet", "storm", "mute"]),
     st.integers(0, 9),
 )
 def test_a_summary_is_always_taken_and_says_what_it_leaves_out(

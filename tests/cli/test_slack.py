@@ -22,6 +22,39 @@ ACCOUNT = {"team": "T0SHOP", "user": "U0ANA", "name": "ana"}
 LINK = {**ACCOUNT, "id": samples.ID, "person": "p1", "linked_at": "2026-11-26T07:30:00Z"}
 
 
+MUTE = {
+    "id": samples.ID,
+    "channel": "C0DEPLOYS01",
+    "since": "2026-11-26T07:30:00Z",
+    "until": "2026-11-26T09:30:00Z",
+    "by": "p1",
+    "reason": "we present",
+}
+
+
+def test_a_channel_is_muted_and_unmuted(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /slack/mutes", MUTE, status=201)
+    api.on("DELETE /slack/mutes/C0DEPLOYS01", MUTE)
+    words = ["slack", "mute", "C0DEPLOYS01", "--for", "2h", "--reason", "we present"]
+    assert run(words) == ExitCode.OK
+    (sent,) = api.requests("POST /slack/mutes")
+    assert sent.body == {"channel": "C0DEPLOYS01", "for": "2h", "reason": "we present"}
+    assert "dg slack unmute C0DEPLOYS01" in capsys.readouterr().out
+    assert run(["do", "unmute C0DEPLOYS01"]) == ExitCode.OK
+    assert "told everything again" in capsys.readouterr().out
+    assert run(["slack", "mute", "C0DEPLOYS01"]) == ExitCode.USAGE
+
+
+def test_mutes_are_listed(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /slack/mutes", {"items": [MUTE]})
+    assert run(["slack", "mutes"]) == ExitCode.OK
+    out = capsys.readouterr().out
+    assert "C0DEPLOYS01" in out
+    assert "we present" in out
+    assert run(["slack", "mutes", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == MUTE
+
+
 def test_link_says_whose_account_acts_as_you(api: ScriptedApi, capsys: Captured) -> None:
     api.on(f"GET /slack/codes/{CODE}", {**ACCOUNT, "expires_at": "2026-11-26T07:30:00Z"})
     api.on("POST /slack/links", LINK, status=201)

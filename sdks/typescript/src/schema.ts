@@ -2447,6 +2447,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/slack/mutes": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List the channels that are muted
+         * @description Those that are muted now, the oldest mute first.
+         */
+        get: operations["listSlackMutes"];
+        put?: never;
+        /**
+         * Mute a channel
+         * @description Tells a channel only what cannot wait, for up to seven days: deployments that failed in production, services that are unhealthy there, and what waits for an approval. The rest is told together at the end. A channel that is muted gets the new end. It takes the right for everything of which the settings tell the channel.
+         */
+        post: operations["muteSlackChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/slack/mutes/{channel}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The channel's id.
+                 * @example C0DEPLOYS01
+                 */
+                channel: components["schemas"]["SlackChannelId"];
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End the mute of a channel
+         * @description The channel is told everything again, and in one message what it was not told meanwhile.
+         */
+        delete: operations["unmuteSlackChannel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks": {
         parameters: {
             query?: never;
@@ -5053,6 +5115,34 @@ export interface components {
         };
         SlackLinkList: {
             items: components["schemas"]["SlackLink"][];
+        };
+        /** @example C0DEPLOYS01 */
+        SlackChannelId: string;
+        MuteSlackChannelRequest: {
+            channel: components["schemas"]["SlackChannelId"];
+            reason?: components["schemas"]["Note"];
+            for?: components["schemas"]["Timespan"];
+            /** Format: date-time */
+            until?: string;
+        } & (unknown | unknown);
+        SlackMute: {
+            /** Format: uuid */
+            id: string;
+            channel: components["schemas"]["SlackChannelId"];
+            /** Format: date-time */
+            since: string;
+            /** Format: date-time */
+            until: string;
+            /**
+             * @description Whoever muted it last.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            by: string;
+            /** @example we present */
+            reason?: string;
+        };
+        SlackMuteList: {
+            items: components["schemas"]["SlackMute"][];
         };
         /** @description Types of events; `deployment.*` stands for all of a kind, `*` for all there are. */
         WebhookEvents: string[];
@@ -9669,6 +9759,127 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SlackLink"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSlackMutes: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The mutes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackMuteList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    muteSlackChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "channel": "C0DEPLOYS01",
+                 *       "reason": "we present",
+                 *       "for": "2h"
+                 *     }
+                 */
+                "application/json": components["schemas"]["MuteSlackChannelRequest"];
+            };
+        };
+        responses: {
+            /** @description The mute */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackMute"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    unmuteSlackChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The channel's id.
+                 * @example C0DEPLOYS01
+                 */
+                channel: components["schemas"]["SlackChannelId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The mute as it ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackMute"];
                 };
             };
             400: components["responses"]["BadRequest"];

@@ -1,4 +1,4 @@
-"""Accounts in Slack: whose a code is, and whose an account is."""
+"""Slack: whose a code and an account is, and which channels are muted."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from starlette.responses import Response
 
 from dg.api import wire
-from dg.api.call import Call, Handler, answer, items
-from dg.core.slack.models import PostHandover
+from dg.api.call import Call, Handler, answer, ending, items
+from dg.core.slack.models import MuteChannel, PostHandover
 
 
 async def get_slack_code(call: Call) -> Response:
@@ -32,10 +32,26 @@ async def post_handover(call: Call) -> Response:
     return answer(await call.core.handovers.post(call.principal, request, call.once), 202)
 
 
+async def list_slack_mutes(call: Call) -> Response:
+    return items(await call.core.channels.mutes(call.principal))
+
+
+async def mute_slack_channel(call: Call) -> Response:
+    request = wire.read(MuteChannel, ending(call))
+    return answer(await call.core.channels.mute(call.principal, request, call.once), 201)
+
+
+async def unmute_slack_channel(call: Call) -> Response:
+    return answer(await call.core.channels.unmute(call.principal, call.arguments["channel"]))
+
+
 HANDLERS: Mapping[str, Handler] = {
     "getSlackCode": get_slack_code,
     "listSlackLinks": list_slack_links,
     "linkSlackAccount": link_slack_account,
     "postHandover": post_handover,
     "unlinkSlackAccount": unlink_slack_account,
+    "listSlackMutes": list_slack_mutes,
+    "muteSlackChannel": mute_slack_channel,
+    "unmuteSlackChannel": unmute_slack_channel,
 }

@@ -30,12 +30,14 @@ from dg.core.errors import Invalid, NotFound, Problem, Refused
 from dg.core.grammar import VERBS, Command, Misread, commands, offered, parse
 from dg.core.idempotency import Once
 from dg.core.slack.announcing import cannot_wait, is_told
+from dg.core.slack.models import MuteChannel
 from dg.core.slack.routing import Routes
 from dg.core.types import Environment
 
 _LATEST = "latest"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _DEPLOYMENT = r"/v1/deployments/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/?"
+_CHANNEL = re.compile(r"[CG][A-Z0-9]{1,20}")
 _MOST_LINKS = 5
 _STATUSES = (Status.PENDING, *sorted(ACTIVE))
 
@@ -126,6 +128,12 @@ class Acting:
                 await core.lanes.freeze(who, wish, once)
             case commands.Thaw(freeze):
                 await core.lanes.thaw(who, freeze, once)
+            case commands.Mute(seconds, channel, reason):
+                where = _named(channel or asked.channel)
+                wish_ = MuteChannel(channel=where, until=self._until(seconds), reason=reason)
+                await core.channels.mute(who, wish_, once)
+            case commands.Unmute(channel):
+                await core.channels.unmute(who, _named(channel or asked.channel))
         return answers.said(":white_check_mark: Done.")
 
     def _until(self, seconds: float) -> int:
@@ -182,7 +190,7 @@ class Acting:
             note=wish.note,
         )
         made = await self._core.deployments.create(asked.principal, request, once)
-        return answers.done("Asked for", made, self._told(made))
+        return answers.done("Asked for", made, await self._told(made))
 
     async def _ask_to_roll_back(self, asked: Asked, wish: commands.Rollback) -> None:
         self._core.access.require(asked.principal, Action.DEPLOYMENT_ROLLBACK, wish.environment, wish.service)
@@ -197,7 +205,7 @@ class Acting:
         made = await self._core.deployments.rollback_lane(
             asked.principal, service, environment, request, once
         )
-        return answers.done(f"Rolling back to {made.version}:", made, self._told(made))
+        return answers.done(f"Rolling back to {made.version}:", made, await self._told(made))
 
     async def _decide(
         self,
@@ -218,7 +226,7 @@ class Acting:
             case commands.Retry(_, from_step, note):
                 request = RequestRetry(from_step=from_step, note=note)
                 made = await core.recovery.retry(who, told.id, request, once)
-                return answers.done("Retrying as", made, self._told(made))
+                return answers.done("Retrying as", made, await self._told(made))
 
     # --- clicks
 
@@ -244,7 +252,7 @@ class Acting:
             return answers.older()
         once = asked.once(f"retry {deployment_id}")
         made = await self._core.recovery.retry(asked.principal, deployment_id, RequestRetry(), once)
-        return answers.done("Retrying as", made, self._told(made))
+        return answers.done("Retrying as", made, await self._told(made))
 
     async def ask_to_reject(self, asked: Asked, deployment_id: str, epoch: str) -> Rendered | None:
         """Ask why. Raises Problem."""
@@ -347,10 +355,19 @@ class Acting:
     async def _open(self, asked: Asked, view: Block) -> None:
         await self._api.call("views.open", trigger_id=asked.trigger, view=view)
 
-    def _told(self, made: Deployment) -> str | None:
+    async def _told(self, made: Deployment) -> str | None:
         """The channel that gets a message of it now."""
         place = self._routes.place(made.environment.value, made.service)
         if place is None or not is_told(place.route, made):
             return None
-        quiet = self._core.messenger.quiet_until(self._core.clock.micros()) is not None
-        return None if quiet and not cannot_wait(made) else place.channel
+        if cannot_wait(made):
+            return place.channel
+        quiet = await self._core.messenger.quiet_until(place.channel, self._core.clock.micros())
+        return place.channel if quiet is None else None
+
+
+def _named(channel: str) -> str:
+    """The id of a channel that may be muted. Raises Invalid where one asks in a conversation of two."""
+    if not _CHANNEL.fullmatch(channel):
+        raise Invalid("say it in a channel, or name one: a conversation of two is told nothing")
+    return channel

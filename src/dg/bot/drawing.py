@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from dg.bot.digests import Digests
-from dg.bot.messages import deployments, digest, handover, health, lanes, summaries
+from dg.bot.messages import deployments, digest, handover, health, lanes, mutes, summaries
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
@@ -56,6 +56,8 @@ class Drawing:
                     return await self._freeze(payload, new=new)
                 case "health":
                     return await self._health(payload)
+                case "mute":
+                    return await self._mute(payload, new=new)
                 case "summary":
                     return await self._summary(payload)
                 case "digest":
@@ -164,6 +166,12 @@ class Drawing:
         over = payload["over"] or fact["until"] <= self._core.clock.micros()
         name = (await self._core.access.names([by]))[by]
         return lanes.Closed(where, fact["reason"], by, name, fact["until"], over)
+
+    async def _mute(self, payload: Mapping[str, Any], *, new: bool) -> Rendered:
+        by = payload["by"]
+        accounts, names = await self._accounts([by], new=new), await self._core.access.names([by])
+        who = person(by, names[by], accounts)
+        return mutes.mute(who, payload["until"], payload.get("reason"), over=payload["over"])
 
     async def _health(self, payload: Mapping[str, Any]) -> Rendered:
         with contextlib.suppress(NotFound):

@@ -22,6 +22,7 @@ from dg.bot.messages.home import REFRESH
 from dg.core.access.models import Principal
 from dg.core.app import Core
 from dg.core.errors import Problem
+from dg.core.grammar.verbs import BY_NAME, Kind
 from dg.core.slack.messenger import Messenger
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ Click = Callable[[Asked, str, str], Awaitable[Rendered | None]]
 OURS = re.compile("^dg_")
 _LINKS = re.compile(r"^\s*(link|unlink)\s*$", re.IGNORECASE)
 _MARKED = re.compile(r"<(?:[@#!][^|>]*\|([^>]*)|(?:https?|mailto)[^|>]*\|([^>]*)|([^>]*))>")
+_CHANNEL = re.compile(r"<#([CG][A-Z0-9]{1,20})(?:\|[^>]*)?>")
 _LONGEST_VALUE = 200
 _CHANNELS_BACK = ("channel_unarchive", "group_unarchive", "member_joined_channel")
 _GROUPS = re.compile("^subteam_")
@@ -260,6 +262,9 @@ async def acknowledge(ack: AsyncAck) -> None:
 
 def as_typed(text: str) -> str:
     """What a person typed, without what Slack made of it: `<http://v1.4|v1.4>`, `&lt;`."""
+    named = BY_NAME.get(text.split(maxsplit=1)[0].lower()) if text.strip() else None
+    if named is not None and any(slot.kind is Kind.CHANNEL for slot in named.slots):
+        text = _CHANNEL.sub(r"#\1", text, count=1)
     return unescape(_MARKED.sub(lambda found: next(filter(None, found.groups()), ""), text))
 
 

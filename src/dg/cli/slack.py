@@ -10,6 +10,7 @@ import click
 
 from dg.cli.errors import ExitCode
 from dg.cli.finding import Finding
+from dg.cli.lanes import FOR
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Text
 
@@ -42,7 +43,7 @@ Slack is not set up here yet. In this order:
 
 @click.command(cls=Group)
 def slack() -> None:
-    """Link your account in Slack; set the bot up."""
+    """Link your account in Slack; mute a channel; set the bot up."""
 
 
 @slack.command()
@@ -112,6 +113,58 @@ def unlink(invocation: Invocation, id: str) -> None:  # noqa: A002 - the public 
         record(invocation.output, ended)
     else:
         invocation.output.line(("unlinked", Meaning.WARN), _called(ended))
+
+
+@slack.command()
+@click.argument("channel", metavar="CHANNEL")
+@FOR
+@click.option("--reason", help="Why; the channel reads it.")
+@pass_invocation
+def mute(invocation: Invocation, channel: str, lasting: str, reason: str | None) -> None:
+    """Tell a channel, by its id, only what cannot wait, for a while."""
+    from dg.cli.remote import record, server
+    from dg.cli.words import moment
+
+    with server(invocation) as dg:
+        made = dg.run(dg.client.slack.mute(channel, lasting=lasting, reason=reason))
+    if invocation.json:
+        record(invocation.output, made)
+        return
+    invocation.output.line(("muted", Meaning.WARN), f"{made.channel} until {moment(made.until)}")
+    invocation.output.line(("  end it with:", Meaning.DIM), f"dg slack unmute {made.channel}")
+
+
+@slack.command()
+@click.argument("channel", metavar="CHANNEL")
+@pass_invocation
+def unmute(invocation: Invocation, channel: str) -> None:
+    """Tell a channel everything again; what it was not told comes together."""
+    from dg.cli.remote import record, server
+
+    with server(invocation) as dg:
+        ended = dg.run(dg.client.slack.unmute(channel))
+    if invocation.json:
+        record(invocation.output, ended)
+    else:
+        invocation.output.line(invocation.output.glyph("ok"), f"{ended.channel} is told everything again")
+
+
+@slack.command()
+@pass_invocation
+def mutes(invocation: Invocation) -> None:
+    """List the channels that are muted now."""
+    from dg.cli.remote import record, server
+    from dg.cli.words import moment
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.slack.mutes())
+    output = invocation.output
+    if output.json:
+        for each in found:
+            record(output, each)
+        return
+    rows: list[tuple[Text, ...]] = [(each.channel, moment(each.until), each.reason or "") for each in found]
+    output.table(rows, header=("CHANNEL", "UNTIL", "REASON"))
 
 
 @slack.command()

@@ -1,12 +1,12 @@
-"""Accounts in Slack, and whose they are."""
+"""Accounts in Slack and whose they are, and channels that are muted."""
 
 from __future__ import annotations
 
 from dg.client.http import Http, path
-from dg.client.wire import decode
+from dg.client.wire import decode, end
 from dg.core.access.accounts import SlackCode, SlackLink
 from dg.core.deployments.models import Page
-from dg.core.slack.models import PostedHandover
+from dg.core.slack.models import PostedHandover, SlackMute
 
 
 class Slack:
@@ -41,3 +41,24 @@ class Slack:
         return decode(
             PostedHandover, await self._http.write("POST", path("slack", "handovers"), body, key=key)
         )
+
+    async def mutes(self) -> tuple[SlackMute, ...]:
+        """The channels that are muted now."""
+        return decode(Page[SlackMute], await self._http.get(path("slack", "mutes"))).items
+
+    async def mute(
+        self,
+        channel: str,
+        *,
+        until: int | None = None,
+        lasting: str | None = None,
+        reason: str | None = None,
+        key: str | None = None,
+    ) -> SlackMute:
+        """Tell a channel, by its id, only what cannot wait until then. Raises Forbidden, Invalid."""
+        body = {"channel": channel, **end(until, lasting), **({"reason": reason} if reason else {})}
+        return decode(SlackMute, await self._http.write("POST", path("slack", "mutes"), body, key=key))
+
+    async def unmute(self, channel: str) -> SlackMute:
+        """Tell a channel everything again. Raises NotFound, Forbidden."""
+        return decode(SlackMute, await self._http.write("DELETE", path("slack", "mutes", channel)))

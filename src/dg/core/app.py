@@ -84,6 +84,7 @@ from dg.core.slack.messenger import Messenger
 from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND as SLACK
 from dg.core.slack.routing import Routes
+from dg.core.slack.service import Channels
 from dg.core.slack.tokens import hidden_variables as hidden_by_slack
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
@@ -135,6 +136,7 @@ class Core:
     feed: Feed
     webhooks: Webhooks
     messenger: Messenger
+    channels: Channels
     audit: Audit
     system: System
     clock: Clock
@@ -313,6 +315,7 @@ async def open_core(
         digests = Digests(state, clock, ids, routes, settings.slack.digest, quiet, outbox.wake)
         subscriptions = Subscriptions(clock, ids, settings.webhooks)
         announcements = Announcements(clock, ids, routes)
+        channels = Channels(state, clock, ids, access, routes, messenger.look_again)
         following = Following(state, bus, clock, (subscriptions, reporting, announcements), outbox.wake)
         environments = Environments(
             state, clock, access, vault, protections, vigil.rules, commands=settings.drift.commands
@@ -369,6 +372,7 @@ async def open_core(
                 Job("notices.handle", Every(_LOOK), notices.handle),
                 *backups.jobs(),
                 *digests.jobs(),
+                Job("slack.end_mutes", Every(_LOOK), channels.end_mutes),
                 Job("outbox.remove_old", Every(settings.retention.interval), remove_old_messages),
             )
             await following.begin()
@@ -412,6 +416,7 @@ async def open_core(
                 state, clock, ids, access, outbound, envelope, deliverer, settings.webhooks, outbox.wake
             ),
             messenger=messenger,
+            channels=channels,
             audit=Audit(state, access, clock),
             system=system,
             clock=clock,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0022"
+STATE_HEAD = "0023"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -92,6 +92,20 @@ slack_accounts = sa.Table(
     sa.Index("slack_accounts_person", "person"),
 )
 """Who somebody is in Slack. `groups` are the user groups that they were last seen in, as JSON."""
+
+slack_mutes = sa.Table(
+    "slack_mutes",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("channel"),
+    _int("since"),
+    _int("until"),
+    _text("by"),
+    sa.Column("reason", sa.Text),
+    _int("ended"),
+    sa.Index("slack_mutes_channel", "channel"),
+)
+"""Times in which a channel hears only of what cannot wait; `ended` is 1 once that was said."""
 
 slack_codes = sa.Table(
     "slack_codes",

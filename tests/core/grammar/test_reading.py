@@ -55,6 +55,11 @@ FREEZE = "019acd5e-7c00-7000-8000-000000000000"
         ("health in staging", c.Health(S)),
         ("env prod", c.Env(P)),
         ("environment --env=dev", c.Env(D)),
+        ("mute for 2h", c.Mute(7200.0)),
+        ("mute #C012AB for 30m because we present", c.Mute(1800.0, "C012AB", "we present")),
+        ("hush in C012AB for 1d", c.Mute(86400.0, "C012AB")),
+        ("unmute", c.Unmute()),
+        ("unmute #C012AB", c.Unmute("C012AB")),
         ("whoami", c.Who()),
         ("help rb", c.Help("rollback")),
         ("?", c.Help()),
@@ -86,6 +91,8 @@ def test_a_line_is_a_command(line: str, command: Command) -> None:
         ("freeze for 2h because x", "Say `all`", "freeze", ""),
         ("freeze all api for 2h because x", "All, or only that one?", "freeze", "all"),
         ("thaw", "Say `all`", "thaw", ""),
+        ("mute general for 2h", "`general` is no channel's id", "mute for 2h", "general"),
+        ("mute", "For how long?", "mute for 2h", ""),
         ("env", "Which environment?", "env production", ""),
         ("health mars", "no environment `mars`", "development", "mars"),
         ("helth prod", "no command `helth`", "`health`", "helth"),
@@ -152,6 +159,7 @@ _values = {
         st.just("latest"), st.integers(1, 10**17).map(str), st.from_regex(r"0[0-9a-f]{0,7}", fullmatch=True)
     ),
     Kind.DURATION: st.integers(1, 31 * 86_400_000).map(lambda thousandths: thousandths / 1000),
+    Kind.CHANNEL: st.from_regex(r"[CG][A-Z0-9]{1,20}", fullmatch=True),
     Kind.FREEZE: st.uuids().map(str),
     Kind.VERB: st.sampled_from([verb.name for verb in VERBS]),
 }

@@ -18,9 +18,15 @@ _ROOM = 2800
 _TIMES = {
     "away": "Slack could not be reached from {since} to {until}. Meanwhile:",
     "quiet": "In the quiet until {until}:",
+    "mute": "While dg was muted here, until {until}:",
     "storm": "Much at once from {since} to {until}, so it is told together:",
 }
-_PLAIN = {"away": "while Slack could not be reached", "quiet": "in the quiet", "storm": "at once"}
+_PLAIN = {
+    "away": "while Slack could not be reached",
+    "quiet": "in the quiet",
+    "mute": "while dg was muted",
+    "storm": "at once",
+}
 
 
 class Line(NamedTuple):

@@ -76,6 +76,8 @@ class Action(StrEnum):
     SLACK_LINK = "slack:link"
     SLACK_UNLINK = "slack:unlink"
     HANDOVER_POST = "handover:post"
+    CHANNEL_READ = "channel:read"
+    CHANNEL_MUTE = "channel:mute"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_CREATE = "webhook:create"
     WEBHOOK_UPDATE = "webhook:update"
@@ -140,6 +142,8 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.SLACK_LINK: frozenset({_V, _O, _P, _A}),
     Action.SLACK_UNLINK: frozenset({_A}),
     Action.HANDOVER_POST: frozenset({_O, _P, _A}),
+    Action.CHANNEL_READ: frozenset({_V, _O, _P, _A}),
+    Action.CHANNEL_MUTE: frozenset({_O, _P, _A}),
     Action.WEBHOOK_READ: frozenset({_O, _A}),
     Action.WEBHOOK_CREATE: frozenset({_O, _A}),
     Action.WEBHOOK_UPDATE: frozenset({_O, _A}),

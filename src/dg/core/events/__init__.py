@@ -81,6 +81,8 @@ from dg.core.events.fact import (
 from dg.core.events.outside import (
     HandoverPosted,
     SlackChannelLost,
+    SlackChannelMuted,
+    SlackChannelUnmuted,
     SlackTokenAccepted,
     SlackTokenRefused,
     WebhookCreated,
@@ -172,6 +174,8 @@ __all__ = [
     "SessionRevoked",
     "SessionStarted",
     "SlackChannelLost",
+    "SlackChannelMuted",
+    "SlackChannelUnmuted",
     "SlackFact",
     "SlackLinked",
     "SlackTokenAccepted",

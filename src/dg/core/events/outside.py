@@ -20,6 +20,29 @@ class SlackChannelLost(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlackChannelMuted(Fact):
+    """A channel hears only of what cannot wait until `until` (microseconds); again for one that was muted."""
+
+    about: ClassVar[str] = "channel"
+
+    channel: str
+    mute: str
+    until: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackChannelUnmuted(Fact):
+    """A channel hears of everything again: `automatic` when its time was over."""
+
+    about: ClassVar[str] = "channel"
+
+    channel: str
+    mute: str
+    automatic: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlackTokenRefused(Fact):
     """Slack takes `token` (`bot` or `app`) no more: nothing is told there until it is replaced: `alert`."""
 

@@ -121,6 +121,22 @@ class Env:
 
 
 @dataclass(frozen=True)
+class Mute:
+    """Tell a channel, by its id, only what cannot wait; None is where one is."""
+
+    seconds: float
+    channel: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Unmute:
+    """Tell a channel everything again; None is where one is."""
+
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
 class Who:
     """Who one is here, and what one may."""
 
@@ -146,6 +162,8 @@ Command = (
     | Thaw
     | Health
     | Env
+    | Mute
+    | Unmute
     | Who
     | Help
 )

@@ -16,6 +16,7 @@ from dg.core.types import NAME_PATTERN
 
 LONGEST_REASON = 500
 _DEPLOYMENT = re.compile(r"#?([1-9][0-9]{0,17})|(0[0-9a-f-]{0,35})|(latest)", re.IGNORECASE)
+_CHANNEL = re.compile(r"#?([CG][A-Z0-9]{1,20})")
 _FREEZE = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _QUESTIONS = {
     Kind.SERVICE: "Which service?",
@@ -197,6 +198,10 @@ def _value(kind: Kind, word: Word) -> tuple[object, str | None]:
                 return None, f"`{shown}` {error}."
         case Kind.FREEZE:
             return text.lower(), None if _FREEZE.fullmatch(text) else f"`{shown}` is no freeze's id."
+        case Kind.CHANNEL:
+            named = _CHANNEL.fullmatch(text)
+            problem = f"`{shown}` is no channel's id, which stands at the end of its details in Slack."
+            return named[1] if named else None, None if named else problem
         case Kind.VERB:
             verb = BY_NAME.get(word.plain)
             return (verb.name if verb else None), None if verb else f"There is no command `{shown}`."

@@ -8,7 +8,13 @@ from dg.core.grammar.verbs import BY_COMMAND, Kind, Slot
 from dg.core.grammar.words import ENVIRONMENTS, quote, words
 from dg.settings.units import format_duration
 
-_OTHERWISE = {"lock": ["lane", "lock"], "unlock": ["lane", "unlock"], "who": ["whoami"]}
+_OTHERWISE = {
+    "lock": ["lane", "lock"],
+    "unlock": ["lane", "unlock"],
+    "who": ["whoami"],
+    "mute": ["slack", "mute"],
+    "unmute": ["slack", "unmute"],
+}
 """Verbs that the command line calls something else."""
 
 
@@ -58,6 +64,11 @@ def arguments(command: Command) -> list[str]:
             return ["health", *filter(None, [environment])]
         case commands.Env(environment):
             return ["env", "show", environment]
+        case commands.Mute(seconds, channel, reason):
+            flags = _given(**{"for": format_duration(seconds), "reason": reason})
+            return ["slack", "mute", *flags, *filter(None, [channel])]
+        case commands.Unmute(channel):
+            return ["slack", "unmute", *filter(None, [channel])]
         case commands.Who():
             return ["whoami"]
         case commands.Help(verb):

@@ -23,6 +23,7 @@ class Kind(Enum):
     DURATION = "duration"
     REASON = "reason"
     FREEZE = "freeze"
+    CHANNEL = "channel"
     VERB = "command"
     ALL = "all"
 
@@ -79,6 +80,7 @@ def _reason(field: str = "reason", *, required: bool = False) -> Slot:
 
 _DEPLOYMENT = Slot("deployment", Kind.DEPLOYMENT, required=True, bare=True)
 _FOR = Slot("seconds", Kind.DURATION, ("for",), required=True)
+_CHANNEL = Slot("channel", Kind.CHANNEL, ("in",), ("channel",), bare=True)
 _ALL = Slot("everything", Kind.ALL, ("all", "everything"))
 
 VERBS: tuple[Verb, ...] = (
@@ -218,6 +220,23 @@ VERBS: tuple[Verb, ...] = (
         Action.ENVIRONMENT_READ,
         (_environment(),),
         ("environment",),
+    ),
+    Verb(
+        "mute",
+        commands.Mute,
+        "Tell a channel only what cannot wait, for a while.",
+        "mute for 2h because we present",
+        Action.CHANNEL_MUTE,
+        (_CHANNEL, _FOR, _reason()),
+        ("hush",),
+    ),
+    Verb(
+        "unmute",
+        commands.Unmute,
+        "Tell a channel everything again.",
+        "unmute",
+        Action.CHANNEL_MUTE,
+        (_CHANNEL,),
     ),
     Verb("who", commands.Who, "Who you are here, and what you may.", "who", None, aliases=("whoami",)),
     Verb(

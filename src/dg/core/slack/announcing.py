@@ -21,6 +21,8 @@ from dg.core.events import (
     FreezeLifted,
     FreezeSet,
     LaneLocked,
+    SlackChannelMuted,
+    SlackChannelUnmuted,
     StepFinished,
     StepStarted,
 )
@@ -35,6 +37,7 @@ ALARM, FINAL_STATE, DECISION, CHANGE, PROGRESS, DETAIL = 0, 1, 2, 3, 5, 6
 """How urgent a message is, the most urgent first."""
 
 _KINDS = frozenset({"deployment", "step", "lane", "freeze", "approval", "gate"})
+_SINGLE = frozenset({EnvironmentHealthChanged.type, SlackChannelMuted.type, SlackChannelUnmuted.type})
 _STEPS = frozenset({StepStarted.type, StepFinished.type})
 _STOPPED = frozenset({Reason.CANCELLED, Reason.REJECTED, Reason.EXPIRED, Reason.SUPERSEDED})
 _MOST_WAITING = 20
@@ -52,7 +55,7 @@ class Announcements:
 
     def wants(self, entry: Entry) -> bool:
         kind = entry.type.partition(".")[0]
-        told = kind in _KINDS or entry.type == EnvironmentHealthChanged.type
+        told = kind in _KINDS or entry.type in _SINGLE
         return bool(self._routes) and told
 
     def project(self, tx: Tx, entries: Sequence[Entry]) -> None:
@@ -64,6 +67,8 @@ class Announcements:
                 self._freeze(tx, entry)
             elif kind == "environment":
                 self._health(tx, entry)
+            elif kind == "slack":
+                self._mute(tx, entry)
             elif (found := deployments.find(tx, entry.object)) is not None:
                 self._deployment(tx, found, entry)
 
@@ -150,6 +155,20 @@ class Announcements:
             bad = not about["over"] and about["status"] == health.UNHEALTHY
             about = {**about, "urgent": bad and entry.environment == Environment.PRODUCTION}
             self._put(tx, place, key, about, ALARM if bad else FINAL_STATE if about["over"] else CHANGE)
+
+    # --- channels
+
+    def _mute(self, tx: Tx, entry: Entry) -> None:
+        fact = entry.payload
+        key = f"{fact['channel']}:mute:{fact['mute']}"
+        known = outbox.find(tx, KIND, key)
+        over = entry.type == SlackChannelUnmuted.type
+        if over and known is None:
+            return
+        said = known.payload if over and known else {**fact, "by": entry.actor}
+        about = {**said, "what": "mute", "urgent": True, "over": over}
+        channel = str(fact["channel"])
+        self._put(tx, Place(channel, SlackRoute(channel=channel)), key, about, CHANGE)
 
     def _put(
         self,

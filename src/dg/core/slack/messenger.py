@@ -13,9 +13,10 @@ from dg.core.events import SlackChannelLost, SlackTokenAccepted, SlackTokenRefus
 from dg.core.outbox import Failed, Later, Message, Outcome, Policy, Sent
 from dg.core.outbox import store as outbox
 from dg.core.outbox.service import hold, release
-from dg.core.slack import folding
+from dg.core.slack import folding, store
 from dg.core.slack.folding import DETAILS, FOLDABLE, Gap, recalled
 from dg.core.slack.fuse import Fuse
+from dg.core.slack.models import SlackMute
 from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND, destination
 
@@ -107,6 +108,11 @@ class Messenger:
         """Let everything wait from now on."""
         self._poster = None
 
+    async def look_again(self, channel: str) -> None:
+        """What waits for a channel may not have to any more."""
+        await self._db.write(lambda tx: outbox.hasten(tx, destination(channel), self._clock.micros()))
+        self.wake()
+
     async def reopen(self, channel: str) -> None:
         """Something changed about a channel: try it again."""
 
@@ -164,9 +170,9 @@ class Messenger:
             if not urgent and await self._is_redrawn(message, learnt["folded"]):
                 return Sent(memory=learnt)
             await self.begin(message, {})
-        if not urgent and (end := self.quiet_until(now)) is not None:
+        if not urgent and (end := await self.quiet_until(str(about["channel"]), now)) is not None:
             return Later(min(_LONGEST_QUIET, (end - now) / SECOND))
-        gap = self._gap(message, now) if about["what"] in FOLDABLE else None
+        gap = await self._gap(message, now) if about["what"] in FOLDABLE else None
         return await self._folded(message, gap) if gap else None
 
     async def _is_redrawn(self, message: Message, key: str) -> bool:
@@ -180,9 +186,12 @@ class Messenger:
 
         return await self._db.write(work)
 
-    def _gap(self, message: Message, now: int) -> Gap | None:
-        """The quiet, the outage or the storm that it came in."""
+    async def _gap(self, message: Message, now: int) -> Gap | None:
+        """The mute, the quiet, the outage or the storm that it came in."""
         moment, urgent = folding.born(message), bool(message.payload.get("urgent"))
+        mute = None if urgent else await self._mute(str(message.payload["channel"]), moment)
+        if mute is not None:
+            return Gap("mute", mute.since, mute.until)
         if not urgent and (end := self._quiet.end(moment)) is not None:
             return Gap("quiet", end, end)
         outage = self._outages.get(message.destination)
@@ -191,9 +200,16 @@ class Messenger:
         storm = self._fuse.blown(str(message.payload["channel"]), message.id)
         return None if storm is None or urgent else Gap("storm", storm, now)
 
-    def quiet_until(self, moment: int) -> int | None:
-        """When the quiet that is at `moment` ends (microseconds); None where it is not quiet then."""
-        return self._quiet.end(moment)
+    async def quiet_until(self, channel: str, moment: int) -> int | None:
+        """When the quiet or the mute that is there at `moment` ends (microseconds); None for neither."""
+        mute, end = await self._mute(channel, moment), self._quiet.end(moment)
+        ends = [each for each in (mute.until if mute else None, end) if each is not None]
+        return max(ends, default=None)
+
+    async def _mute(self, channel: str, moment: int) -> SlackMute | None:
+        """The mute of a channel that was on at a moment, the latest of several."""
+        found = await self._db.read(lambda tx: store.of(tx, channel))
+        return next((each for each in reversed(found) if each.since <= moment < each.until), None)
 
     # --- how it goes
 

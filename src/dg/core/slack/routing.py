@@ -42,6 +42,11 @@ class Routes:
         return bool(self._routes)
 
     @property
+    def all(self) -> list[Place]:
+        """Every route, in the order of the settings."""
+        return [Place(route.channel, route) for route in self._routes]
+
+    @property
     def channels(self) -> list[Place]:
         """Each channel once."""
         return list({route.channel: Place(route.channel, route) for route in self._routes}.values())

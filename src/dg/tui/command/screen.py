@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
-from dg.core.errors import Problem
+from dg.core.errors import Problem, Refused
 from dg.core.grammar import Command, Completions, Misread, offered, spoken
 from dg.core.grammar import commands as c
 from dg.core.grammar.verbs import BY_COMMAND, BY_NAME
@@ -283,6 +283,8 @@ class CommandLine(Steady, ModalScreen[None]):
                 return partial(app.go_to, "environments", f"{environment.value} config")
             case c.Who():
                 return partial(self._sheet, "who", await self._who())
+            case c.Mute() | c.Unmute():
+                raise Refused("a channel is muted in Slack, or by `dg slack mute`", reason="elsewhere")
             case c.Help(verb):
                 return partial(self._sheet, "help", self._help(verb))
             case _:

@@ -79,7 +79,9 @@ class Vocabulary:
         self._own = {name: word for word in self.words for name in (word.name, *word.aliases)}
 
     def may(self, action: Action) -> bool:
-        """Whether the verbs for an action are offered."""
+        """Whether the verbs for an action are offered. There is no channel here to mute."""
+        if action is Action.CHANNEL_MUTE:
+            return False
         if action in _CHANGING:
             return self._hands.may_anywhere(action)
         return self._store.rights.may_anywhere(action)

@@ -30,6 +30,7 @@ ACTS = every_act()
 EACH = [pytest.param(act, id=f"{name}-{at}") for name, made in ACTS.items() for at, act in enumerate(made)]
 
 ELSEWHERE = {
+    Action.CHANNEL_MUTE: "it is said in the channel that it is about: /dg mute",
     Action.DEPLOYMENT_UPDATE: "the API alone has it",
     Action.PIPELINE_WRITE: "a pipeline is a file in a repository: dg pipeline register FILE",
 }

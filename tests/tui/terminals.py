@@ -5,7 +5,9 @@ from __future__ import annotations
 import fcntl
 import os
 import pty
+import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -15,6 +17,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 WITHIN = 60.0
+ESCAPE = "\x1b[27u"
+"""The key as the Kitty protocol says it: a lone ESC and the key after it would be another key."""
+QUIET = 0.1
+"""Seconds without a byte after which nothing more is taken to come of a key."""
+MODE = re.compile(rb"\x1b\[\?([\d;]+)([hl])")
+USUAL = frozenset({b"7", b"25"})
+"""Private modes that are on in a terminal at rest: lines wrap, and the cursor is seen."""
+
+
+def modes(written: bytes) -> set[bytes]:
+    """The private modes that are on behind these bytes, of those that they speak of and the usual ones."""
+    on = set(USUAL)
+    for numbers, what in MODE.findall(written):
+        (on.update if what == b"h" else on.difference_update)(numbers.split(b";"))
+    return on
 
 
 class Terminal:
@@ -23,6 +40,8 @@ class Terminal:
     def __init__(self, process: subprocess.Popen[bytes], controller: int) -> None:
         self.process, self._controller = process, controller
         self.written = bytearray()
+        self._pressed = 0
+        self._before = termios.tcgetattr(controller)
 
     def read(self, seconds: float) -> None:
         """Take in what comes within so many seconds."""
@@ -36,15 +55,50 @@ class Terminal:
                 return
             self.written += block
 
-    def until(self, holds: Callable[[], object]) -> None:
+    def until(self, holds: Callable[[], object], what: str = "", within: float = WITHIN) -> None:
         """Read until something is so. Raises AssertionError when it does not come to be."""
-        end = time.monotonic() + WITHIN
+        end = time.monotonic() + within
         while not holds():
-            assert time.monotonic() < end, bytes(self.written[-2000:])
+            assert time.monotonic() < end, (what, bytes(self.written[-2000:]))
             self.read(0.1)
 
+    def settle(self) -> None:
+        """Read until nothing comes for a moment, a second at most: something may move by itself."""
+        end = time.monotonic() + 1
+        while time.monotonic() < end:
+            before = len(self.written)
+            self.read(QUIET)
+            if len(self.written) == before:
+                return
+
+    def shows(self, text: str, within: float = WITHIN) -> None:
+        """Read until this was written since the last press."""
+        self.until(lambda: text.encode() in self.written[self._pressed :], text, within)
+
     def press(self, keys: str) -> None:
+        self._pressed = len(self.written)
         os.write(self._controller, keys.encode())
+
+    def resize(self, width: int, height: int) -> None:
+        fcntl.ioctl(self._controller, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
+
+    def end(self, how: signal.Signals) -> int:
+        """Send this and give the exit code, everything read."""
+        self.process.send_signal(how)
+        return self.ended()
+
+    def ended(self) -> int:
+        """Wait for the end and give the exit code, everything read."""
+        self.until(lambda: self.process.poll() is not None)
+        self.settle()
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    def assert_restored(self) -> None:
+        """Everything that the program asked of the terminal was taken back."""
+        assert modes(bytes(self.written)) == USUAL
+        assert self.written.count(b"\x1b[>25u") == self.written.count(b"\x1b[<u")
+        assert termios.tcgetattr(self._controller) == self._before
 
 
 @contextmanager

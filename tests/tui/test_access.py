@@ -45,6 +45,7 @@ from dg.tui.app import Dashboard
 from dg.tui.confirm import Confirm
 from dg.tui.pages import Pages
 from dg.tui.sheet import Once, Sheet
+from dg.tui.widgets.table import Table
 
 
 @asynccontextmanager
@@ -493,6 +494,16 @@ def hostile(string: str) -> Seen:
         slack=(SlackLink(id=string, team=string, user=string, name=string, person=string, linked_at=SECOND),),
         wrong={"keys": string},
     )
+
+
+async def test_a_row_is_told_as_what_it_is_though_the_page_was_turned_since(lived_in: House) -> None:
+    async with access(partial(client, lived_in.home)) as (app, pilot, screen):
+        await turn(pilot, screen, "tokens")
+        await until(pilot, lambda: screen.query_one(Pages).table.cursor is not None)
+        table = screen.query_one(Pages).table
+        await turn(pilot, screen, "sessions")
+        screen.post_message(Table.Opened(table, table.cursor or ""))
+        await until(pilot, lambda: isinstance(app.screen, Sheet) and "tokens ·" in text(app.screen))
 
 
 async def test_nothing_of_the_outside_is_drawn_as_it_came() -> None:

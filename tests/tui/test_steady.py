@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from tests.tui.conftest import House
 from tests.tui.house import client, dashboard, deploy, text, until
+from textual.widgets import Input
 
 from dg.client.app import Client
 from dg.client.errors import Unintelligible
@@ -92,6 +93,18 @@ async def test_a_key_whose_action_fails_does_no_harm_to_the_next_key(
         await until(pilot, lambda: app.troubles.count == 2)
         await pilot.press("down", "2")
         await until(pilot, lambda: isinstance(app.screen, Deployments))
+
+
+async def test_a_field_that_has_gone_deaf_keeps_no_key_to_itself(
+    lived_in: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with dashboard(partial(client, lived_in.home), errs=True) as (app, pilot):
+        monkeypatch.setattr(Input, "_on_key", raising(RuntimeError("no such key")))
+        await pilot.press("2", "slash", "x")
+        await until(pilot, lambda: app.troubles.last == "RuntimeError: no such key")
+        await until(pilot, lambda: app.focused is None)
+        await pilot.press("1")
+        await until(pilot, lambda: isinstance(app.screen, Overview))
 
 
 async def test_work_in_the_background_that_fails_ends_alone(lived_in: House) -> None:

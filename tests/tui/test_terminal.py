@@ -6,12 +6,13 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 from tests.tui.conftest import House
 from tests.tui.hostile import STRINGS
-from tests.tui.terminals import terminal
+from tests.tui.terminals import ESCAPE, WITHIN, Terminal, terminal
 
 from dg.tui.app import picture_file
 from dg.tui.store import Store
@@ -19,8 +20,6 @@ from dg.tui.views import DeploymentView, EnvironmentView, FactView, LaneView, Se
 
 NOWHERE = "http://127.0.0.1:9"
 TOKEN = "tok.en"
-LEFT = b"\x1b[?1049l"
-"""Back from the alternate screen."""
 THEIRS = (
     b"\x1b]0;owned",
     b"\x1b]52;",
@@ -85,11 +84,8 @@ def test_nothing_of_the_outside_acts_on_the_terminal(tmp_path: Path, extra: tupl
             screen.read(0.4)
         assert [theirs for theirs in THEIRS if theirs in screen.written] == []
         assert screen.process.poll() is None, bytes(screen.written[-1500:])
-        screen.process.send_signal(signal.SIGTERM)
-        screen.until(lambda: screen.process.poll() is not None)
-        screen.read(0.2)
-        assert screen.process.returncode == 128 + signal.SIGTERM
-        assert LEFT in screen.written
+        assert screen.end(signal.SIGTERM) == 128 + signal.SIGTERM
+        screen.assert_restored()
         assert b"Traceback" not in screen.written
 
 
@@ -98,11 +94,45 @@ def test_q_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
     with terminal("tui", environ=environ) as screen:
         screen.until(lambda: b"OFFLINE" in screen.written)
         screen.press("q")
-        screen.until(lambda: screen.process.poll() is not None)
-        screen.read(0.2)
-        assert screen.process.returncode == 0
-        assert LEFT in screen.written
+        assert screen.ended() == 0
+        screen.assert_restored()
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("how", [signal.SIGHUP, signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_and_gives_the_terminal_back(tmp_path: Path, how: signal.Signals) -> None:
+    environ = {"DG_URL": NOWHERE, "DG_TOKEN": TOKEN, "XDG_CACHE_HOME": str(tmp_path)}
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        screen.press("d2")
+        assert screen.end(how) == 128 + how
+        screen.assert_restored()
+        assert b"Traceback" not in screen.written
+
+
+@pytest.mark.long
+def test_a_storm_of_sizes_ends_nothing(tmp_path: Path) -> None:
+    """Two hundred sizes, down to a single cell, as fast as they can be set."""
+    environ = {
+        "DG_URL": NOWHERE,
+        "DG_TOKEN": TOKEN,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    hostile_picture(tmp_path)
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        for at in range(200):
+            screen.resize(*((1, 1), (1 + at, 1 + at // 3), (200 - at, 60 - at // 4), (3, 80))[at % 4])
+            screen.press("1230?\x1b[27u"[at % 9])
+            screen.read(0.01)
+        screen.resize(90, 30)
+        screen.until(lambda: b"\x1b[30;" in screen.written[-20_000:])
+        assert screen.process.poll() is None, bytes(screen.written[-1500:])
+        screen.press("\x1b[27uq")
+        assert screen.ended() == 0
+        screen.assert_restored()
+        assert not list(tmp_path.rglob("*.log"))
 
 
 def patched(folder: Path, line: str) -> str:
@@ -128,13 +158,45 @@ def test_a_widget_that_fails_again_and_again_does_not_end_it(tmp_path: Path) -> 
             screen.read(0.4)
         assert screen.process.poll() is None, bytes(screen.written[-1500:])
         screen.press("q")
-        screen.until(lambda: screen.process.poll() is not None)
-        screen.read(0.2)
-        assert screen.process.returncode == 0
-        assert LEFT in screen.written
+        assert screen.ended() == 0
+        screen.assert_restored()
         log = tmp_path / "state" / "dg" / "dashboard.log"
         assert log.stat().st_mode & 0o777 == 0o600
         assert log.read_text().count("LookupError: a bug") == 1
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    "line",
+    [
+        "from textual.widgets import Input; Input._on_key = fail",
+        "from textual.widgets import Input; Input.render_line = fail",
+        "from textual.command import CommandPalette; CommandPalette._on_mount = fail",
+        "from textual.command import CommandList; CommandList.render_line = fail",
+    ],
+    ids=lambda line: line.rpartition("; ")[2].partition(" ")[0],
+)
+def test_a_widget_of_textuals_own_that_fails_does_not_end_it(tmp_path: Path, line: str) -> None:
+    environ = {
+        "DG_URL": NOWHERE,
+        "DG_TOKEN": TOKEN,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "PYTHONPATH": patched(tmp_path / "patch", line),
+    }
+    hostile_picture(tmp_path)
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        for keys in ("2", "/", "x", ESCAPE, "\x10", "x", ESCAPE, "?", ESCAPE, "\r", ESCAPE, "1"):
+            screen.press(keys)
+            screen.settle()
+        assert screen.process.poll() is None, bytes(screen.written[-1500:])
+        assert "LookupError: a bug" in (tmp_path / "state" / "dg" / "dashboard.log").read_text()
+        # What is deaf by then is left within a second.
+        until_shown(screen, "3", "trouble")
+        screen.press("q")
+        assert screen.ended() == 0
+        screen.assert_restored()
 
 
 def test_what_cannot_even_start_leaves_the_terminal_as_it_was(tmp_path: Path) -> None:
@@ -145,10 +207,8 @@ def test_what_cannot_even_start_leaves_the_terminal_as_it_was(tmp_path: Path) ->
         "PYTHONPATH": patched(tmp_path / "patch", "Overview.compose = fail"),
     }
     with terminal("tui", environ=environ) as screen:
-        screen.until(lambda: screen.process.poll() is not None)
-        screen.read(0.2)
-        assert screen.process.returncode == 1
-        assert LEFT in screen.written
+        assert screen.ended() == 1
+        screen.assert_restored()
         assert b"LookupError: a bug" in screen.written
         assert b"Traceback" not in screen.written
         (crash,) = (tmp_path / "state" / "dg").iterdir()
@@ -166,6 +226,17 @@ def test_without_a_terminal_the_lines_are_named() -> None:
     )
     assert done.returncode == 2
     assert done.stderr.startswith("dg: the dashboard needs a terminal; `dg status`")
+
+
+def until_shown(screen: Terminal, key: str, text: str) -> None:
+    """Press a key again and again until what it leads to is there."""
+    end = time.monotonic() + WITHIN
+    while text.encode() not in screen.written:
+        assert time.monotonic() < end, bytes(screen.written[-2000:])
+        screen.press(ESCAPE)
+        screen.settle()
+        screen.press(key)
+        screen.read(0.5)
 
 
 @pytest.mark.long

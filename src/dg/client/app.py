@@ -102,9 +102,12 @@ class Client:
         self.audit = Audit(self._http)
         self.events = Events(self._http)
 
-    async def whoami(self) -> Principal:
-        """Whom the token stands for, and what it may do."""
-        return decode(Principal, await self._http.get(path("whoami")))
+    async def whoami(self, *, patience: float | None = None) -> Principal:
+        """Whom the token stands for, and what it may do.
+
+        A server that says to come later than in `patience` seconds is not waited for: that raises TooMany.
+        """
+        return decode(Principal, await self._http.get(path("whoami"), patience=patience))
 
     async def check(
         self,

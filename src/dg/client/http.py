@@ -90,9 +90,14 @@ class Http:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def get(self, path: str, query: Query | None = None, *, wait: float = 0) -> JSON:
-        """Read one resource; `wait` is how many seconds the server may hold the answer back on purpose."""
-        return await self._send("GET", path, query=query, timeout=self._timeout + wait)
+    async def get(
+        self, path: str, query: Query | None = None, *, wait: float = 0, patience: float | None = None
+    ) -> JSON:
+        """Read one resource; `wait` is how many seconds the server may hold the answer back on purpose.
+
+        `patience` is for how many seconds it is asked again when it says to come later, the timeout if None.
+        """
+        return await self._send("GET", path, query=query, timeout=self._timeout + wait, patience=patience)
 
     async def write(
         self,
@@ -199,12 +204,13 @@ class Http:
         key: str | None = None,
         match: str | None = None,
         timeout: float | None = None,
+        patience: float | None = None,
         bearer: bool = True,
     ) -> JSON:
         headers = {"Idempotency-Key": key} if key else {}
         headers |= {"If-Match": match} if match else {}
         attempt, renewed = 0, False
-        deadline = self.clock.monotonic() + self._timeout
+        deadline = self.clock.monotonic() + (self._timeout if patience is None else patience)
         while True:
             token = await self.token() if bearer else None
             asking, known = self._ledger.ask()

@@ -156,7 +156,7 @@ class Dashboard(Steady, Themed[None]):
         return SavedFilters(self._state / "filters.json" if self._state else None)
 
     def on_load(self) -> None:
-        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129)):
+        for number, code in ((signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)):
             # Else the terminal would be left as the dashboard needs it.
             asyncio.get_running_loop().add_signal_handler(number, partial(self.exit, return_code=code))
 
@@ -224,8 +224,18 @@ class Dashboard(Steady, Themed[None]):
                 top.refresh_bindings()
 
     def _tick(self) -> None:
+        self._leave_the_deaf()
         for screen in self._views():
             screen.tick()
+
+    def _leave_the_deaf(self) -> None:
+        """A widget of Textual's own hears nothing after an error of its own: no key may go to it."""
+        for screen in self.screen_stack[-1:]:
+            focused = screen.focused
+            if screen.is_mounted and not screen.is_running and len(self.screen_stack) > 1:
+                self.pop_screen()
+            elif focused is not None and focused.is_mounted and not focused.is_running:
+                screen.set_focus(None)
 
     def _views(self) -> list[View]:
         """The view that can be seen, also when something stands before it. One that was only just opened has

@@ -305,9 +305,13 @@ class Feed:
             await self._clock.sleep(BEAT)
             try:
                 async with asyncio.timeout(LATE):
-                    # One that has had enough of requests is there, too.
-                    with suppress(TooMany):
-                        await client.whoami()
+                    await client.whoami(patience=LATE / 2)
+            except TooMany as limited:
+                # It is there, too. Another look would be in vain until then.
+                self._said_so()
+                await self._clock.sleep(min(_asked(limited), LOST))
+                answered = self._clock.monotonic()
+                continue
             except TimeoutError:
                 silent = self._clock.monotonic() - answered
                 if silent >= LOST:

@@ -52,6 +52,13 @@ class Pages(Vertical):
         """What is seen."""
         return self._tables[self.current]
 
+    def page_of(self, table: Table[Any]) -> str:
+        """The page of a table, which keys may have turned since it was looked at. Raises KeyError."""
+        for name, each in self._tables.items():
+            if each is table:
+                return name
+        raise KeyError(table.id)
+
     def open(self, name: str, *, focus: bool = False) -> None:
         """Show this page. Raises KeyError."""
         before, table = self.table, self._tables[name]

@@ -13,9 +13,10 @@ from textual.widgets import Static
 
 from dg.tui.actions import Shown
 from dg.tui.ink import Pieces, label, paragraph
+from dg.tui.steady import Steady
 
 
-class Sheet(ModalScreen[None]):
+class Sheet(Steady, ModalScreen[None]):
     """Rows under a title. `fill` gives it others while it is open."""
 
     CSS = """

@@ -261,7 +261,7 @@ class Access(View):
 
     def on_table_opened(self, event: Table.Opened) -> None:
         """A row in full."""
-        row, page = event.table.selected, self._pages.current
+        row, page = event.table.selected, self._pages.page_of(event.table)
         if row is None:
             return
         told = facts(FACTS[page](row, self.now))

@@ -328,7 +328,7 @@ class Board(View):
         if event.table is self._list:
             self._focus_page()
         elif row is not None and state is not None:
-            page = "health" if event.table is self._probes else self._pages.current
+            page = "health" if event.table is self._probes else self._pages.page_of(event.table)
             sheets.show_row(self, state, page, row)
 
     def _focus_page(self) -> None:

@@ -9,7 +9,19 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from benchmarks import report
-from benchmarks.figures import creates, fanout, flood, idle, parts, probes, run, start, status, widgets
+from benchmarks.figures import (
+    creates,
+    dashboard,
+    fanout,
+    flood,
+    idle,
+    parts,
+    probes,
+    run,
+    start,
+    status,
+    widgets,
+)
 
 FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "status": status.measure,
@@ -22,6 +34,7 @@ FIGURES: Mapping[str, Callable[[Path], Iterator[report.Row]]] = {
     "probes": probes.measure,
     "start": start.measure,
     "widgets": widgets.measure,
+    "dashboard": dashboard.measure,
 }
 
 

@@ -38,8 +38,9 @@ class Row:
 
     @property
     def ratio(self) -> float | None:
-        """Figure by floor, None without a floor."""
-        return self.value / statistics.median(self.floor) if self.floor else None
+        """Figure by floor, None without a floor or above one of nothing."""
+        floor = statistics.median(self.floor) if self.floor else 0
+        return self.value / floor if floor else None
 
     @property
     def kept(self) -> bool | None:

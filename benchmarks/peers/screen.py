@@ -1,6 +1,7 @@
-"""`python -m benchmarks.peers.screen WIDGET ROWS FILE`: one widget on a real terminal, and what it cost.
+"""`python -m benchmarks.peers.screen WIDGET AMOUNT FILE`: one widget on a real terminal, and what it cost.
 
-WIDGET is `table` or `log` for dg's own, `data-table` or `rich-log` for Textual's. FILE gets JSON by figure.
+WIDGET is `table` or `log` for dg's own, `data-table` or `rich-log` for Textual's. AMOUNT is the rows of a
+table, or for how many seconds lines come. FILE gets JSON by figure.
 """
 
 from __future__ import annotations
@@ -23,7 +24,6 @@ from dg.tui.widgets.table import Column, Table
 CHANGES = 30
 BETWEEN = 0.05
 """Seconds between two changes, so that each is painted by itself."""
-SECONDS = 5
 LINES = 10_000
 """A second."""
 BATCHES = 20
@@ -98,7 +98,7 @@ class Measured(Themed[None]):
         """Lines as fast as they come: how many were taken, the share of a core, and how late the loop was."""
         before, start, lags, taken = time.process_time(), time.perf_counter(), list[float](), 0
         each = LINES // BATCHES
-        for batch in range(SECONDS * BATCHES):
+        for batch in range(self.rows * BATCHES):
             text = [f"{batch:06} GET /v1/deployments 200 in 12 ms from 10.0.0.7 by ana" for _ in range(each)]
             if isinstance(widget, Log):
                 widget.append(map(Line, text))

@@ -22,6 +22,7 @@ from dg.tui.app import Dashboard
 from dg.tui.background import begin
 from dg.tui.deployments import Deployments
 from dg.tui.detail import Detail
+from dg.tui.help import Help
 from dg.tui.overview import Overview
 from dg.tui.steady import LARGEST, Troubles
 from dg.tui.store import LinkState
@@ -105,6 +106,21 @@ async def test_a_field_that_has_gone_deaf_keeps_no_key_to_itself(
         await until(pilot, lambda: app.focused is None)
         await pilot.press("1")
         await until(pilot, lambda: isinstance(app.screen, Overview))
+
+
+async def test_leaving_a_screen_twice_closes_nothing_below_it(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await pilot.press("question_mark")
+        await until(pilot, lambda: isinstance(app.screen, Help))
+        opened = app.screen
+        assert isinstance(opened, Help)
+        opened.action_leave()
+        opened.action_leave()
+        await until(pilot, lambda: app.screen is not opened)
+        await pilot.pause()
+        assert isinstance(app.screen, Detail)
 
 
 async def test_work_in_the_background_that_fails_ends_alone(lived_in: House) -> None:

@@ -9,7 +9,6 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dg.core.errors import Problem, Unavailable
@@ -18,7 +17,7 @@ from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.sheet import shown
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ def _hint(field: Field) -> str:
     return field.hint if field.required or "empty" in field.hint else f"{field.hint} (may be empty)"
 
 
-class Confirm(Steady, ModalScreen[None]):
+class Confirm(Modal):
     """One act, until the answer is there. When what it was asked about moves, it can only be left."""
 
     CSS = """

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from dg.client.moments import HINT, moment_before
@@ -21,7 +20,7 @@ from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.prompt import Prompt
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 
 if TYPE_CHECKING:
     from dg.client.app import Client
@@ -64,7 +63,7 @@ def post(text: str) -> Act:
     )
 
 
-class HandoverSheet(Steady, ModalScreen[None]):
+class HandoverSheet(Modal):
     """The summary of the shift, as Markdown that is shown as it is written."""
 
     CSS = """

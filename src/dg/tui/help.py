@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 
 from dg.tui.ink import label
 from dg.tui.palette import PALETTES
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 from dg.tui.widgets.table import Column, Table
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
     ]
 
 
-class Help(Steady, ModalScreen[None]):
+class Help(Modal):
     """A list of keys."""
 
     CSS = """

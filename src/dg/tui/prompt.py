@@ -8,14 +8,13 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dg.tui.ink import label, paragraph
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 
 
-class Prompt(Steady, ModalScreen[None]):
+class Prompt(Modal):
     """Asks with `title`; `take` gets what was typed, and says what is wrong with it, or nothing."""
 
     CSS = """

@@ -8,15 +8,14 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from dg.tui.actions import Shown
 from dg.tui.ink import Pieces, label, paragraph
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 
 
-class Sheet(Steady, ModalScreen[None]):
+class Sheet(Modal):
     """Rows under a title. `fill` gives it others while it is open."""
 
     CSS = """

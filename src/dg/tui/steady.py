@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from textual.await_complete import AwaitComplete
 from textual.message import Message
 from textual.message_pump import MessagePump
+from textual.screen import ModalScreen
 from textual.strip import Strip
 from textual.widget import Widget
 from textual.worker import WorkerFailed
@@ -97,6 +99,14 @@ class Steady(MessagePump):
             await super()._dispatch_message(message)
         except Exception as error:  # noqa: BLE001  handed on
             tell_app(self, error)
+
+
+class Modal(Steady, ModalScreen[None]):
+    """A screen over another one. A second escape, before the first was heard, closes nothing below it."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
+        # Textual's own pops whatever is on top by then.
+        return super().dismiss(result) if self.is_current else AwaitComplete()
 
 
 def tell_app(node: MessagePump, error: Exception) -> None:

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dg.core.errors import Invalid, Problem
@@ -16,6 +15,7 @@ from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.signs import sign
+from dg.tui.steady import Modal
 from dg.tui.views import ENVIRONMENTS
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 FORM = "ACTION [ENVIRONMENT] [SERVICE] [as WHO]"
 
 
-class May(ModalScreen[None]):
+class May(Modal):
     """A question in a line, and the server's answer with its reason. Nothing is changed."""
 
     CSS = """

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
 from dg.core.errors import Problem, Refused
@@ -25,7 +24,7 @@ from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label
 from dg.tui.sheet import Sheet
-from dg.tui.steady import Steady
+from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
 from dg.tui.widgets.panel import Panel
 
@@ -39,7 +38,7 @@ ROWS = 8
 """Completions that are seen at once."""
 
 
-class CommandLine(Steady, ModalScreen[None]):
+class CommandLine(Modal):
     """One line. It is left with escape, or when what it said was begun."""
 
     CSS = """

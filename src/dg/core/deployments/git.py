@@ -7,61 +7,32 @@ from __future__ import annotations
 
 import asyncio
 import difflib
-import os
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from dg.core.clock import SECOND, Clock
-from dg.core.command import Finished, run
-from dg.core.deployments.complaints import complaint, failure
+from dg.core.command import Finished
+from dg.core.deployments.complaints import failure
 from dg.core.deployments.figures import Commit
-from dg.core.deployments.models import Changes, CommitLine, Diff, FileChange, FileChanges
+from dg.core.deployments.models import Changes, CommitLine, Diff, FileChanges
+from dg.core.deployments.patches import counted, patched
+from dg.core.deployments.plumbing import FULL_ID, Plumbing, checked, inside, require
 from dg.core.deployments.remotes import check_ref, check_url, without_userinfo
-from dg.core.deployments.sources import SSH_OPTIONS, Credential, Sources, Use, handed
-from dg.core.errors import Invalid, NotFound, Unavailable
+from dg.core.deployments.sources import Credential, Sources, Use, handed
+from dg.core.errors import Invalid, NotFound
 from dg.core.text import plain
-from dg.core.types import COMMIT_PATTERN, NAME_PATTERN
 
-_FULL = re.compile(COMMIT_PATTERN)
 _ABBREVIATED = re.compile(r"^[0-9a-f]{7,39}$")
-_SERVICE = re.compile(NAME_PATTERN)
 
-_INHERITED = (
-    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "SSH_AUTH_SOCK"),
-    *("http_proxy", "https_proxy", "HTTPS_PROXY", "no_proxy", "NO_PROXY"),
-    *("SSL_CERT_FILE", "SSL_CERT_DIR", "GIT_SSL_CAINFO"),
-)
-_FIXED = {
-    "LC_ALL": "C",
-    "GIT_ALLOW_PROTOCOL": "https:ssh:file",
-    "GIT_PROTOCOL_FROM_USER": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-    "GIT_CONFIG_NOSYSTEM": "1",
-    "GIT_CONFIG_GLOBAL": os.devnull,
-    "GIT_NO_REPLACE_OBJECTS": "1",
-    "GIT_HTTP_LOW_SPEED_LIMIT": "1000",
-    "GIT_HTTP_LOW_SPEED_TIME": "30",
-}
-_CONFIG = (
-    *("-c", f"core.hooksPath={os.devnull}", "-c", "core.fsmonitor=false"),
-    *("-c", "gc.auto=0", "-c", "gc.autoDetach=false", "-c", "maintenance.auto=false"),
-)
-
-_NOTHING: Mapping[str, str] = {}
-_CAP = 4 * 1024 * 1024
 _GRAPH_CAP = 64 * 1024 * 1024
 _BUNDLE_TIMEOUT = 3600.0
 _STALE_LOCK_MARGIN = 60.0
 """Seconds beyond the longest command after which a lock file is nobody's any more."""
 _NAMES_COMPARED = 5000
 _COMMITS_REMEMBERED = 1000
-_EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
-"""The tree without a file, which every repository of git knows."""
-_DIFF = ("diff", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
 @dataclass(frozen=True)
@@ -94,12 +65,9 @@ class Mirrors:
         ssh_command: str = "ssh",
         sources: Sources | None = None,
     ) -> None:
-        self._root = root
+        self._git = Plumbing(root, environ, ssh_command=ssh_command, timeout=local_timeout)
         self._clock = clock
         self._timeout = timeout
-        self._local_timeout = local_timeout
-        self._env = {name: environ[name] for name in _INHERITED if name in environ}
-        self._env |= _FIXED | {"GIT_SSH_COMMAND": f"{ssh_command} {shlex.join(SSH_OPTIONS)}"}
         self._sources = sources or Sources({}, root, {})
         self._locks: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._fetched: dict[tuple[str, str], float] = {}
@@ -108,9 +76,7 @@ class Mirrors:
 
     def path(self, service: str) -> Path:
         """Where the mirror of `service` stands; the runner checks out from it."""
-        if not _SERVICE.fullmatch(service):
-            raise Invalid(f"`{plain(service, limit=80)}` is not a name of a service")
-        return self._root / f"{service}.git"
+        return self._git.path(service)
 
     def use(self, url: str) -> Use | None:
         """With what the server proves itself to `url`; None when nothing is set for it."""
@@ -146,7 +112,7 @@ class Mirrors:
             Refused, Unavailable: as in `fetch`.
         """
         check_ref(ref)
-        if _FULL.fullmatch(ref.lower()):
+        if FULL_ID.fullmatch(ref.lower()):
             return await self._resolve_id(service, url, ref.lower())
         await self.fetch(service, url)
         name, commit = await self._only(service, ref, await self._meanings(service, ref))
@@ -157,10 +123,10 @@ class Mirrors:
         known = self._known.get((service, digits))
         if known is not None and self.path(service).exists():
             return known
-        found = await self._commit(service, digits)
+        found = await self._git.commit(service, digits)
         if found is None:
             await self.fetch(service, url)
-            found = await self._commit(service, digits)
+            found = await self._git.commit(service, digits)
         if found is None:
             raise await self._unknown(service, digits)
         if len(self._known) >= _COMMITS_REMEMBERED:
@@ -184,28 +150,28 @@ class Mirrors:
             Invalid: there is no such branch.
         """
         full = branch_ref if branch_ref.startswith("refs/heads/") else f"refs/heads/{branch_ref}"
-        if await self._commit(service, check_ref(full)) is None:
+        if await self._git.commit(service, check_ref(full)) is None:
             raise Invalid(f"the repository of `{service}` has no branch `{branch_ref}`")
-        return await self._is_ancestor(service, _checked(commit), full)
+        return await self._is_ancestor(service, checked(commit), full)
 
     async def keep(self, service: str, commit: str) -> None:
         """Hold on to `commit` whatever happens upstream: a rollback may need it after a force-push."""
         if (service, commit) in self._kept and self.path(service).exists():
             return
-        await self._git(service, "update-ref", "--end-of-options", f"refs/dg/{_checked(commit)}", commit)
+        await self._git.ask(service, "update-ref", "--end-of-options", f"refs/dg/{checked(commit)}", commit)
         self._kept.add((service, commit))
 
     async def has(self, service: str, commit: str) -> bool:
         """Whether the mirror knows `commit`, without asking the remote."""
-        return await self._commit(service, _checked(commit)) is not None
+        return await self._git.commit(service, checked(commit)) is not None
 
     async def commits(self, service: str, base: str | None, head: str, limit: int) -> Changes:
         """What comes with `head` and what goes away with `base`, newest first, at most `limit` of each.
 
         A `base` that the mirror does not know (it was made anew) counts as none, and the answer says so.
         """
-        _checked(head)
-        if base is not None and await self._commit(service, _checked(base)) is None:
+        checked(head)
+        if base is not None and await self._git.commit(service, checked(base)) is None:
             base = None
         coming = head if base is None else f"{base}..{head}"
         commits = await self._log(service, coming, limit=limit)
@@ -228,7 +194,7 @@ class Mirrors:
 
         Of more than 4 MiB of names the rest is left out.
         """
-        return await self._counted(service, _checked(base), _checked(head), limit, ())
+        return await counted(self._git, service, checked(base), checked(head), limit)
 
     async def diff(
         self, service: str, base: str | None, head: str, *, file: str | None, limit: int, cap: int
@@ -239,44 +205,18 @@ class Mirrors:
 
         Raises Invalid for a path that leaves the repository, NotFound for a file that does not differ.
         """
-        only = ("--", _path(file)) if file is not None else ()
-        if base is not None and await self._commit(service, _checked(base)) is None:
+        if base is not None and not await self.has(service, base):
             base = None
-        files = await self._counted(service, base or _EMPTY, _checked(head), limit, only)
-        if file is not None and not files.total:
-            raise NotFound(f"`{plain(file, limit=200)}` does not differ between the two commits")
-        found = await self._git(
-            service,
-            *("--literal-pathspecs", *_DIFF, "--patch", "--submodule=short", "--end-of-options"),
-            *(base or _EMPTY, head, *only),
-            cap=cap,
-        )
-        text = found.stdout[: found.stdout.rfind(b"\n") + 1] if found.truncated else found.stdout
-        return Diff(base=base, head=head, files=files, patch=plain(text, multiline=True), cut=found.truncated)
-
-    async def _counted(
-        self, service: str, base: str, head: str, limit: int, only: tuple[str, ...]
-    ) -> FileChanges:
-        finished = await self._git(
-            service,
-            *("--literal-pathspecs", *_DIFF, "--numstat", "-z", "--end-of-options", base, head, *only),
-        )
-        files = [_file_change(*line.split(b"\t", 2)) for line in finished.stdout.split(b"\0")[:-1]]
-        return FileChanges(
-            total=len(files),
-            added=sum(file.added or 0 for file in files),
-            removed=sum(file.removed or 0 for file in files),
-            files=tuple(files[:limit]),
-        )
+        return await patched(self._git, service, base, checked(head), file=file, limit=limit, cap=cap)
 
     async def ancestry(self, service: str, heads: Sequence[str], known: Sequence[str]) -> list[Commit]:
         """The commits that `heads` lead to and `known` do not; what the mirror does not have is passed over.
 
         Raises Invalid when they are more than could be held.
         """
-        wanted = (*map(_checked, heads), *(f"^{_checked(commit)}" for commit in known))
+        wanted = (*map(checked, heads), *(f"^{checked(commit)}" for commit in known))
         listing = ("rev-list", "--ignore-missing", "--timestamp", "--parents", "--end-of-options", *wanted)
-        finished = await self._git(service, *listing, timeout=self._timeout, cap=_GRAPH_CAP)
+        finished = await self._git.ask(service, *listing, timeout=self._timeout, cap=_GRAPH_CAP)
         if finished.truncated:
             raise Invalid("these are more commits than dg counts at once; ask for fewer days", field="days")
         return [_commit(*line.decode("ascii").split()) for line in finished.stdout.splitlines()]
@@ -289,7 +229,7 @@ class Mirrors:
             NotFound: the commit has no such file.
         """
         shown = plain(path, limit=200)
-        listing = await self._git(
+        listing = await self._git.ask(
             service,
             "--literal-pathspecs",
             *(
@@ -298,9 +238,9 @@ class Mirrors:
                 "--long",
                 "--full-tree",
                 "--end-of-options",
-                _checked(commit),
+                checked(commit),
                 "--",
-                _path(path),
+                inside(path),
             ),
         )
         if not listing.stdout:
@@ -310,19 +250,19 @@ class Mirrors:
             raise Invalid(f"`{shown}` at commit {commit[:12]} of `{service}` is not a regular file")
         if int(size) > cap:
             raise Invalid(f"`{shown}` at commit {commit[:12]} of `{service}` is larger than {cap} bytes")
-        finished = await self._git(service, "cat-file", "blob", blob.decode("ascii"), cap=cap)
+        finished = await self._git.ask(service, "cat-file", "blob", blob.decode("ascii"), cap=cap)
         return finished.stdout
 
     async def compact(self, service: str) -> None:
         """Pack what many fetches left behind, when git finds it is time; slow on a large repository."""
-        await self._git(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)
+        await self._git.ask(service, "-c", "gc.auto=6700", "gc", "--auto", "--quiet", timeout=self._timeout)
 
     async def bundle(self, service: str, target: Path) -> bool:
         """Write everything that the mirror has to one file; False when that is nothing yet."""
-        if not (await self._git(service, "for-each-ref", "--count=1")).stdout:
+        if not (await self._git.ask(service, "for-each-ref", "--count=1")).stdout:
             return False
         command = ("bundle", "create", "--quiet", str(target), "--all")
-        await self._git(service, *command, timeout=_BUNDLE_TIMEOUT)
+        await self._git.ask(service, *command, timeout=_BUNDLE_TIMEOUT)
         return True
 
     async def unbundle(self, service: str, source: Path) -> None:
@@ -330,13 +270,13 @@ class Mirrors:
         mirror = self.path(service)
         await self._init(service, mirror)
         command = ("fetch", "--quiet", "--no-tags", "--no-write-fetch-head", "--no-recurse-submodules")
-        await self._git(
+        await self._git.ask(
             service, *command, "--end-of-options", str(source), "+refs/*:refs/*", timeout=_BUNDLE_TIMEOUT
         )
 
     async def _init(self, service: str, mirror: Path) -> None:
-        await asyncio.to_thread(self._root.mkdir, mode=0o700, parents=True, exist_ok=True)
-        _require(await self._run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
+        await asyncio.to_thread(self._git.root.mkdir, mode=0o700, parents=True, exist_ok=True)
+        require(await self._git.run("init", "--bare", "--quiet", "--template=", "--", str(mirror)), service)
 
     async def _update(self, service: str, mirror: Path, url: str) -> None:
         if not (mirror / "HEAD").exists() or not (mirror / "config").exists():
@@ -356,7 +296,7 @@ class Mirrors:
 
     async def _fetch_once(self, mirror: Path, url: str, credential: Credential | None) -> Finished:
         with handed(credential) as (variables, descriptors):
-            return await self._run(
+            return await self._git.run(
                 f"--git-dir={mirror}",
                 *("fetch", "--quiet", "--prune", "--force", "--no-tags", "--no-write-fetch-head"),
                 *("--no-recurse-submodules", "--end-of-options", url),
@@ -369,10 +309,11 @@ class Mirrors:
     async def _meanings(self, service: str, ref: str) -> dict[str | None, str]:
         """Everything `ref`, which is no full commit id, could mean: full ref name, or None, to commit."""
         if ref.startswith(("refs/heads/", "refs/tags/")):
-            found: dict[str | None, str | None] = {ref: await self._commit(service, ref)}
+            found: dict[str | None, str | None] = {ref: await self._git.commit(service, ref)}
         else:
             found = {
-                name: await self._commit(service, name) for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")
+                name: await self._git.commit(service, name)
+                for name in (f"refs/heads/{ref}", f"refs/tags/{ref}")
             }
             if _ABBREVIATED.fullmatch(ref.lower()):
                 found |= await self._abbreviated(service, ref.lower())
@@ -380,9 +321,11 @@ class Mirrors:
 
     async def _abbreviated(self, service: str, digits: str) -> dict[str | None, str | None]:
         objects = (
-            (await self._git(service, "rev-parse", f"--disambiguate={digits}")).stdout.decode("ascii").split()
+            (await self._git.ask(service, "rev-parse", f"--disambiguate={digits}"))
+            .stdout.decode("ascii")
+            .split()
         )
-        commits = [await self._commit(service, name) for name in objects[:16]]
+        commits = [await self._git.commit(service, name) for name in objects[:16]]
         distinct = sorted({commit for commit in commits if commit is not None})
         return {None: distinct[0]} if len(distinct) == 1 else {commit: commit for commit in distinct}
 
@@ -397,7 +340,7 @@ class Mirrors:
         return next(iter(found.items()))
 
     async def _unknown(self, service: str, ref: str) -> Invalid:
-        listing = await self._git(
+        listing = await self._git.ask(
             service,
             "for-each-ref",
             f"--count={_NAMES_COMPARED}",
@@ -414,73 +357,23 @@ class Mirrors:
             near=near,
         )
 
-    async def _commit(self, service: str, name: str) -> str | None:
-        """The commit that `name` (a full ref or an object id) leads to, or None."""
-        mirror = self.path(service)
-        if not mirror.exists():
-            return None
-        finished = await self._run(
-            *(f"--git-dir={mirror}", "rev-parse", "--verify", "--quiet"),
-            *("--end-of-options", f"{name}^{{commit}}"),
-        )
-        return finished.stdout.decode("ascii").strip() if finished.code == 0 else None
-
     async def _count(self, service: str, commits: str) -> int:
-        return int((await self._git(service, "rev-list", "--count", "--end-of-options", commits)).stdout)
+        return int((await self._git.ask(service, "rev-list", "--count", "--end-of-options", commits)).stdout)
 
     async def _is_ancestor(self, service: str, older: str, newer: str) -> bool:
-        finished = await self._git(
+        finished = await self._git.ask(
             service, "merge-base", "--is-ancestor", "--end-of-options", older, newer, allowed=(0, 1)
         )
         return finished.code == 0
 
     async def _log(self, service: str, commits: str, *, limit: int) -> list[CommitLine]:
-        finished = await self._git(
+        finished = await self._git.ask(
             service,
             *("log", f"--max-count={limit}", "-z", "--format=%H%x00%an%x00%at%x00%s"),
             *("--end-of-options", commits),
         )
         fields = finished.stdout.split(b"\0")
         return [_commit_line(*fields[at : at + 4]) for at in range(0, len(fields) - 4, 4)]
-
-    async def _git(
-        self,
-        service: str,
-        *arguments: str,
-        timeout: float | None = None,
-        cap: int = _CAP,
-        allowed: tuple[int, ...] = (0,),
-    ) -> Finished:
-        mirror = self.path(service)
-        if not mirror.exists():
-            raise NotFound(f"the repository of `{service}` was never fetched")
-        finished = await self._run(f"--git-dir={mirror}", *arguments, timeout=timeout, cap=cap)
-        return finished if finished.code in allowed else _require(finished, service)
-
-    async def _run(
-        self,
-        *arguments: str,
-        timeout: float | None = None,
-        cap: int = _CAP,
-        variables: Mapping[str, str] = _NOTHING,
-        descriptors: tuple[int, ...] = (),
-    ) -> Finished:
-        seconds = timeout or self._local_timeout
-        argv, env = ["git", *_CONFIG, *arguments], {**self._env, **variables}
-        try:
-            return await run(argv, env=env, timeout=seconds, cap=cap, descriptors=descriptors)
-        except TimeoutError:
-            raise Unavailable(
-                f"git did not answer within {seconds:g} seconds and was stopped", reason="git"
-            ) from None
-        except FileNotFoundError:
-            raise Unavailable("git is not installed where the server runs", reason="git") from None
-
-
-def _require(finished: Finished, service: str) -> Finished:
-    if finished.code == 0:
-        return finished
-    raise Unavailable(f"git failed for the repository of `{service}`: {complaint(finished)}", reason="git")
 
 
 def _remove_locks(mirror: Path, before: float) -> bool:
@@ -491,18 +384,6 @@ def _remove_locks(mirror: Path, before: float) -> bool:
     for path in stale:
         path.unlink(missing_ok=True)
     return bool(stale)
-
-
-def _checked(commit: str) -> str:
-    if not _FULL.fullmatch(commit):
-        raise Invalid(f"`{plain(commit, limit=80)}` is not a full commit id of 40 lower case hex digits")
-    return commit
-
-
-def _path(path: str) -> str:
-    if not path or path.startswith(("/", ":")) or ".." in path.split("/") or "\0" in path:
-        raise Invalid(f"`{plain(path, limit=200)}` is not a path inside the repository")
-    return path
 
 
 def _commit(seconds: str, sha: str, *parents: str) -> Commit:
@@ -520,13 +401,4 @@ def _commit_line(sha: bytes, author: bytes, seconds: bytes, subject: bytes) -> C
         author=plain(author, limit=200),
         subject=plain(subject, limit=500),
         at=_moment(seconds.decode("ascii", "replace")),
-    )
-
-
-def _file_change(added: bytes, removed: bytes, path: bytes) -> FileChange:
-    """One line of `git diff --numstat`, which writes dashes for a file that is not text."""
-    return FileChange(
-        path=plain(path),
-        added=None if added == b"-" else int(added),
-        removed=None if removed == b"-" else int(removed),
     )

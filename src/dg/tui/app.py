@@ -23,6 +23,7 @@ from dg.core.errors import Invalid
 from dg.tui import bar
 from dg.tui.access.screen import Access
 from dg.tui.actions import Hands
+from dg.tui.alarm import Alarm
 from dg.tui.background import begin
 from dg.tui.bar import Tab
 from dg.tui.command.history import History
@@ -56,7 +57,8 @@ class Dashboard(Steady, Themed[None]):
     """`connect` makes a client; `picture` is the file of the last picture, `log` that of what
     goes wrong in the dashboard itself, `state` the folder of what a person typed before; None to have none.
 
-    `read_only` takes every way to change something out of it, whoever is signed in.
+    `read_only` takes every way to change something out of it, whoever is signed in. `bell` is how `Alarm`
+    calls; `keymap` has keys by the name of what they do, as `keys.keymap` gives them.
     """
 
     ENABLE_COMMAND_PALETTE = True
@@ -100,6 +102,8 @@ class Dashboard(Steady, Themed[None]):
         Binding("ctrl+p", "command_palette", "Commands", show=False, id="app.palette"),
         Binding("colon", "command", "Command", key_display=":", id="app.command"),
         Binding("question_mark", "help", "Help", key_display="?", id="app.help"),
+        Binding("f2", "jump", "Jump", show=False, id="app.jump"),
+        Binding("m", "mouse", "Mouse on or off", show=False, id="app.mouse"),
     ]
 
     tabs = (
@@ -121,6 +125,8 @@ class Dashboard(Steady, Themed[None]):
         random: Random | None = None,
         theme: str | None = None,
         ascii: bool = False,  # noqa: A002
+        bell: str = "off",
+        keymap: Mapping[str, str] | None = None,
     ) -> None:
         super().__init__(theme=theme, ascii=ascii)
         self.clock = clock or SystemClock()
@@ -130,6 +136,9 @@ class Dashboard(Steady, Themed[None]):
         self._connect, self._random = connect, random or SystemRandom()
         self._picture, self._state = picture, state
         self.troubles = Troubles(log, self.clock.monotonic)
+        self._alarm = Alarm(bell, self._ring, self.clock.monotonic)
+        if keymap:
+            self.set_keymap(dict(keymap))
         self._was_shown = False
         self._topics: set[Topic] = set()
         self._feed: Feed | None = None
@@ -204,14 +213,17 @@ class Dashboard(Steady, Themed[None]):
     # From the store to the screen
 
     def _changed(self, topic: Topic) -> None:
-        if topic == "link" and self.store.link.live:
+        if topic == "link" and self.store.link.live and not self._seen_live:
             self._seen_live = True
+            self._alarm.heed(self.store.activity)
         if not self._topics and self.is_running:
             self.set_timer(FLUSH, self._bring)
         self._topics.add(topic)
 
     def _bring(self) -> None:
         topics, self._topics = frozenset(self._topics), set()
+        if "activity" in topics and self._seen_live:
+            self._alarm.heed(self.store.activity)
         for screen in self._views():
             with noted(self):
                 screen.show(topics)
@@ -249,7 +261,8 @@ class Dashboard(Steady, Themed[None]):
         role = "read only" if self.read_only else rights.role
         who = " · ".join(filter(None, (rights.name, role)))
         now, spent = self.clock.micros(), self.clock.monotonic()
-        return bar.top(self.tabs, mode, self.store.link, who, now, spent, width)
+        trail = [view.crumb for view in self.screen_stack if isinstance(view, View) and view.crumb]
+        return bar.top(self.tabs, mode, self.store.link, who, now, spent, width, trail)
 
     # Keys
 
@@ -265,6 +278,33 @@ class Dashboard(Steady, Themed[None]):
 
         if self._feed is not None:
             self.push_screen(CommandLine(self))
+
+    def action_jump(self) -> None:
+        """Letters for everything that can have the focus."""
+        from dg.tui.jump import Jump, places
+
+        for view in self._views():
+            self.push_screen(Jump(places(self, view)))
+
+    def action_mouse(self) -> None:
+        """Give the mouse to the terminal, which then selects text itself, or take it back."""
+        driver = self._driver
+        if driver is None:
+            return
+        # Textual asks for it at the start alone; each driver does what these two say only while it has it.
+        if had := driver._mouse:  # noqa: SLF001
+            getattr(driver, "_disable_mouse_support", bool)()
+        driver._mouse = not had  # noqa: SLF001
+        if not had:
+            getattr(driver, "_enable_mouse_support", bool)()
+        key = "".join(known.keys for known in active_keys(self.screen) if known.id == "app.mouse")
+        self.tell(
+            f"the mouse is the terminal's: {key} takes it back" if had else "the mouse is the dashboard's"
+        )
+
+    def _ring(self, sequence: str) -> None:
+        if self._driver is not None and not self.is_headless:
+            self._driver.write(sequence)
 
     async def go_to(self, mode: str, wanted: str = "") -> None:
         """A numbered screen, and what is `wanted` there as after its name in a command."""
@@ -347,7 +387,8 @@ class Dashboard(Steady, Themed[None]):
         return REFUSAL if any(screen.is_past for screen in self._views()) else ""
 
     def action_help(self) -> None:
-        self.push_screen(Help(active_keys(self.screen)))
+        twins = self.screen.TWINS if isinstance(self.screen, View) else {}
+        self.push_screen(Help(active_keys(self.screen), twins))
 
     def action_retry(self) -> None:
         """Try to connect now."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from dg.client.words import duration
@@ -24,19 +24,26 @@ class Tab:
     short: str
 
 
+BRAND: Pieces = ((" dg ", "primary badge"), (" ", ""))
+
+
 def top(
-    tabs: Sequence[Tab], active: str, link: Link, who: str, moment: int, monotonic: float, width: int
+    tabs: Sequence[Tab],
+    active: str,
+    link: Link,
+    who: str,
+    moment: int,
+    monotonic: float,
+    width: int,
+    trail: Sequence[str] = (),
 ) -> Pieces:
-    """The line, `width` cells wide."""
+    """The line, `width` cells wide; `trail` is what was opened from the tab, one out of the other."""
     wide = width >= WIDE
-    left: list[Piece] = [(" dg ", "primary badge"), (" ", "")]
+    left: list[Piece] = list(BRAND)
     for tab in tabs:
-        on = tab.mode == active
-        left += [
-            (f" {tab.key} ", "primary bold" if on else "dim"),
-            (tab.title if wide else tab.short, "fg bold underline" if on else "muted"),
-            ("  " if wide else " ", ""),
-        ]
+        left += _named(tab, wide=wide, on=tab.mode == active)
+        if tab.mode == active and trail:
+            left.append((f"› {' › '.join(trail)}  ", "fg"))
     clock = f"{to_datetime(moment):%H:%M}"
     right: list[Piece] = [*connection(link, monotonic, wide=wide)]
     if wide and who:
@@ -45,6 +52,22 @@ def top(
     if measure(right) > width:
         return right[: len(connection(link, monotonic, wide=False))]
     return apart(left, right, width)
+
+
+def _named(tab: Tab, *, wide: bool, on: bool) -> Pieces:
+    return (
+        (f" {tab.key} ", "primary bold" if on else "dim"),
+        (tab.title if wide else tab.short, "fg bold underline" if on else "muted"),
+        ("  " if wide else " ", ""),
+    )
+
+
+def places(tabs: Sequence[Tab], width: int) -> Iterator[tuple[str, str, int]]:
+    """The mode and the key of each tab, and the cell where it begins while nothing is open."""
+    at = measure(BRAND)
+    for tab in tabs:
+        yield tab.mode, tab.key, at
+        at += measure(_named(tab, wide=width >= WIDE, on=False))
 
 
 def connection(link: Link, monotonic: float, *, wide: bool) -> Pieces:

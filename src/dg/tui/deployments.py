@@ -16,6 +16,7 @@ from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.ink import Piece, Pieces, apart, label
+from dg.tui.keeping import Kept
 from dg.tui.signs import bar, ink, said
 from dg.tui.store import RECENT, Topic
 from dg.tui.view import View
@@ -89,6 +90,7 @@ class Deployments(View):
     """The newest, or what a filter finds: it is the server's own, so it reaches all of history."""
 
     MODE = "deployments"
+    TWINS: ClassVar = {"deployments": "dg status"}
     CSS = """
     Deployments #list { height: 1fr; }
     Deployments #look { height: 7; }
@@ -138,7 +140,12 @@ class Deployments(View):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
+        self._field.suggester = Kept(self.dashboard.saved_filters, self.MODE)
         self._table.focus()
+
+    @property
+    def matching(self) -> str:
+        return self._matching
 
     @property
     def rows(self) -> Mapping[str, DeploymentView]:

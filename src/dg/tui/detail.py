@@ -62,6 +62,12 @@ class Detail(View):
     Detail #filter { display: none; height: 1; border: none; padding: 0 1; background: $panel; }
     Detail #filter.-on { display: block; }
     """
+    TWINS: ClassVar = {
+        "steps, gates, decisions": "dg show",
+        "log": "dg logs",
+        "commits": "dg diff",
+        "receipt": "dg receipt show",
+    }
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="detail.back"),
         Binding("slash", "filter", "Find", key_display="/", id="detail.filter"),
@@ -111,6 +117,10 @@ class Detail(View):
         self._output.focus()
         begin(self, "log", self._follow_log)
         begin(self, "read", self._read)
+
+    @property
+    def crumb(self) -> str:
+        return f"#{self.deployment.number}"
 
     @property
     def subject(self) -> DeploymentView | None:

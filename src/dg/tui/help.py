@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -11,6 +11,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.screen import Screen
+from textual.dom import DOMNode
 
 from dg.tui.ink import label
 from dg.tui.palette import PALETTES
@@ -25,6 +26,16 @@ NOT_HERE = frozenset({"scroll_left", "scroll_right", "page_left", "page_right"})
 """What every scrolling widget of Textual has, and none of these screens can use."""
 
 
+_MOVES = ("up", "down", "page-up", "page-down", "first", "last")
+NOT_BY_NAME = frozenset(
+    {
+        *(f"{where}.{move}" for where in ("table", "log") for move in _MOVES),
+        *("app.overview", "app.deployments", "app.environments", "app.access", "app.palette"),
+    }
+)
+"""What nobody looks for in a palette, or finds there by another name."""
+
+
 @dataclass(frozen=True)
 class Key:
     """One thing that keys do. `id` is its name in a keymap."""
@@ -34,6 +45,7 @@ class Key:
     what: str
     action: str
     where: str
+    node: DOMNode | None = None
 
 
 def active_keys(screen: Screen[Any]) -> list[Key]:
@@ -47,11 +59,8 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
         at = type(node).__name__, binding.action
         found.setdefault(at, []).append(screen.app.get_key_display(binding))
         where = type(node).__name__
-        rows[at] = Key(binding.id or binding.action, "", binding.description, binding.action, where)
-    return [
-        Key(row.id, " ".join(dict.fromkeys(found[at])), row.what, row.action, row.where)
-        for at, row in rows.items()
-    ]
+        rows[at] = Key(binding.id or binding.action, "", binding.description, binding.action, where, node)
+    return [replace(row, keys=" ".join(dict.fromkeys(found[at]))) for at, row in rows.items()]
 
 
 class Help(Modal):
@@ -65,15 +74,17 @@ class Help(Modal):
         Binding("escape,question_mark,q", "leave", "Close", id="help.close")
     ]
 
-    def __init__(self, keys: Iterable[Key]) -> None:
+    def __init__(self, keys: Iterable[Key], twins: Mapping[str, str]) -> None:
+        """`twins` are the commands that say in lines what the screen shows, by what they say."""
         super().__init__()
-        self._keys = list(keys)
+        said = [Key(command, "in lines", what, command, "twin") for what, command in twins.items()]
+        self._keys = [*keys, *said]
 
     def compose(self) -> ComposeResult:
         columns = (
             Column[Key]("keys", "key", lambda row: [(row.keys, "primary bold")], 16),
             Column[Key]("what", "does", lambda row: [(row.what, "fg")], 20, flex=True),
-            Column[Key]("id", "name in a keymap", lambda row: [(row.id, "dim")], 22, needs=60),
+            Column[Key]("id", "name in a keymap, or command", lambda row: [(row.id, "dim")], 22, needs=60),
         )
         yield Table[Key](columns, lambda row: f"{row.where} {row.action}")
 
@@ -98,14 +109,25 @@ class Commands(Provider):
             (f"go to {tab.title}", tab.key, partial(dashboard.action_go, tab.mode)) for tab in dashboard.tabs
         ]
         keys = [
-            (key.what, key.keys, partial(self.screen.run_action, key.action))
+            (key.what, key.keys, partial(dashboard.run_action, key.action, key.node))
             for key in active_keys(self.screen)
-            if "(" not in key.action and key.where == type(self.screen).__name__
+            if key.id not in NOT_BY_NAME
         ]
         newest = sorted(dashboard.store.deployments.values(), key=lambda each: -each.number)[:50]
         opened = [(f"open {each.name}", "", partial(dashboard.open_deployment, each.id)) for each in newest]
         themes = [(f"theme {name}", "", partial(dashboard.action_theme, name)) for name in PALETTES]
-        return [*keys, *tabs, *opened, *themes]
+        saved = dashboard.saved_filters.names()
+        kept = [
+            (
+                f"{mode} @{name}",
+                "",
+                partial(dashboard.go_to, mode, dashboard.saved_filters.text(mode, f"@{name}")),
+            )
+            for mode, names in saved.items()
+            if mode in dashboard.MODES
+            for name in names
+        ]
+        return [*keys, *tabs, *kept, *opened, *themes]
 
     async def discover(self) -> Hits:
         for name, keys, run in self._offers():

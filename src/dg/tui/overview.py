@@ -26,6 +26,11 @@ class Overview(View):
     """What on-call keeps open."""
 
     MODE = "overview"
+    TWINS: ClassVar = {
+        "lanes and what is under way": "dg status",
+        "health": "dg health",
+        "activity": "dg events",
+    }
     CSS = """
     Overview #cards { height: 17; }
     Overview .card { width: 1fr; }

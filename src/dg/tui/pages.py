@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from textual.app import ComposeResult
@@ -70,12 +70,22 @@ class Pages(Vertical):
         if focus:
             table.focus()
 
-    def _draw_names(self, width: int, _: int) -> list[Pieces]:
+    def places(self) -> Iterator[tuple[str, int]]:
+        """The names that are seen, and the cell in which each begins."""
+        at = 0
+        for name in self._shown(self._names.size.width):
+            yield name, at
+            at += measure(self._words([name]))
+
+    def _shown(self, width: int) -> list[str]:
         """All names, or as many around the current one as there is room for."""
         shown = list(self._tables)
         while len(shown) > 1 and measure(self._words(shown)) > width:
             shown.pop(-1 if shown[-1] != self.current else 0)
-        return [self._words(shown)]
+        return shown
+
+    def _draw_names(self, width: int, _: int) -> list[Pieces]:
+        return [self._words(self._shown(width))]
 
     def _words(self, shown: list[str]) -> Pieces:
         pieces: list[Piece] = []

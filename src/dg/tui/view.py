@@ -86,11 +86,14 @@ class View(Steady, Screen[None]):
         Binding("exclamation_mark", "override", "Pass gates", show=False, key_display="!", id="act.override"),
         Binding("A", "abandon", "Abandon", id="act.abandon"),
         Binding("B", "block", "Block version", show=False, id="act.block"),
+        Binding("S", "keep_filter", "Keep the filter", show=False, id="view.keep-filter"),
     ]
     MODE = ""
     """Which tab of the first line is lit."""
     is_past: ClassVar[bool] = False
     """Whether it shows how things were, from where nothing can be changed."""
+    TWINS: ClassVar[Mapping[str, str]] = {}
+    """The commands that say in lines what this screen shows, by what they say."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -122,6 +125,22 @@ class View(Steady, Screen[None]):
         ]
 
     @property
+    def crumb(self) -> str:
+        """What it is called in the trail, where it was opened from another one."""
+        return ""
+
+    @property
+    def matching(self) -> str:
+        """The filter of what is seen, which can be kept under a name."""
+        return ""
+
+    def action_keep_filter(self) -> None:
+        from dg.tui.keeping import Keep
+
+        if self.matching:
+            self.app.push_screen(Keep(self.MODE, self.matching))
+
+    @property
     def subject(self) -> DeploymentView | None:
         """The deployment that keys act on."""
         return None
@@ -136,6 +155,8 @@ class View(Steady, Screen[None]):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Keys for what is forbidden or makes no sense are hidden; without a connection they are grey."""
+        if action == "keep_filter":
+            return bool(self.matching)
         right = RIGHTS.get(action)
         if right is None:
             return True

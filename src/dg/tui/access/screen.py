@@ -21,6 +21,7 @@ from dg.tui.background import begin
 from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.ink import Pieces, label
+from dg.tui.keeping import Kept
 from dg.tui.offers import Offer, find
 from dg.tui.pages import Pages
 from dg.tui.sheet import Sheet, facts
@@ -53,6 +54,18 @@ class Access(View):
     """Oneself on top; pages of all that opens the server, and the audit log."""
 
     MODE = "access"
+    TWINS: ClassVar = {
+        "you": "dg whoami",
+        "may I?": "dg can-i",
+        "sessions": "dg session list",
+        "keys": "dg key list",
+        "tokens": "dg token list",
+        "bindings": "dg binding list",
+        "roles": "dg role list",
+        "webhooks": "dg webhook list",
+        "slack": "dg slack links",
+        "audit": "dg audit list",
+    }
     CSS = """
     Access #you { height: 5; }
     Access #pages { height: 1fr; padding: 0 1; border: round $dg-border; background: $surface; }
@@ -116,8 +129,13 @@ class Access(View):
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
+        self._field.suggester = Kept(self.dashboard.saved_filters, self.MODE)
         self._pages.open("sessions", focus=True)
         self.set_interval(EVERY, self._look_again)
+
+    @property
+    def matching(self) -> str:
+        return self._matching if self._pages.current == "audit" else ""
 
     @property
     def lane(self) -> LaneView | None:

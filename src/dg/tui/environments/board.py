@@ -43,6 +43,17 @@ class Board(View):
     """Environments at the left, the one under the cursor at the right."""
 
     MODE = "environments"
+    TWINS: ClassVar = {
+        "environments": "dg env list",
+        "health": "dg health",
+        "probes": "dg probe list",
+        "config": "dg env show",
+        "history": "dg env history",
+        "compare": "dg env diff",
+        "drift": "dg env drift",
+        "lanes": "dg lane list",
+        "backups": "dg backup list",
+    }
     SCOPED_CSS = False
     # Else Textual would look for a board inside of the screen that is one.
     CSS = """

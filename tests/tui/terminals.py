@@ -17,6 +17,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 WITHIN = 60.0
+NO_FOLDER = os.devnull
+"""In which no file can be: how somebody likes their own dashboard is nothing to a test."""
 ESCAPE = "\x1b[27u"
 """The key as the Kitty protocol says it: a lone ESC and the key after it would be another key."""
 QUIET = 0.1
@@ -115,7 +117,13 @@ def terminal(
         stdout=end,
         stderr=end,
         start_new_session=True,
-        env={**kept, "TERM": "xterm-256color", "COLORTERM": "truecolor", **environ},
+        env={
+            **kept,
+            "TERM": "xterm-256color",
+            "COLORTERM": "truecolor",
+            "XDG_CONFIG_HOME": NO_FOLDER,
+            **environ,
+        },
     )
     os.close(end)
     try:

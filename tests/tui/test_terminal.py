@@ -20,6 +20,10 @@ from dg.tui.views import DeploymentView, EnvironmentView, FactView, LaneView, Se
 
 NOWHERE = "http://127.0.0.1:9"
 TOKEN = "tok.en"
+
+
+MOUSE = b"\x1b[?1000h"
+"""Asks the terminal for what the mouse does."""
 THEIRS = (
     b"\x1b]0;owned",
     b"\x1b]52;",
@@ -133,6 +137,21 @@ def test_a_storm_of_sizes_ends_nothing(tmp_path: Path) -> None:
         assert screen.ended() == 0
         screen.assert_restored()
         assert not list(tmp_path.rglob("*.log"))
+
+
+def test_the_mouse_is_the_terminals_where_the_file_says_so(tmp_path: Path) -> None:
+    tmp_path.joinpath("dg").mkdir()
+    tmp_path.joinpath("dg", "dashboard.toml").write_text("mouse = false\n")
+    environ = {"DG_URL": NOWHERE, "DG_TOKEN": TOKEN, "XDG_CONFIG_HOME": str(tmp_path)}
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        assert MOUSE not in screen.written
+        screen.press("m")
+        screen.until(lambda: MOUSE in screen.written)
+        screen.press("q")
+        screen.until(lambda: screen.process.poll() is not None)
+        screen.read(0.2)
+        assert MOUSE.replace(b"h", b"l") in screen.written
 
 
 def patched(folder: Path, line: str) -> str:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
-from textual.screen import Screen
 from textual.dom import DOMNode
+from textual.screen import Screen
 
 from dg.tui.ink import label
 from dg.tui.palette import PALETTES

@@ -328,6 +328,9 @@ def _exists(words: list[str]) -> bool:
     found: click.Command | None = command_line
     with click.Context(command_line, obj=Invocation({})) as context:
         for word in words:
+            if word.startswith("--") and found is not None:
+                assert word in {option for each in found.params for option in each.opts}
+                continue
             found = found.get_command(context, word) if isinstance(found, click.Group) else None
     return found is not None and (not isinstance(found, click.Group) or found.invoke_without_command)
 

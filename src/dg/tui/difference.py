@@ -100,6 +100,7 @@ class Difference(View):
     Difference.-narrow #files { width: 1fr; height: 8; }
     Difference.-low #files { display: none; }
     """
+    TWINS: ClassVar = {"files and what changes in them": "dg diff --patch"}
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="diff.back"),
         Binding("tab", "app.focus_next", "Files", id="diff.next"),

@@ -60,7 +60,8 @@ def _kinds(kind: type[DOMNode]) -> Iterator[type[DOMNode]]:
 
 def _of(kind: type[DOMNode]) -> Iterator[Bound]:
     for binding in kind.__dict__.get("BINDINGS", ()):
-        if isinstance(binding, Binding) and binding.id:
+        # One without a description only keeps keys from doing anything: nobody can mean it.
+        if isinstance(binding, Binding) and binding.id and binding.description:
             yield Bound(binding.id, tuple(map(key, binding.key.split(","))), binding.description, kind)
 
 

@@ -74,6 +74,7 @@ class Past(View):
     ]
 
     is_past = True
+    TWINS: ClassVar = {"lanes as they were": "dg status --as-of"}
 
     def __init__(self, then: int, mode: str) -> None:
         super().__init__()

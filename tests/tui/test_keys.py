@@ -248,7 +248,7 @@ async def test_going_back_restores_every_screen_as_it_was_left(lived_in: House) 
         await pilot.press("down", "o")
         left = [_state(app)]
         await pilot.press("2", "slash", *"env=staging", "enter")
-        await until(pilot, lambda: "env=staging" in text(app.screen))
+        await until(pilot, lambda: _state(app)[-1] == "env=staging")
         await pilot.press("down", "O")
         left.append(_state(app))
         await pilot.press("3")
@@ -271,11 +271,13 @@ async def test_going_back_restores_every_screen_as_it_was_left(lived_in: House) 
 
 
 def _state(app: Dashboard) -> tuple[object, ...]:
-    """Where the cursors of a screen stand, how its tables are sorted, its page and its filter."""
-    tables = [(table.cursor, table.sorted_by, len(table)) for table in app.screen.query(Table)]
-    pages = [found.current for found in app.screen.query(Pages)]
+    """The table with the focus and where its cursor stands, how tables are sorted, page and filter."""
     assert isinstance(app.screen, View)
-    return app.screen.MODE, tables, pages, app.screen.matching
+    focused = app.screen.focused
+    cursor = focused.cursor if isinstance(focused, Table) else None
+    sorts = [table.sorted_by for table in app.screen.query(Table)]
+    pages = [found.current for found in app.screen.query(Pages)]
+    return app.screen.MODE, focused, cursor, sorts, pages, app.screen.matching
 
 
 async def test_a_filter_is_kept_under_a_name_and_found_by_it(lived_in: House, tmp_path: Path) -> None:

@@ -50,6 +50,8 @@ async def test_a_viewer_sees_lanes_of_services_within_reach(api: Api) -> None:
         ("?as_of=2001-01-01T00:00:00Z", "unrecorded"),
         ("?as_of=0001-01-01T00:00:00Z", "unrecorded"),
         ("?as_of=9999-12-31T23:59:59Z", "future"),
+        ("?as_of=9999-12-31T23:59:59-14:00", "invalid"),
+        ("?as_of=0001-01-01T00:00:00%2B14:00", "invalid"),
     ],
 )
 async def test_a_moment_of_which_nothing_can_be_known_is_refused(api: Api, asked: str, why: str) -> None:

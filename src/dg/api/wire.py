@@ -106,9 +106,12 @@ def read(model: type[M], body: Mapping[str, Any]) -> M:
 def moment(field: str, text: str) -> int:
     """An RFC 3339 time as microseconds. Raises Invalid for one that no calendar of ours has."""
     try:
-        return to_micros(datetime.fromisoformat(_without_nanos(text).upper()))
+        at = to_micros(datetime.fromisoformat(_without_nanos(text).upper()))
+        # An offset leads out of the first and the last year, and nothing could be said of that moment.
+        to_datetime(at)
     except (ValueError, OverflowError):
         raise Invalid(f"{field} must be a time such as 2026-01-31T09:30:00Z", field=field) from None
+    return at
 
 
 def _without_nanos(text: str) -> str:

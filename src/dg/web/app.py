@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
@@ -23,6 +25,9 @@ from dg.web.visits import Visit, Visits
 MOST_MESSAGE = 256 * 1024
 """Bytes of one message of a browser: a paste."""
 MOST_FORM = 4096
+MOST_FIELDS = 8
+PATIENCE = 15.0
+"""Seconds that a connection may say nothing, or only half of what it began to."""
 HEARTBEAT = 15.0
 SHUTDOWN_SECONDS = 1.0
 CLOSE_SECONDS = 2.0
@@ -76,6 +81,9 @@ async def serve(options: Options, clock: Clock) -> AsyncIterator[str]:
             web_app.application(),
             access_log=None,
             shutdown_timeout=SHUTDOWN_SECONDS,
+            keepalive_timeout=PATIENCE,
+            lingering_time=PATIENCE,
+            auto_decompress=False,
             handler_cancellation=False,
         )
         await runner.setup()
@@ -128,14 +136,17 @@ class Web:
         return _html(pages.terminal(socket, pages.font_size(request.query.get("fontsize"))))
 
     async def sign_in(self, request: web.Request) -> web.StreamResponse:
-        """Ask the server for a code."""
-        name = str((await request.post()).get("name", "")).strip()[:60]
+        """Ask the server for a code; whoever was signed in or waited with this browser is no more."""
+        name, before = await _name(request), self._visit(request)
         try:
             cookie = await self._visits.begin(name, self.door.address(request))
         except TooMany as full:
             return _html(pages.message("Not now", full.message), 429)
         except Problem as problem:
             return _html(pages.message("Nobody can sign in now", problem.message), 503)
+        if before is not None:
+            # Nobody could end it any more: its cookie is about to be replaced.
+            await self._visits.end(before)
         answer = web.HTTPSeeOther("/login")
         self.door.give(answer, cookie)
         raise answer
@@ -201,6 +212,18 @@ class Web:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         self.door.check(request)
         return await handler(request)
+
+
+async def _name(request: web.Request) -> str:
+    """What the form on the sign-in page has. Raises HTTPBadRequest, HTTPRequestTimeout."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            form = parse_qs((await request.read()).decode("ascii", "replace"), max_num_fields=MOST_FIELDS)
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="The form did not come in time.\n") from None
+    except ValueError:
+        raise web.HTTPBadRequest(text="That is not the form of the sign-in page.\n") from None
+    return form.get("name", [""])[0].strip()[:60]
 
 
 def _size(request: web.Request) -> tuple[int, int]:

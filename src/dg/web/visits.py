@@ -13,6 +13,7 @@ from dg.client.app import Client
 from dg.client.credentials import Kept, SignedIn
 from dg.core.access.models import Principal
 from dg.core.access.sessions import Device, SessionTokens
+from dg.core.addresses import neighbours, read
 from dg.core.clock import Clock
 from dg.core.errors import Problem, TooMany
 from dg.core.tasks import Tasks
@@ -145,8 +146,8 @@ class Visits:
         return now - visit.begun > LONGEST or now - visit.seen > self._idle
 
     def _check_room(self, address: str) -> None:
-        waiting = [visit.address for visit in self._visits.values() if visit.person is None]
-        if len(waiting) >= MOST_WAITING or waiting.count(address) >= EACH_WAITING:
+        waiting = [_counted(visit.address) for visit in self._visits.values() if visit.person is None]
+        if len(waiting) >= MOST_WAITING or waiting.count(_counted(address)) >= EACH_WAITING:
             raise TooMany("too many sign-ins wait here already: try again in some minutes")
         if len(self._visits) >= MOST_SIGNED_IN:
             raise TooMany("too many browsers are signed in here: sign out where you need it no more")
@@ -160,3 +161,11 @@ class Visits:
             visit.stop(problem.message)
         else:
             log.info("%s signed in from %s", visit.person.id, visit.address)
+
+
+def _counted(address: str) -> str:
+    """What stands for an address in a count."""
+    try:
+        return neighbours(read(address))
+    except ValueError:
+        return address

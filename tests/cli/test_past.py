@@ -88,8 +88,8 @@ def test_its_json_is_what_the_api_says(past: ScriptedApi, capsys: Captured) -> N
 
 def test_what_is_not_known_is_refused_as_the_server_says(past: ScriptedApi, capsys: Captured) -> None:
     refusal = samples.envelope("VALIDATION_ERROR", "the record begins at …", reason="unrecorded")
-    past.on("GET /environments/production/past", refusal, status=400)
-    assert run(["status", "--as-of", THEN]) == ExitCode.USAGE
+    past.on("GET /environments/production/past", refusal, status=409)
+    assert run(["status", "--as-of", THEN]) == ExitCode.REFUSED
     assert "the record begins at" in capsys.readouterr().err
 
 

@@ -1203,7 +1203,7 @@ export interface paths {
         };
         /**
          * Get how an environment was
-         * @description What ran in each of its lanes at the moment `as_of`, that moment included: version, what was under way, what closed the lane, and what its services had last been found to be. Deployments and the record are never removed, so a moment has one answer. 400 for the future (`future`) and for a time before the record begins (`unrecorded`); 409 (`lost`) for one between a backup and the restore of it, of which nothing is known.
+         * @description What ran in each of its lanes at the moment `as_of`, that moment included: version, what was under way, what closed the lane, and what its services had last been found to be. Deployments and the record are never removed, so a moment has one answer. 400 for the future (`future`); 409 for a time of which nothing is known: before the record begins (`unrecorded`), and between a backup and the restore of it (`lost`).
          */
         get: operations["getPastEnvironment"];
         put?: never;

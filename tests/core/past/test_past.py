@@ -279,7 +279,7 @@ async def test_the_future_and_what_was_before_the_record_are_refused(story: Stor
     assert future.value.reason == "future"
     await story.environment(recorded)
     for then in (recorded - 1, 0, -(1 << 62)):
-        with pytest.raises(Invalid, match="the record begins at 2026") as early:
+        with pytest.raises(Refused, match="the record begins at 2026") as early:
             await story.environment(max(then, -62_135_596_800 * SECOND))
         assert early.value.reason == "unrecorded"
 

@@ -53,8 +53,8 @@ class Past:
     async def get(self, principal: Principal, name: Environment, then: int) -> PastEnvironment:
         """An environment as it was at `then` (microseconds), what happened in that very moment included.
 
-        Raises Invalid for the future and for a time before the first record; Refused for one between a backup
-        and the restore of it, of which nothing is known.
+        Raises Invalid for the future; Refused for a time of which nothing is known: before the first record,
+        and between a backup and the restore of it.
         """
         self._access.require(principal, Action.ENVIRONMENT_READ, name)
         now = self._clock.micros()
@@ -85,10 +85,10 @@ def _read(tx: Tx, principal: Principal, name: Environment, then: int) -> _Read:
 
 
 def _check(read: _Read, then: int) -> None:
-    """Raises Invalid, Refused for a moment of which nothing is known: nothing is guessed."""
+    """Raises Refused for a moment of which nothing is known: nothing is guessed."""
     if read.recorded_at is None or then < read.recorded_at:
         begins = "has not begun" if read.recorded_at is None else f"begins at {_moment(read.recorded_at)}"
-        raise Invalid(
+        raise Refused(
             f"as_of: nothing is known of {_moment(then)}: the record {begins}",
             field="as_of",
             reason="unrecorded",

@@ -229,7 +229,11 @@ async def test_the_last_picture_is_the_first_one_and_marked_as_old(lived_in: Hou
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{}", "[]", '{"form": 1}', '{"form": 99}', "\x00", '{"form":1,"at":1,"lanes":[{"a":1}]}']
+    "damage",
+    [
+        *("", "{}", "[]", '{"form": 1}', '{"form": 99}', "\x00", '{"form":1,"at":1,"lanes":[{"a":1}]}'),
+        "[" * 100_000,
+    ],
 )
 def test_a_damaged_picture_is_none(tmp_path: Path, damage: str) -> None:
     path = tmp_path / "picture.json"
@@ -245,6 +249,9 @@ async def test_a_picture_with_values_of_another_kind_is_none(lived_in: House, tm
         pass
     assert Store().recall(picture)
     document = json.loads(picture.read_text())
+    for wrong in ("seven", None, 1.5, float("inf"), 10**40):
+        picture.write_text(json.dumps({**document, "at": wrong}))
+        assert not Store().recall(picture)
     document["deployments"][0]["number"] = "seven"
     picture.write_text(json.dumps(document))
     assert not Store().recall(picture)

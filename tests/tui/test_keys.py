@@ -36,7 +36,7 @@ from dg.tui.jump import Jump
 from dg.tui.keeping import Keep
 from dg.tui.keys import bindings, keymap
 from dg.tui.pages import Pages
-from dg.tui.preferences import BELLS, THEMES, Preferences, preferences_file, read
+from dg.tui.preferences import BELLS, LARGEST, THEMES, Preferences, preferences_file, read
 from dg.tui.view import View
 from dg.tui.views import FactView
 from dg.tui.widgets.table import Table
@@ -143,6 +143,9 @@ def test_a_file_says_how_one_wants_it(tmp_path: Path) -> None:
         ("sound = true", "there is no setting sound; there are theme, bell, ascii"),
         ("keys = 1", "keys must be a key, a list of keys or a table"),
         ("[keys]\nact.deploy = 1", "act.deploy must be a key, a list of keys or a table"),
+        ("read_only = true\n" + "#\n" * LARGEST + "read_only = no", "more than 65,536 bytes"),
+        ("theme = " + "[" * 30_000, "is nested too deeply"),
+        (f"keys.{'a.' * 20_000}b = 'x'", "is nested too deeply"),
     ],
 )
 def test_a_file_that_is_wrong_says_where(tmp_path: Path, said: str, why: str, capsys: Captured) -> None:

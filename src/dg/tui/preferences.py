@@ -46,13 +46,16 @@ def read(path: Path | None, *, wanted: bool) -> Preferences:
         return Preferences()
     try:
         with path.open("rb") as file:
-            found = tomllib.loads(file.read(LARGEST).decode())
+            text = file.read(LARGEST + 1)
+        if len(text) > LARGEST:
+            raise Invalid(f"more than {LARGEST:,} bytes are no file of settings")
+        return _preferences(tomllib.loads(text.decode()))
     except OSError as error:
         raise Invalid(f"{path} cannot be read: {error.strerror}", reason="settings") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise Invalid(f"{path} is no TOML: {plain(str(error), limit=200)}", reason="settings") from None
-    try:
-        return _preferences(found)
+    except RecursionError:
+        raise Invalid(f"{path} is nested too deeply to be read", reason="settings") from None
     except Invalid as wrong:
         raise Invalid(f"{path}: {wrong.message}", reason="settings") from None
 

@@ -10,6 +10,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from dg.core.clock import to_datetime
 from dg.tui.auth import Rights
 from dg.tui.views import DeploymentView, EnvironmentView, FactView, LaneView, ProgressView, ServiceView
 
@@ -152,10 +153,12 @@ class Store:
         try:
             found = json.loads(path.read_text("utf-8"))
             environments, lanes, deployments, facts = _read(found)
-        except (OSError, ValueError, TypeError, KeyError):
+            at = found["at"]
+            to_datetime(at)
+        except (OSError, ValueError, TypeError, KeyError, OverflowError, RecursionError):
             # It is only a picture of how things were: without it the first one comes from the server.
             return False
-        self.at = int(found["at"])
+        self.at = at
         self.environments = {each.name: each for each in environments}
         self.lanes = {lane.key: lane for lane in lanes}
         self.deployments = {each.id: each for each in deployments}

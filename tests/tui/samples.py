@@ -19,10 +19,11 @@ from dg.core.environments.models import EnvironmentState, SecretState, Version
 from dg.core.health.models import Reading, Status
 from dg.core.types import Environment
 from dg.core.webhooks.models import Webhook
-from dg.tui import actions, handover, interventions
+from dg.tui import handover
 from dg.tui.access import acts as taking
 from dg.tui.access import issuing, logins, roles, webhooks
 from dg.tui.actions import Act
+from dg.tui.acts import deciding, deploying, lanes
 from dg.tui.environments import acts, probing, upkeep
 from dg.tui.environments.contents import Entry
 from dg.tui.views import DeploymentView, LaneView
@@ -175,31 +176,37 @@ def every_act() -> dict[str, list[Act]]:
     """Every act, by the function that makes it, in each of its forms."""
     hooks, older = WEBHOOK.model_copy(update={"enabled": False}), Version(version=2, at=1, by="a", changed=())
     return {
-        "actions.deploy": [actions.deploy("web", "staging"), actions.deploy("web", "production", "main")],
-        "actions.roll_back": [
-            actions.roll_back("web", "staging"),
-            actions.roll_back("web", "production", target=ID, reason="it eats orders"),
+        "acts.deploying.deploy": [
+            deploying.deploy("web", "staging"),
+            deploying.deploy("web", "production", "main"),
         ],
-        "actions.approve": [actions.approve(deployment()), actions.approve(deployment(), "it is fine")],
-        "actions.reject": [actions.reject(deployment())],
-        "actions.cancel": [actions.cancel(deployment())],
-        "actions.retry": [
-            actions.retry(deployment(status="failed")),
-            actions.retry(deployment(status="failed"), step="smoke", note="the quota was raised"),
+        "acts.deploying.roll_back": [
+            deploying.roll_back("web", "staging"),
+            deploying.roll_back("web", "production", target=ID, reason="it eats orders"),
         ],
-        "actions.lock": [actions.lock(lane())],
-        "actions.unlock": [actions.unlock(lane(state="locked")), actions.unlock(lane(freeze=ID))],
-        "actions.freeze": [
-            actions.freeze("staging"),
-            actions.freeze("production", "web", lasting="2h", reason="a fair"),
-            actions.freeze(""),
+        "acts.deciding.approve": [
+            deciding.approve(deployment()),
+            deciding.approve(deployment(), "it is fine"),
         ],
-        "actions.thaw": [actions.thaw(ID), actions.thaw()],
+        "acts.deciding.reject": [deciding.reject(deployment())],
+        "acts.deciding.cancel": [deciding.cancel(deployment())],
+        "acts.deciding.retry": [
+            deciding.retry(deployment(status="failed")),
+            deciding.retry(deployment(status="failed"), step="smoke", note="the quota was raised"),
+        ],
+        "acts.lanes.lock": [lanes.lock(lane())],
+        "acts.lanes.unlock": [lanes.unlock(lane(state="locked")), lanes.unlock(lane(freeze=ID))],
+        "acts.lanes.freeze": [
+            lanes.freeze("staging"),
+            lanes.freeze("production", "web", lasting="2h", reason="a fair"),
+            lanes.freeze(""),
+        ],
+        "acts.lanes.thaw": [lanes.thaw(ID), lanes.thaw()],
         "handover.post": [handover.post("a quiet shift")],
-        "interventions.override": [interventions.override(deployment())],
-        "interventions.abandon": [interventions.abandon(deployment(cancelling=True))],
-        "interventions.block": [interventions.block("web", "staging", "1.4.2")],
-        "interventions.unblock": [interventions.unblock(BLOCK)],
+        "acts.deciding.override": [deciding.override(deployment())],
+        "acts.deciding.abandon": [deciding.abandon(deployment(cancelling=True))],
+        "acts.lanes.block": [lanes.block("web", "staging", "1.4.2")],
+        "acts.lanes.unblock": [lanes.unblock(BLOCK)],
         "environments.acts.edit": [
             acts.edit(state()),
             *(

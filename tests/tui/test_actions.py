@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 from dg.client.app import Client
 from dg.core.deployments.models import CreateDeployment, LaneState
 from dg.core.types import Environment
-from dg.tui import actions
+from dg.tui.acts import lanes
 from dg.tui.app import Dashboard
 from dg.tui.confirm import Confirm
 from dg.tui.detail import Detail
@@ -272,7 +272,7 @@ async def test_a_dashboard_that_only_looks_sends_nothing_for_anybody(house: Hous
 
 async def refused(app: Dashboard, pilot: Pilot[Any], why: str) -> None:
     """Past the keys, the one place that sends says no too."""
-    app.push_screen(Confirm(actions.lock(app.store.lanes["web", "staging"])))
+    app.push_screen(Confirm(lanes.lock(app.store.lanes["web", "staging"])))
     await until(pilot, lambda: isinstance(app.screen, Confirm) and app.screen.look is not None)
     await pilot.press(*"because", "enter", "enter", "y")
     await until(pilot, lambda: why in text(app.screen))

@@ -18,6 +18,7 @@ from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.background import begin
 from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
+from dg.tui.fields import option
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.prompt import Prompt
 from dg.tui.steady import Modal
@@ -45,9 +46,7 @@ def post(text: str) -> Act:
         )
 
     def command(values: Values) -> str:
-        return line(
-            "handover", "--to-slack", *(("--channel", values["channel"]) if values["channel"] else ())
-        )
+        return line("handover", "--to-slack", *option(values, "channel"))
 
     return Act(
         title="post the handover",

@@ -9,8 +9,8 @@ from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from dg.core.errors import Invalid
-from dg.tui import actions, interventions
 from dg.tui.actions import Act
+from dg.tui.acts import deciding, deploying, lanes
 from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
 from dg.tui.ink import Pieces, label
@@ -184,40 +184,40 @@ class View(Steady, Screen[None]):
             self._ask(act(lane))
 
     def action_deploy(self) -> None:
-        self._at(lambda lane: actions.deploy(lane.service, lane.environment))
+        self._at(lambda lane: deploying.deploy(lane.service, lane.environment))
 
     def action_roll_back(self) -> None:
-        self._at(lambda lane: actions.roll_back(lane.service, lane.environment))
+        self._at(lambda lane: deploying.roll_back(lane.service, lane.environment))
 
     def action_approve(self) -> None:
-        self._on(actions.approve)
+        self._on(deciding.approve)
 
     def action_reject(self) -> None:
-        self._on(actions.reject)
+        self._on(deciding.reject)
 
     def action_cancel(self) -> None:
-        self._on(actions.cancel)
+        self._on(deciding.cancel)
 
     def action_retry(self) -> None:
-        self._on(actions.retry)
+        self._on(deciding.retry)
 
     def action_lock(self) -> None:
-        self._at(actions.lock)
+        self._at(lanes.lock)
 
     def action_unlock(self) -> None:
-        self._at(actions.unlock)
+        self._at(lanes.unlock)
 
     def action_freeze(self) -> None:
-        self._at(lambda lane: actions.freeze(lane.environment))
+        self._at(lambda lane: lanes.freeze(lane.environment))
 
     def action_override(self) -> None:
-        self._on(interventions.override)
+        self._on(deciding.override)
 
     def action_abandon(self) -> None:
-        self._on(interventions.abandon)
+        self._on(deciding.abandon)
 
     def action_block(self) -> None:
-        self._on(lambda found: interventions.block(found.service, found.environment, found.sha))
+        self._on(lambda found: lanes.block(found.service, found.environment, found.sha))
 
     @classmethod
     def check(cls, wanted: str) -> None:

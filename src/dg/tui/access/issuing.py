@@ -6,8 +6,9 @@ import itertools
 from typing import TYPE_CHECKING, Any, Literal
 
 from dg.tui.access.drawing import key_facts, token_facts
-from dg.tui.access.words import SERVICE, WHERE, environment_of, option, options, span, words
+from dg.tui.access.words import SERVICE, WHERE, options, span, words
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
+from dg.tui.fields import environment_of, option
 from dg.tui.ink import Pieces
 from dg.tui.sheet import facts
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from dg.client.words import time_ago
 from dg.core.clock import SECOND
-from dg.tui.access.words import SERVICE, WHERE, environment_of, option, options, words
+from dg.tui.access.words import SERVICE, WHERE, options, words
 from dg.tui.actions import Act, Field, Look, Values, line
+from dg.tui.fields import environment_of, option
 from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:

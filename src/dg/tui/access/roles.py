@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from dg.tui.access.words import SERVICE, WHERE, environment_of, moment_of, option, words
+from dg.tui.access.words import SERVICE, WHERE, moment_of, words
 from dg.tui.actions import Act, Field, Look, Values, line
+from dg.tui.fields import environment_of, option
 from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:

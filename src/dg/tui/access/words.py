@@ -1,15 +1,11 @@
-"""What is typed into the forms of the access screen: lists of words, spans, moments; options of commands."""
+"""What is typed into the forms of the access screen: lists of words, spans, moments."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from dg.core.clock import to_datetime, to_micros
 from dg.tui.actions import Field, Values
-
-if TYPE_CHECKING:
-    from dg.core.types import Environment
 
 WHERE = Field("environment", "only there; empty for all of them")
 SERVICE = Field("service", "only this one; empty for all of them")
@@ -20,25 +16,9 @@ def words(text: str) -> tuple[str, ...]:
     return tuple(text.replace(",", " ").split())
 
 
-def option(values: Values, name: str, flag: str = "") -> tuple[str, ...]:
-    """A field as an option of the command line, where something was typed into it."""
-    return (flag or f"--{name}", values[name]) if values[name] else ()
-
-
 def options(values: Values, name: str, flag: str) -> tuple[str, ...]:
     """A field with several words as an option that is given for each of them."""
     return tuple(part for word in words(values[name]) for part in (flag, word))
-
-
-def environment_of(text: str) -> Environment | None:
-    """The environment that was typed, None for nothing. Raises Invalid."""
-    from dg.core.errors import Invalid
-    from dg.core.types import Environment
-
-    try:
-        return Environment(text) if text else None
-    except ValueError:
-        raise Invalid("environment must be development, staging or production", field="environment") from None
 
 
 def span(text: str) -> float | None:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dg.core.errors import NotFound
 from dg.core.grammar import Command, lasting
 from dg.core.grammar import commands as c
-from dg.tui import actions
 from dg.tui.actions import Act
+from dg.tui.acts import deciding, deploying, lanes
 from dg.tui.views import DeploymentView, LaneView
 
 if TYPE_CHECKING:
@@ -29,20 +29,22 @@ class Asking:
         """What the command would do. Raises NotFound for what it names, TypeError for one that only looks."""
         match command:
             case c.Deploy(service, ref, environment, version, note):
-                return actions.deploy(service, environment.value, ref, version=version or "", note=note or "")
+                return deploying.deploy(
+                    service, environment.value, ref, version=version or "", note=note or ""
+                )
             case c.Rollback(service, environment, target, reason):
                 lane = self.lane(service, environment)
                 found = await self._target(lane, target) if target else ""
-                return actions.roll_back(*lane.key, target=found, reason=reason or "")
+                return deploying.roll_back(*lane.key, target=found, reason=reason or "")
             case c.Lock(service, environment, seconds, reason):
-                return actions.lock(self.lane(service, environment), lasting=lasting(seconds), reason=reason)
+                return lanes.lock(self.lane(service, environment), lasting=lasting(seconds), reason=reason)
             case c.Unlock(service, environment, reason):
-                return actions.unlock(self.lane(service, environment), reason=reason or "")
+                return lanes.unlock(self.lane(service, environment), reason=reason or "")
             case c.Freeze(seconds, reason, service, environment):
                 where = environment.value if environment else ""
-                return actions.freeze(where, service or "", lasting=lasting(seconds), reason=reason)
+                return lanes.freeze(where, service or "", lasting=lasting(seconds), reason=reason)
             case c.Thaw(freeze):
-                return actions.thaw(freeze or "")
+                return lanes.thaw(freeze or "")
             case c.Approve() | c.Reject() | c.Cancel() | c.Retry():
                 return await self._on_one(command)
             case _:
@@ -52,13 +54,13 @@ class Asking:
         found = await self.deployment(command.deployment)
         match command:
             case c.Approve(_, note):
-                return actions.approve(found, note or "")
+                return deciding.approve(found, note or "")
             case c.Reject(_, reason):
-                return actions.reject(found, reason)
+                return deciding.reject(found, reason)
             case c.Cancel(_, why):
-                return actions.cancel(found, why or "")
+                return deciding.cancel(found, why or "")
             case c.Retry(_, step, note):
-                return actions.retry(found, step=step or "", note=note or "")
+                return deciding.retry(found, step=step or "", note=note or "")
 
     def lane(self, service: str, environment: Environment) -> LaneView:
         """The lane of that name. Raises NotFound, naming the services that there are."""

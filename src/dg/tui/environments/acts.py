@@ -9,6 +9,7 @@ from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.environments import contents, seen
 from dg.tui.environments.contents import Entry, differences
 from dg.tui.environments.settings import change_of
+from dg.tui.fields import option
 from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:
@@ -128,7 +129,9 @@ def set_secret(state: EnvironmentState, name: str = "") -> Act:
 
     def command(values: Values) -> str:
         how = {"sealed": ("--sealed",), "runner_only": ("--runner-only",)}.get(grade(values), ())
-        return line("secret", "set", state.name.value, values["name"] or "NAME", *how, *seen.flag(values))
+        return line(
+            "secret", "set", state.name.value, values["name"] or "NAME", *how, *option(values, "reason")
+        )
 
     return Act(
         title=f"set a secret of {state.name.value}",
@@ -167,7 +170,7 @@ def unset_secret(state: EnvironmentState, name: str) -> Act:
         service="",
         look=look,
         send=send,
-        command=lambda values: line("secret", "unset", state.name.value, name, *seen.flag(values)),
+        command=lambda values: line("secret", "unset", state.name.value, name, *option(values, "reason")),
         done=f"{name} is taken away",
         fields=(seen.REASON,),
         stamp=seen.stamp(state),
@@ -196,7 +199,7 @@ def restore(state: EnvironmentState, version: Version) -> Act:
         look=look,
         send=send,
         command=lambda values: line(
-            "env", "restore", state.name.value, str(version.version), *seen.flag(values)
+            "env", "restore", state.name.value, str(version.version), *option(values, "reason")
         ),
         done=f"{state.name.value} is like version {version.version} again",
         fields=(seen.REASON,),

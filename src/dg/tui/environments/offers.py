@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dg.tui import actions, interventions
 from dg.tui.actions import Act
+from dg.tui.acts import lanes
 from dg.tui.environments import acts, probing, upkeep
 from dg.tui.environments.lanes import LaneRow
 from dg.tui.environments.probes import ProbeRow
@@ -35,14 +35,14 @@ def _pause(at: At, row: ProbeRow) -> Act:
 
 def _open(_: At, row: LaneRow) -> Act:
     if row.block is not None:
-        return interventions.unblock(row.block)
+        return lanes.unblock(row.block)
     if row.freeze is None:
         raise ValueError("a lane is unlocked as on the other screens")
-    return actions.thaw(row.freeze.id)
+    return lanes.thaw(row.freeze.id)
 
 
 def _block(at: At, row: LaneRow) -> Act:
-    return interventions.block(row.lane.service if row.lane else "", at.state.name.value)
+    return lanes.block(row.lane.service if row.lane else "", at.state.name.value)
 
 
 def _drifts(status: str) -> Any:

@@ -13,6 +13,7 @@ from dg.tui.environments import contents, drawing, seen
 from dg.tui.environments.acts import parsed, wished
 from dg.tui.environments.probes import remark
 from dg.tui.environments.settings import probe_change
+from dg.tui.fields import option
 from dg.tui.ink import Pieces
 from dg.tui.sheet import facts
 from dg.tui.signs import ink, said
@@ -45,7 +46,7 @@ def set_probe(state: EnvironmentState, name: str = "") -> Act:
         except Invalid:
             # It is half typed: what will come of it is said when the server is asked.
             wanted = {key: values[key] for key in OWN}
-        return probe_change(state, values["name"] or "NAME", wanted, seen.flag(values))
+        return probe_change(state, values["name"] or "NAME", wanted, option(values, "reason"))
 
     return Act(
         title=f"{'change' if name else 'add'} a probe of {state.name.value}",
@@ -131,7 +132,7 @@ def remove(state: EnvironmentState, reading: Reading) -> Act:
         service="",
         look=look,
         send=send,
-        command=lambda values: probe_change(state, reading.name, {}, seen.flag(values)),
+        command=lambda values: probe_change(state, reading.name, {}, option(values, "reason")),
         done=f"{reading.name} is removed from {state.name.value}",
         fields=(seen.REASON,),
         stamp=seen.stamp(state),
@@ -165,7 +166,7 @@ def rest(state: EnvironmentState, reading: Reading, now: int) -> Act:
         service="",
         look=look,
         send=send,
-        command=lambda values: probe_change(state, reading.name, wanted(values), seen.flag(values)),
+        command=lambda values: probe_change(state, reading.name, wanted(values), option(values, "reason")),
         done=f"{reading.name} rests",
         fields=(Field("lasting", "for how long: 30m, 2h", "1h", required=True), seen.REASON),
         first="lasting",
@@ -201,7 +202,7 @@ def wake(state: EnvironmentState, reading: Reading, now: int) -> Act:
         service="",
         look=look,
         send=send,
-        command=lambda values: probe_change(state, reading.name, wanted(), seen.flag(values)),
+        command=lambda values: probe_change(state, reading.name, wanted(), option(values, "reason")),
         done=f"{reading.name} looks again",
         fields=(seen.REASON,),
         stamp=seen.stamp(state),
@@ -268,7 +269,7 @@ def beat(state: EnvironmentState, reading: Reading) -> Act:
         look=look,
         send=send,
         command=lambda values: line(
-            "probe", "beat", state.name.value, reading.name, *seen.flag(values, "failed")
+            "probe", "beat", state.name.value, reading.name, *option(values, "failed")
         ),
         done=f"{reading.name} was sent a beat",
         fields=(Field("failed", "what is wrong, if something is"),),

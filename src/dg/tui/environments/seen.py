@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dg.tui.actions import Field, Values
+from dg.tui.fields import typed_in
 from dg.tui.ink import Pieces
 from dg.tui.store import Store
 from dg.tui.views import PRODUCTION
@@ -17,17 +18,12 @@ REASON = Field("reason", "why, for the history")
 
 def typed(state: EnvironmentState) -> str:
     """What has to be typed to change it."""
-    return state.name.value if state.name.value == PRODUCTION else ""
+    return typed_in(state.name.value)
 
 
 def reason(values: Values) -> str | None:
     """Why, where that was said."""
     return values.get("reason") or None
-
-
-def flag(values: Values, name: str = "reason", option: str = "") -> tuple[str, ...]:
-    """A field as an option of the command line, where something was typed into it."""
-    return (option or f"--{name}", values[name]) if values.get(name) else ()
 
 
 def stamp(state: EnvironmentState) -> Any:

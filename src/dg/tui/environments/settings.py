@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dg.tui.actions import Values, line
-from dg.tui.environments import seen
 from dg.tui.environments.contents import text
+from dg.tui.fields import option
 
 if TYPE_CHECKING:
     from dg.core.environments.models import EnvironmentState
@@ -18,7 +18,7 @@ def change_of(state: EnvironmentState, values: Values) -> str:
     """The command for the `key`, `value` and `reason` that were typed; an empty value takes the key away."""
     environment, key, value = state.name.value, values["key"], values["value"]
     part, _, name = key.partition(".")
-    why = seen.flag(values)
+    why = option(values, "reason")
     match part:
         case "domain":
             return line("env", "set", environment, "--domain", value, *why)

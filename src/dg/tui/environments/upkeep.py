@@ -9,6 +9,7 @@ from dg.core.clock import SECOND
 from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.environments import seen
 from dg.tui.environments.contents import differences
+from dg.tui.fields import option
 from dg.tui.ink import Pieces
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def accept_drift(state: EnvironmentState, drift: ServiceDrift) -> Act:
         command=lambda values: line(
             *("env", "drift", state.name.value, "--accept", drift.service),
             *("--reason", values["reason"] or "WHY"),
-            *seen.flag(values, "lasting", "--for"),
+            *option(values, "lasting", "--for"),
         ),
         done=f"the drift of {drift.service} is accepted",
         fields=(
@@ -102,7 +103,7 @@ def back_up(state: EnvironmentState, now: int) -> Act:
         look=look,
         send=send,
         command=lambda values: line(
-            "backup", "create", "--environment", state.name.value, *seen.flag(values, "name")
+            "backup", "create", "--environment", state.name.value, *option(values, "name")
         ),
         done=f"{state.name.value} is backed up",
         fields=(Field("name", "what it is called", f"{to_datetime(now):%Y%m%d-%H%M%S}", required=True),),
@@ -131,7 +132,7 @@ def restore_backup(state: EnvironmentState, backup: BackupRecord, now: int) -> A
         look=look,
         send=send,
         command=lambda values: line(
-            "backup", "restore", backup.id, "--environment", state.name.value, *seen.flag(values)
+            "backup", "restore", backup.id, "--environment", state.name.value, *option(values, "reason")
         ),
         done=f"{state.name.value} is as in {backup.id}",
         fields=(seen.REASON,),

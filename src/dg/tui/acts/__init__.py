@@ -1,0 +1,1 @@
+"""What is changed by deployments, about them, and in lanes: one function for each act."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ DG = Path(__file__).parents[1] / "src" / "dg"
 KINDS = {"models", "store", "service"}
 SEAMS = {"app", "auth", "errors", "feed"}
 SURFACES = {"api", "client"}
+"""Those that show every domain."""
+ROOMS = Path(__file__).parents[1] / "ARCHITECTURE.md"
 DOMAINS = {"deployments", "environments", "monitoring", "security", "performance"} & {
     folder.name for folder in (DG / "core").iterdir()
 }
@@ -49,6 +52,30 @@ def test_a_domain_has_what_it_is_what_it_keeps_and_what_can_be_done(domain: str)
 @pytest.mark.parametrize("surface", sorted(SURFACES))
 def test_a_surface_has_its_seams_and_shows_every_domain(surface: str) -> None:
     assert cells(DG / surface) >= SEAMS | DOMAINS
+
+
+def test_the_dashboard_has_its_seams() -> None:
+    assert cells(DG / "tui") >= SEAMS
+
+
+def named() -> dict[str, set[str]]:
+    """What each table of a room in ARCHITECTURE.md says that there is, by the room's path below `dg`."""
+    found: dict[str, set[str]] = {}
+    room = ""
+    for line in ROOMS.read_text("utf-8").splitlines():
+        if head := re.match(r"\| in `(?:src/dg/)?([\w/]+)/` \|", line):
+            room = head[1]
+        elif room and line.startswith("| `"):
+            found.setdefault(room, set()).update(re.findall(r"`([\w/]+?)/?`", line.split("|")[1]))
+        elif not line.startswith("|"):
+            room = ""
+    return found
+
+
+@pytest.mark.parametrize(("room", "told"), named().items(), ids=named())
+def test_what_a_table_of_the_house_names_is_there(room: str, told: set[str]) -> None:
+    there = {each for each in told if (DG / room / each).is_dir() or (DG / room / f"{each}.py").exists()}
+    assert told == there
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)

@@ -412,6 +412,17 @@ async def test_a_patch_too_long_ends_with_a_whole_line_and_says_so(
     assert found.files.added == 1000
 
 
+async def test_a_file_that_no_memory_should_hold_is_not_compared(
+    upstream: Upstream, mirrors: Mirrors
+) -> None:
+    base = upstream.commit("base")
+    head = upstream.commit("head", huge="x\n" * (9 << 20), small="1\n")
+    await mirrors.fetch("web", upstream.url)
+    found = await mirrors.diff("web", base, head, file=None, limit=10, cap=1 << 20)
+    assert "Binary files /dev/null and b/huge differ" in found.patch
+    assert (found.files.total, found.files.added, found.cut) == (2, 1, False)
+
+
 async def test_everything_is_new_where_nothing_known_runs(upstream: Upstream, mirrors: Mirrors) -> None:
     head = upstream.commit("head", first="1\n")
     await mirrors.fetch("web", upstream.url)

@@ -9,7 +9,9 @@ from dg.core.text import plain
 
 _EMPTY = "4b825dc642cb6eb9a060e54bf8d69288fbee4904"
 """The tree without a file, which every repository of git knows."""
-_DIFF = ("diff", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
+_BOUNDED = ("-c", "core.bigFileThreshold=16m", "--literal-pathspecs")
+"""Git holds twelve times the size of a text in memory to compare it: what is larger is told as binary."""
+_DIFF = (*_BOUNDED, "diff", "--no-renames", "--no-ext-diff", "--no-textconv", "--no-color")
 
 
 async def patched(
@@ -22,7 +24,7 @@ async def patched(
         raise NotFound(f"`{plain(file, limit=200)}` does not differ between the two commits")
     found = await git.ask(
         service,
-        *("--literal-pathspecs", *_DIFF, "--patch", "--submodule=short", "--end-of-options"),
+        *(*_DIFF, "--patch", "--submodule=short", "--end-of-options"),
         *(base or _EMPTY, head, *only),
         cap=cap,
     )
@@ -36,7 +38,7 @@ async def counted(
     """The files that differ and their lines, those that `only` leaves; the first `limit` are named."""
     finished = await git.ask(
         service,
-        *("--literal-pathspecs", *_DIFF, "--numstat", "-z", "--end-of-options", base, head, *only),
+        *(*_DIFF, "--numstat", "-z", "--end-of-options", base, head, *only),
     )
     files = [_file_change(*line.split(b"\t", 2)) for line in finished.stdout.split(b"\0")[:-1]]
     return FileChanges(

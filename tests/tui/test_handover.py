@@ -16,6 +16,7 @@ from dg.tui.confirm import Confirm
 from dg.tui.handover import HandoverSheet
 from dg.tui.overview import Overview
 from dg.tui.prompt import Prompt
+from dg.tui.saving import Save
 
 
 def sheet(app: Dashboard) -> HandoverSheet | None:
@@ -51,18 +52,19 @@ async def test_it_is_written_to_a_new_file_and_never_over_one(
         await pilot.press("H")
         await until(pilot, lambda: sheet(app))
         await pilot.press("w")
-        await until(pilot, lambda: isinstance(app.screen, Prompt))
+        await until(pilot, lambda: isinstance(app.focused, Save))
         await pilot.press("enter")
-        await until(pilot, lambda: sheet(app))
+        await until(pilot, lambda: written(tmp_path))
         (file,) = written(tmp_path)
+        await until(pilot, lambda: not isinstance(app.focused, Save))
         assert file.read_text().startswith("# Handover of ")
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
         file.write_text("mine")
         await pilot.press("w")
-        await until(pilot, lambda: isinstance(app.screen, Prompt))
-        app.screen.query_one(Input).value = file.name
+        await until(pilot, lambda: isinstance(app.focused, Save))
+        app.screen.query_one(Save).value = file.name
         await pilot.press("enter")
-        await until(pilot, lambda: "is there already" in text(app.screen))
+        await until(pilot, lambda: any("is there already" in each.message for each in app._notifications))
         assert file.read_text() == "mine"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -11,7 +10,6 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from dg.client.moments import HINT, moment_before
-from dg.client.private import write_new
 from dg.core.clock import SECOND, to_datetime
 from dg.core.errors import Problem
 from dg.tui.actions import Act, Field, Look, Values, line
@@ -21,6 +19,7 @@ from dg.tui.errors import sentence
 from dg.tui.fields import option
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.prompt import Prompt
+from dg.tui.saving import Save
 from dg.tui.steady import Modal
 
 if TYPE_CHECKING:
@@ -90,6 +89,7 @@ class HandoverSheet(Modal):
         self._box = VerticalScroll(id="handover")
         self._box.border_title = label("handover")
         self._shown = Static("")
+        self._save = Save()
 
     @property
     def dashboard(self) -> Dashboard:
@@ -98,6 +98,7 @@ class HandoverSheet(Modal):
     def compose(self) -> ComposeResult:
         with self._box:
             yield self._shown
+        yield self._save
 
     def on_mount(self) -> None:
         self._box.focus()
@@ -146,19 +147,7 @@ class HandoverSheet(Modal):
     def action_write(self) -> None:
         moment = to_datetime(self.dashboard.clock.micros())
         name = f"handover-{moment:%Y-%m-%d-%H%M}.md"
-        self.app.push_screen(
-            Prompt("write the handover to", "a new file, which only you can read", self._write, value=name)
-        )
-
-    def _write(self, name: str) -> str:
-        try:
-            write_new(Path(name).expanduser(), self.text)
-        except Problem as problem:
-            return problem.message
-        except RuntimeError:
-            return "there is no such person's home"
-        self.dashboard.tell(f"wrote {name}")
-        return ""
+        self._save.ask("the handover", name, lambda: self.text, self._box)
 
     def action_post(self) -> None:
         """Have the bot post it; a question comes first, as before any change."""

@@ -22,12 +22,36 @@ from dg.core.access.models import SYSTEM, CreateBinding, CreateRole, Origin, Sco
 from dg.core.access.sessions import ApproveLogin, Device, SessionTokens, WantedGrant
 from dg.core.deployments.models import BlockVersion, CreateDeployment, SetFreeze
 from dg.core.environments.models import UpdateEnvironment
-from dg.core.slack.models import MuteChannel
+from dg.core.outbox.models import Later, Message, Outcome
+from dg.core.slack.models import MuteChannel, SubscribeChannel
 from dg.core.types import Environment
 from dg.core.webhooks.models import CreateWebhook
 
 HOUR = 3600 * 1_000_000
 WHERE = {"environment": "staging", "service": "shop"}
+
+
+class Slack:
+    """A Slack in which every channel is dg's own, and nothing is posted."""
+
+    async def post(self, message: Message) -> Outcome:
+        return Later(HOUR)
+
+    async def examine(self, channel: str) -> None:
+        pass
+
+    def figures(self) -> Mapping[str, Any]:
+        return {}
+
+    def state(self) -> str:
+        return "ok"
+
+
+async def subscribed(api: Api, channel: str, **where: Any) -> str:
+    """The id of what a channel subscribed to."""
+    await api.core.messenger.attach(Slack())
+    wish = SubscribeChannel(channel=channel, **where)
+    return (await api.core.subscriptions.subscribe(SYSTEM, wish)).id
 
 
 @dataclass(frozen=True)
@@ -100,6 +124,7 @@ class Occasions:
             "/slack/links/": self._slack_link,
             "/slack/codes/": self._slack_code,
             "/slack/mutes/": self._slack_mute,
+            "/slack/subscriptions/": self._slack_subscription,
         }
 
     async def begin(self) -> None:
@@ -232,6 +257,9 @@ class Occasions:
     async def _slack_mute(self) -> str:
         until = self._api.core.clock.micros() + HOUR
         return (await self._api.core.channels.mute(SYSTEM, MuteChannel(channel="C1", until=until))).channel
+
+    async def _slack_subscription(self) -> str:
+        return await subscribed(self._api, f"C{next(self._numbers)}", **WHERE)
 
     async def _webhook(self) -> str:
         # This machine itself, where nothing is sent to: a test of it ends at once.

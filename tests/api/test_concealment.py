@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.api.conftest import Api
-from tests.api.occasions import OPERATIONS, Declared, Occasions
+from tests.api.occasions import OPERATIONS, Declared, Occasions, subscribed
 
 from dg.api.call import PREFIX
 from dg.core.access.accounts import Account
@@ -98,6 +98,7 @@ async def furnish(api: Api, service: str, environment: str) -> Corner:
             "/sessions/": await signed_in(api, service, environment),
             "/webhooks/": webhook.webhook.id,
             "/slack/links/": await linked(api),
+            "/slack/subscriptions/": await subscribed(api, "C1", service=service, environment=environment),
         },
     )
 

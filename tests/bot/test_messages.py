@@ -20,6 +20,7 @@ from dg.bot.messages import (
     lanes,
     modals,
     mutes,
+    subscriptions,
     summaries,
 )
 from dg.bot.messages.blocks import Rendered
@@ -51,6 +52,7 @@ from dg.core.environments.models import EnvironmentState, SecretState, Targets
 from dg.core.grammar import VERBS, Misread, commands
 from dg.core.health.models import EnvironmentHealth, ServiceHealth, Suspect
 from dg.core.health.models import Status as Health
+from dg.core.slack.models import SlackSubscription
 from dg.core.types import Environment
 from dg.slacksim.blockkit import check_blocks, check_view, text_length
 
@@ -226,6 +228,8 @@ def test_every_answer_is_always_taken(lanes_found: list[Lane], told: list[Deploy
     closed = lanes.Closed(text, text, text, text, NOW, over=False)
     check(lanes.freeze(closed, {}))
     check(mutes.mute(escape(text), NOW, text, over=False))
+    asked = SlackSubscription(id="s", channel="C1", service="a" * 63, since=NOW, by="p")
+    check(subscriptions.answer("C1", [asked] * len(lanes_found), {"p": escape(text)}))
     for lane in lanes_found[:3]:
         waiting = [Waiting(position=1, deployment=each) for each in told]
         check(answers.why(lane, waiting))

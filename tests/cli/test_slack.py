@@ -55,6 +55,43 @@ def test_mutes_are_listed(api: ScriptedApi, capsys: Captured) -> None:
     assert json.loads(capsys.readouterr().out) == MUTE
 
 
+SUBSCRIPTION = {
+    "id": samples.ID,
+    "channel": "C0DEPLOYS01",
+    "environment": "production",
+    "service": "shop",
+    "severity": "unhealthy",
+    "since": "2026-11-26T07:30:00Z",
+    "by": "p1",
+}
+SHOP = ["--service", "shop", "--env", "production"]
+
+
+def test_a_channel_is_subscribed_and_unsubscribed(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("POST /slack/subscriptions", SUBSCRIPTION, status=201)
+    api.on("GET /slack/subscriptions", {"items": [SUBSCRIPTION]})
+    api.on(f"DELETE /slack/subscriptions/{samples.ID}", SUBSCRIPTION)
+    assert run(["slack", "subscribe", "C0DEPLOYS01", *SHOP, "--severity", "unhealthy"]) == ExitCode.OK
+    (sent,) = api.requests("POST /slack/subscriptions")
+    told = {name: SUBSCRIPTION[name] for name in ("channel", "environment", "service", "severity")}
+    assert sent.body == told
+    assert "is told of shop in production" in capsys.readouterr().out
+    assert run(["do", "unsubscribe shop in production for C0DEPLOYS01"]) == ExitCode.OK
+    assert "no more of shop in production" in capsys.readouterr().out
+    assert run(["slack", "unsubscribe", "C0DEPLOYS01", "--service", "shop"]) == ExitCode.REFUSED
+    assert len(api.requests(f"DELETE /slack/subscriptions/{samples.ID}")) == 1
+
+
+def test_subscriptions_are_listed(api: ScriptedApi, capsys: Captured) -> None:
+    api.on("GET /slack/subscriptions", {"items": [SUBSCRIPTION]})
+    assert run(["slack", "subscriptions"]) == ExitCode.OK
+    assert "shop in production" in capsys.readouterr().out
+    assert run(["slack", "subscriptions", "C0OTHER0001", "--json"]) == ExitCode.OK
+    assert capsys.readouterr().out == ""
+    assert run(["slack", "subscriptions", "C0DEPLOYS01", "--json"]) == ExitCode.OK
+    assert json.loads(capsys.readouterr().out) == SUBSCRIPTION
+
+
 def test_link_says_whose_account_acts_as_you(api: ScriptedApi, capsys: Captured) -> None:
     api.on(f"GET /slack/codes/{CODE}", {**ACCOUNT, "expires_at": "2026-11-26T07:30:00Z"})
     api.on("POST /slack/links", LINK, status=201)

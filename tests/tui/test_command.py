@@ -188,6 +188,7 @@ async def test_what_is_none_says_where_and_what_to_type_instead(lived_in: House)
             "deploy web main to prodction": "Did you mean `production`?",
             "approve #999": "there is no deployment 999",
             "lock wbe staging for 1h because no": "there is no lane wbe/staging; services: web",
+            "subscribe web": "subscribes in Slack, or by `dg slack subscribe`",
             "mute for 2h": "muted in Slack, or by `dg slack mute`",
         }.items():
             await said(app, pilot, line)

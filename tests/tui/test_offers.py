@@ -31,6 +31,7 @@ EACH = [pytest.param(act, id=f"{name}-{at}") for name, made in ACTS.items() for 
 
 ELSEWHERE = {
     Action.CHANNEL_MUTE: "it is said in the channel that it is about: /dg mute",
+    Action.CHANNEL_SUBSCRIBE: "it is said in the channel that it is about: /dg subscribe",
     Action.DEPLOYMENT_UPDATE: "the API alone has it",
     Action.PIPELINE_WRITE: "a pipeline is a file in a repository: dg pipeline register FILE",
 }

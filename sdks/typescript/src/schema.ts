@@ -2509,6 +2509,68 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/slack/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what channels subscribed to
+         * @description What channels are told beside the routes of the settings, the oldest first, as far as one may see it.
+         */
+        get: operations["listSlackSubscriptions"];
+        put?: never;
+        /**
+         * Tell a channel more
+         * @description Tells a channel of a service, of an environment, of both or of all, beside what the routes of the settings say, and of services there from `severity` on. Nobody is mentioned there. The same lanes again get the new severity. dg must be in the channel, which must not be shared with another organization (400); without Slack it is refused (409 `slack_off`).
+         */
+        post: operations["subscribeSlackChannel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/slack/subscriptions/{id}": {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The subscription's id.
+                 * @example 019acd5e-0000-7000-8000-000000000021
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /**
+         * End a subscription
+         * @description The channel is told no more than its other subscriptions and the routes say. Messages that are there go on.
+         */
+        delete: operations["unsubscribeSlackChannel"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/webhooks": {
         parameters: {
             query?: never;
@@ -5143,6 +5205,40 @@ export interface components {
         };
         SlackMuteList: {
             items: components["schemas"]["SlackMute"][];
+        };
+        /**
+         * @description From how bad on a service is told of.
+         * @enum {string}
+         */
+        SlackSeverity: "degraded" | "unhealthy";
+        SubscribeSlackChannelRequest: {
+            channel: components["schemas"]["SlackChannelId"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            severity?: components["schemas"]["SlackSeverity"];
+        };
+        SlackSubscription: {
+            /** Format: uuid */
+            id: string;
+            channel: components["schemas"]["SlackChannelId"];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            severity: components["schemas"]["SlackSeverity"];
+            /** Format: date-time */
+            since: string;
+            /**
+             * @description Whoever subscribed it last.
+             * @example 019acd5e-0000-7000-8000-000000000002
+             */
+            by: string;
+            /**
+             * Format: date-time
+             * @description When it ended, in the answer that says so.
+             */
+            ended_at?: string;
+        };
+        SlackSubscriptionList: {
+            items: components["schemas"]["SlackSubscription"][];
         };
         /** @description Types of events; `deployment.*` stands for all of a kind, `*` for all there are. */
         WebhookEvents: string[];
@@ -9880,6 +9976,128 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SlackMute"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            404: components["responses"]["NotFound"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    listSlackSubscriptions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The subscriptions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackSubscriptionList"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    subscribeSlackChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+                /** @description Makes a repeated request have one effect and the first answer. Kept for a day per caller. 409 while the first is still running, 422 when it comes with another request. */
+                "Idempotency-Key"?: components["parameters"]["IdempotencyKey"];
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "channel": "C0DEPLOYS01",
+                 *       "service": "shop",
+                 *       "environment": "production",
+                 *       "severity": "unhealthy"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SubscribeSlackChannelRequest"];
+            };
+        };
+        responses: {
+            /** @description The subscription */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackSubscription"];
+                };
+            };
+            400: components["responses"]["BadRequest"];
+            401: components["responses"]["Unauthorized"];
+            403: components["responses"]["Forbidden"];
+            408: components["responses"]["TooSlow"];
+            409: components["responses"]["Conflict"];
+            413: components["responses"]["TooLarge"];
+            415: components["responses"]["UnsupportedMedia"];
+            422: components["responses"]["Mismatch"];
+            429: components["responses"]["TooManyRequests"];
+            500: components["responses"]["InternalError"];
+            503: components["responses"]["Unavailable"];
+        };
+    };
+    unsubscribeSlackChannel: {
+        parameters: {
+            query?: never;
+            header?: {
+                /**
+                 * @description The version of the API that the client was written for; without it, the one in the path.
+                 * @example 1.0.0
+                 */
+                "Accept-Version"?: components["parameters"]["AcceptVersion"];
+            };
+            path: {
+                /**
+                 * @description The subscription's id.
+                 * @example 019acd5e-0000-7000-8000-000000000021
+                 */
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The subscription as it ended */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SlackSubscription"];
                 };
             };
             400: components["responses"]["BadRequest"];

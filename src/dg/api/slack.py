@@ -1,4 +1,4 @@
-"""Slack: whose a code and an account is, and which channels are muted."""
+"""Slack: whose a code and an account is, which channels are muted, and what they subscribed to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from dg.api import wire
 from dg.api.call import Call, Handler, answer, ending, items
-from dg.core.slack.models import MuteChannel, PostHandover
+from dg.core.slack.models import MuteChannel, PostHandover, SubscribeChannel
 
 
 async def get_slack_code(call: Call) -> Response:
@@ -45,6 +45,19 @@ async def unmute_slack_channel(call: Call) -> Response:
     return answer(await call.core.channels.unmute(call.principal, call.arguments["channel"]))
 
 
+async def list_slack_subscriptions(call: Call) -> Response:
+    return items(await call.core.subscriptions.list(call.principal))
+
+
+async def subscribe_slack_channel(call: Call) -> Response:
+    request = wire.read(SubscribeChannel, call.body)
+    return answer(await call.core.subscriptions.subscribe(call.principal, request, call.once), 201)
+
+
+async def unsubscribe_slack_channel(call: Call) -> Response:
+    return answer(await call.core.subscriptions.unsubscribe(call.principal, call.arguments["id"].lower()))
+
+
 HANDLERS: Mapping[str, Handler] = {
     "getSlackCode": get_slack_code,
     "listSlackLinks": list_slack_links,
@@ -54,4 +67,7 @@ HANDLERS: Mapping[str, Handler] = {
     "listSlackMutes": list_slack_mutes,
     "muteSlackChannel": mute_slack_channel,
     "unmuteSlackChannel": unmute_slack_channel,
+    "listSlackSubscriptions": list_slack_subscriptions,
+    "subscribeSlackChannel": subscribe_slack_channel,
+    "unsubscribeSlackChannel": unsubscribe_slack_channel,
 }

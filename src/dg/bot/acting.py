@@ -30,7 +30,7 @@ from dg.core.errors import Invalid, NotFound, Problem, Refused
 from dg.core.grammar import VERBS, Command, Misread, commands, offered, parse
 from dg.core.idempotency import Once
 from dg.core.slack.announcing import cannot_wait, is_told
-from dg.core.slack.models import MuteChannel
+from dg.core.slack.models import MuteChannel, SubscribeChannel
 from dg.core.slack.routing import Routes
 from dg.core.types import Environment
 
@@ -134,7 +134,27 @@ class Acting:
                 await core.channels.mute(who, wish_, once)
             case commands.Unmute(channel):
                 await core.channels.unmute(who, _named(channel or asked.channel))
+            case commands.Subscribe() | commands.Unsubscribe() | commands.Subscriptions():
+                return await self._subscribe(asked, command, once)
         return answers.said(":white_check_mark: Done.")
+
+    async def _subscribe(
+        self,
+        asked: Asked,
+        command: commands.Subscribe | commands.Unsubscribe | commands.Subscriptions,
+        once: Once,
+    ) -> Rendered:
+        who, core, where = asked.principal, self._core, _named(command.channel or asked.channel)
+        match command:
+            case commands.Subscribe(service, environment, severity):
+                named = {"severity": severity} if severity else {}
+                wish = SubscribeChannel.model_validate(
+                    {"channel": where, "service": service, "environment": environment, **named}
+                )
+                await core.subscriptions.subscribe(who, wish, once)
+            case commands.Unsubscribe(service, environment):
+                await core.subscriptions.unsubscribe_from(who, where, environment, service, once)
+        return await self._drawing.subscriptions(where, await core.subscriptions.list(who, where))
 
     def _until(self, seconds: float) -> int:
         return self._core.clock.micros() + int(seconds * SECOND)

@@ -27,6 +27,7 @@ from dg.bot.drawing import Drawing
 from dg.bot.homes import Homes
 from dg.bot.listeners import Listeners
 from dg.bot.posting import LOST_TOKEN, Posting
+from dg.bot.preflight import examine_channel
 from dg.bot.requests import Asgi, Dispatch, Requests
 from dg.bot.sockets import Sockets
 from dg.core.app import Core
@@ -127,6 +128,10 @@ class Bot:
         if self._posting is None or self._trouble == _ELSEWHERE:
             return Later(_FIRST)
         return await self._posting.post(message)
+
+    async def examine(self, channel: str) -> None:
+        """Raise Invalid unless dg is in that channel, and only the own workspace reads it."""
+        await examine_channel(self._api, channel)
 
     async def _watch(self) -> None:
         """Take up tokens that were put in the place of the old, and tell of those that Slack refuses."""

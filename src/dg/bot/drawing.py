@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dg.bot.digests import Digests
-from dg.bot.messages import deployments, digest, handover, health, lanes, mutes, summaries
+from dg.bot.messages import (
+    deployments,
+    digest,
+    handover,
+    health,
+    lanes,
+    mutes,
+    subscriptions,
+    summaries,
+)
 from dg.bot.messages.blocks import Rendered
 from dg.bot.messages.deployments import Shown
 from dg.bot.messages.summaries import Line
@@ -18,6 +27,7 @@ from dg.core.deployments.gates import judge
 from dg.core.deployments.models import FINAL, Changes, Deployment, Lane, Status
 from dg.core.errors import NotFound, Problem
 from dg.core.remember import Remembered
+from dg.core.slack.models import SlackSubscription
 from dg.core.slack.routing import Routes
 
 _LAST_LINES = 60
@@ -45,7 +55,7 @@ class Drawing:
         try:
             match payload["what"]:
                 case "deployment":
-                    return await self.deployment(payload["deployment"], new=new)
+                    return await self.deployment(payload["deployment"], new=new, channel=payload["channel"])
                 case "log":
                     return await self._log(payload["deployment"])
                 case "changes":
@@ -68,8 +78,10 @@ class Drawing:
             return None
         return None
 
-    async def deployment(self, deployment_id: str, *, new: bool = False) -> Rendered:
-        """The message of one deployment. Raises NotFound."""
+    async def deployment(
+        self, deployment_id: str, *, new: bool = False, channel: str | None = None
+    ) -> Rendered:
+        """The message of one deployment; who is mentioned depends on the channel. Raises NotFound."""
         core = self._core
         told = await core.deployments.get(SYSTEM, deployment_id)
         progress = await core.deployments.status(SYSTEM, deployment_id)
@@ -79,7 +91,7 @@ class Drawing:
             lane=await core.lanes.get(SYSTEM, told.service, told.environment.value),
             changes=await self._changed(told),
             accounts=await self._accounts(people, new=new),
-            mention=await self._mention(told) if new else None,
+            mention=await self._mention(told, channel) if new else None,
             url=self.url(told),
             superseded=await self.is_superseded(told),
         )
@@ -117,13 +129,16 @@ class Drawing:
                 return self._changes.get(key, lambda: found)
         return known
 
-    async def _mention(self, told: Deployment) -> str | None:
-        """Who is called for an approval: those of the route, else who could give it."""
-        if not deployments.waits_for_approval(told):
-            return None
+    async def _mention(self, told: Deployment, channel: str | None) -> str | None:
+        """Who is called for an approval: those of the route, else who could give it.
+
+        Nobody in a channel that only subscribed: they are called where the settings say so.
+        """
         where = told.environment.value, told.service
         place = self._routes.place(*where)
-        if place and place.route.mention:
+        if place is None or place.channel != channel or not deployments.waits_for_approval(told):
+            return None
+        if place.route.mention:
             return f"<!subteam^{place.route.mention}>"
         rules = told.guard.approvals if told.guard else ()
 
@@ -172,6 +187,12 @@ class Drawing:
         accounts, names = await self._accounts([by], new=new), await self._core.access.names([by])
         who = person(by, names[by], accounts)
         return mutes.mute(who, payload["until"], payload.get("reason"), over=payload["over"])
+
+    async def subscriptions(self, channel: str, found: Sequence[SlackSubscription]) -> Rendered:
+        """What a channel is told beside the routes."""
+        people = [each.by for each in found]
+        names = await self._core.access.names(people)
+        return subscriptions.answer(channel, found, {each: person(each, names[each], {}) for each in people})
 
     async def _health(self, payload: Mapping[str, Any]) -> Rendered:
         with contextlib.suppress(NotFound):

@@ -8,7 +8,11 @@ from typing import NamedTuple
 from dg.bot.client import SlackApi, SlackProblem
 from dg.bot.manifest import scopes
 from dg.bot.messages import answers
+from dg.core.errors import Invalid, Unavailable
 from dg.settings.slack import Slack
+
+_SHARED = ("is_ext_shared", "is_shared", "is_pending_ext_shared")
+"""What Slack says of channels that others read, too, or may soon."""
 
 
 class Check(NamedTuple):
@@ -62,6 +66,25 @@ async def _channel(api: SlackApi, name: str, channel: str) -> Check:
     if not found.get("is_member"):
         return Check(label, False, f"dg is not in {shown}", "type /invite @dg there")
     return Check(label, True, shown)
+
+
+async def examine_channel(api: SlackApi, channel: str) -> None:
+    """Raise Invalid unless dg is in that channel and only the own workspace reads it; else Unavailable."""
+    try:
+        found = (await api.call("conversations.info", channel=channel)).get("channel", {})
+    except SlackProblem as problem:
+        if problem.code == "channel_not_found":
+            raise Invalid(
+                f"channel: there is no {channel}, or it is private: type /invite @dg there", field="channel"
+            ) from None
+        raise Unavailable(f"Slack does not say what {channel} is: {problem.code}", reason="slack") from None
+    if any(found.get(name) for name in _SHARED):
+        raise Invalid(
+            f"channel: {channel} is shared with another organization, which would read what is told",
+            field="channel",
+        )
+    if found.get("is_archived") or not found.get("is_member"):
+        raise Invalid(f"channel: dg is not in {channel}: type /invite @dg there", field="channel")
 
 
 async def try_out(api: SlackApi, channel: str) -> str:

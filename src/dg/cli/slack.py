@@ -13,9 +13,11 @@ from dg.cli.finding import Finding
 from dg.cli.lanes import FOR
 from dg.cli.options import Group, Invocation, pass_invocation
 from dg.cli.output import Meaning, Text
+from dg.cli.params import ENVIRONMENT
 
 if TYPE_CHECKING:
     from dg.core.access.accounts import SlackCode, SlackLink
+    from dg.core.slack.models import Severity, SlackSubscription
     from dg.settings import Settings
 
 _STEPS = """\
@@ -43,7 +45,7 @@ Slack is not set up here yet. In this order:
 
 @click.command(cls=Group)
 def slack() -> None:
-    """Link your account in Slack; mute a channel; set the bot up."""
+    """Link your account in Slack; mute or subscribe a channel; set the bot up."""
 
 
 @slack.command()
@@ -165,6 +167,90 @@ def mutes(invocation: Invocation) -> None:
         return
     rows: list[tuple[Text, ...]] = [(each.channel, moment(each.until), each.reason or "") for each in found]
     output.table(rows, header=("CHANNEL", "UNTIL", "REASON"))
+
+
+_SERVICE = click.option("--service", metavar="NAME", help="Only this service.")
+_ENVIRONMENT = click.option("--env", "environment", type=ENVIRONMENT, help="Only this environment.")
+
+
+@slack.command()
+@click.argument("channel", metavar="CHANNEL")
+@_SERVICE
+@_ENVIRONMENT
+@click.option(
+    "--severity",
+    type=click.Choice(["degraded", "unhealthy"]),
+    help="From how bad on a service is told of; degraded when left out.",
+)
+@pass_invocation
+def subscribe(
+    invocation: Invocation,
+    channel: str,
+    service: str | None,
+    environment: str | None,
+    severity: Severity | None,
+) -> None:
+    """Tell a channel, by its id, of these lanes, beside what the routes say."""
+    from dg.cli.remote import record, server
+
+    wanted = {"service": service, "environment": environment}
+    with server(invocation) as dg:
+        made = dg.run(dg.client.slack.subscribe(channel, severity=severity, **wanted))
+    if invocation.json:
+        record(invocation.output, made)
+    else:
+        invocation.output.line(invocation.output.glyph("ok"), f"{made.channel} is told of {_lanes(made)}")
+
+
+@slack.command()
+@click.argument("channel", metavar="CHANNEL")
+@_SERVICE
+@_ENVIRONMENT
+@pass_invocation
+def unsubscribe(invocation: Invocation, channel: str, service: str | None, environment: str | None) -> None:
+    """End what a channel subscribed to: exactly these lanes."""
+    from dg.cli.remote import record, server
+    from dg.core.errors import NotFound
+
+    with server(invocation) as dg:
+        there = dg.run(dg.client.slack.subscriptions())
+        meant = next((each for each in there if each.asks(channel, environment, service)), None)
+        if meant is None:
+            raise NotFound(f"{channel} has no such subscription: see dg slack subscriptions")
+        ended = dg.run(dg.client.slack.unsubscribe(meant.id))
+    if invocation.json:
+        record(invocation.output, ended)
+    else:
+        invocation.output.line(
+            ("unsubscribed", Meaning.WARN), f"{ended.channel} is told no more of {_lanes(ended)}"
+        )
+
+
+@slack.command()
+@click.argument("channel", metavar="[CHANNEL]", required=False)
+@pass_invocation
+def subscriptions(invocation: Invocation, channel: str | None) -> None:
+    """List what channels are told beside the routes."""
+    from dg.cli.remote import now, record, server
+    from dg.cli.words import ago
+
+    with server(invocation) as dg:
+        found = dg.run(dg.client.slack.subscriptions())
+    output = invocation.output
+    listed = [each for each in found if channel in (None, each.channel)]
+    if output.json:
+        for each in listed:
+            record(output, each)
+        return
+    rows: list[tuple[Text, ...]] = [
+        (each.channel, _lanes(each), each.severity, each.by, (ago(each.since, now()), Meaning.DIM))
+        for each in listed
+    ]
+    output.table(rows, header=("CHANNEL", "WHAT", "FROM", "BY", "SINCE"))
+
+
+def _lanes(subscription: SlackSubscription) -> str:
+    return f"{subscription.service or 'all services'} in {subscription.environment or 'every environment'}"
 
 
 @slack.command()

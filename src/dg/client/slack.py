@@ -1,4 +1,4 @@
-"""Accounts in Slack and whose they are, and channels that are muted."""
+"""Accounts in Slack and whose they are; channels that are muted, and what they subscribed to."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dg.client.http import Http, path
 from dg.client.wire import decode, end
 from dg.core.access.accounts import SlackCode, SlackLink
 from dg.core.deployments.models import Page
-from dg.core.slack.models import PostedHandover, SlackMute
+from dg.core.slack.models import PostedHandover, Severity, SlackMute, SlackSubscription
 
 
 class Slack:
@@ -62,3 +62,30 @@ class Slack:
     async def unmute(self, channel: str) -> SlackMute:
         """Tell a channel everything again. Raises NotFound, Forbidden."""
         return decode(SlackMute, await self._http.write("DELETE", path("slack", "mutes", channel)))
+
+    async def subscriptions(self) -> tuple[SlackSubscription, ...]:
+        """What channels are told beside the settings' routes, as far as one may see it."""
+        return decode(Page[SlackSubscription], await self._http.get(path("slack", "subscriptions"))).items
+
+    async def subscribe(
+        self,
+        channel: str,
+        *,
+        environment: str | None = None,
+        service: str | None = None,
+        severity: Severity | None = None,
+        key: str | None = None,
+    ) -> SlackSubscription:
+        """Tell a channel, by its id, of these lanes, too; without either of all of a kind.
+
+        Raises Refused (`slack_off`), Invalid, Forbidden, Unavailable.
+        """
+        wanted = {"channel": channel, "environment": environment, "service": service, "severity": severity}
+        body = {name: value for name, value in wanted.items() if value is not None}
+        where = path("slack", "subscriptions")
+        return decode(SlackSubscription, await self._http.write("POST", where, body, key=key))
+
+    async def unsubscribe(self, subscription_id: str) -> SlackSubscription:
+        """End a subscription. Raises NotFound, Forbidden."""
+        where = path("slack", "subscriptions", subscription_id)
+        return decode(SlackSubscription, await self._http.write("DELETE", where))

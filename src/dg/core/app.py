@@ -85,6 +85,7 @@ from dg.core.slack.quiet import QuietHours
 from dg.core.slack.routing import KIND as SLACK
 from dg.core.slack.routing import Routes
 from dg.core.slack.service import Channels
+from dg.core.slack.subscribing import ChannelSubscriptions
 from dg.core.slack.tokens import hidden_variables as hidden_by_slack
 from dg.core.system import Gauge, LoopLag, System
 from dg.core.tasks import open_tasks
@@ -137,6 +138,7 @@ class Core:
     webhooks: Webhooks
     messenger: Messenger
     channels: Channels
+    subscriptions: ChannelSubscriptions
     audit: Audit
     system: System
     clock: Clock
@@ -417,6 +419,7 @@ async def open_core(
             ),
             messenger=messenger,
             channels=channels,
+            subscriptions=ChannelSubscriptions(state, clock, ids, access, messenger.examine),
             audit=Audit(state, access, clock),
             system=system,
             clock=clock,

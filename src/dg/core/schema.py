@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0023"
+STATE_HEAD = "0024"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -106,6 +106,21 @@ slack_mutes = sa.Table(
     sa.Index("slack_mutes_channel", "channel"),
 )
 """Times in which a channel hears only of what cannot wait; `ended` is 1 once that was said."""
+
+slack_subscriptions = sa.Table(
+    "slack_subscriptions",
+    state,
+    sa.Column("id", sa.Text, primary_key=True),
+    _text("channel"),
+    sa.Column("environment", sa.Text),
+    sa.Column("service", sa.Text),
+    _text("severity"),
+    _int("since"),
+    _text("by"),
+    _int("ended_at", null=True),
+    sa.Index("slack_subscriptions_channel", "channel"),
+)
+"""What channels are told beside the routes: of one environment, one service, or all where that is null."""
 
 slack_codes = sa.Table(
     "slack_codes",

@@ -60,6 +60,15 @@ FREEZE = "019acd5e-7c00-7000-8000-000000000000"
         ("hush in C012AB for 1d", c.Mute(86400.0, "C012AB")),
         ("unmute", c.Unmute()),
         ("unmute #C012AB", c.Unmute("C012AB")),
+        ("subscribe api", c.Subscribe("api")),
+        ("subscribe production unhealthy", c.Subscribe(None, P, "unhealthy")),
+        ("subscribe all for #C012AB", c.Subscribe(None, None, None, "C012AB")),
+        ("subscribe of api in prod --severity=degraded", c.Subscribe("api", P, "degraded")),
+        ('subscribe "unhealthy" in staging', c.Subscribe("unhealthy", S)),
+        ("unsubscribe api in staging", c.Unsubscribe("api", S)),
+        ("unsubscribe all", c.Unsubscribe()),
+        ("subscriptions", c.Subscriptions()),
+        ("subscriptions in C012AB", c.Subscriptions("C012AB")),
         ("whoami", c.Who()),
         ("help rb", c.Help("rollback")),
         ("?", c.Help()),
@@ -93,6 +102,8 @@ def test_a_line_is_a_command(line: str, command: Command) -> None:
         ("thaw", "Say `all`", "thaw", ""),
         ("mute general for 2h", "`general` is no channel's id", "mute for 2h", "general"),
         ("mute", "For how long?", "mute for 2h", ""),
+        ("subscribe", "Say `all`", "subscribe api", ""),
+        ("subscribe api when broken", "`broken` is not degraded", "subscribe api", "broken"),
         ("env", "Which environment?", "env production", ""),
         ("health mars", "no environment `mars`", "development", "mars"),
         ("helth prod", "no command `helth`", "`health`", "helth"),
@@ -119,7 +130,7 @@ def test_every_example_is_read_as_its_own_verb() -> None:
 
 def test_a_viewer_is_offered_no_way_to_change_anything() -> None:
     names = {verb.name for verb in offered(lambda action: action in GIVEN[Role.VIEWER])}
-    assert names == {"status", "show", "why", "health", "env", "who", "help"}
+    assert names == {"status", "show", "why", "health", "env", "subscriptions", "who", "help"}
 
 
 _signs = "  \"“'\\-—@#=<>&`\x00\u202e\ud800"

@@ -78,6 +78,7 @@ class Action(StrEnum):
     HANDOVER_POST = "handover:post"
     CHANNEL_READ = "channel:read"
     CHANNEL_MUTE = "channel:mute"
+    CHANNEL_SUBSCRIBE = "channel:subscribe"
     WEBHOOK_READ = "webhook:read"
     WEBHOOK_CREATE = "webhook:create"
     WEBHOOK_UPDATE = "webhook:update"
@@ -144,6 +145,7 @@ ACTIONS: dict[Action, frozenset[Role]] = {
     Action.HANDOVER_POST: frozenset({_O, _P, _A}),
     Action.CHANNEL_READ: frozenset({_V, _O, _P, _A}),
     Action.CHANNEL_MUTE: frozenset({_O, _P, _A}),
+    Action.CHANNEL_SUBSCRIBE: frozenset({_O, _P, _A}),
     Action.WEBHOOK_READ: frozenset({_O, _A}),
     Action.WEBHOOK_CREATE: frozenset({_O, _A}),
     Action.WEBHOOK_UPDATE: frozenset({_O, _A}),
@@ -166,7 +168,7 @@ PERSONAL = frozenset(
     for action in Action
     for kind, _, what in [action.partition(":")]
     if kind in {"token", "key", "session", "role", "binding", "slack"} and what != "read"
-) | {Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE}
+) | {Action.CHANNEL_SUBSCRIBE, Action.WEBHOOK_CREATE, Action.WEBHOOK_UPDATE}
 """What nobody does in another's name: it decides who may come in or is told, and lasts when the other
 has left."""
 PERSONAL_IN_PRODUCTION = frozenset(

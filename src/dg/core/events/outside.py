@@ -43,6 +43,31 @@ class SlackChannelUnmuted(Fact):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SlackChannelSubscribed(Fact):
+    """A channel hears of these lanes, too, and of services from this severity on; None is all of a kind."""
+
+    about: ClassVar[str] = "channel"
+
+    channel: str
+    subscription: str
+    severity: str
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlackChannelUnsubscribed(Fact):
+    """A subscription of a channel is over."""
+
+    about: ClassVar[str] = "channel"
+
+    channel: str
+    subscription: str
+    environment: str | None = None
+    service: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class SlackTokenRefused(Fact):
     """Slack takes `token` (`bot` or `app`) no more: nothing is told there until it is replaced: `alert`."""
 

@@ -137,6 +137,32 @@ class Unmute:
 
 
 @dataclass(frozen=True)
+class Subscribe:
+    """Tell a channel of these lanes, too; None is all of a kind, and for `channel` where one is."""
+
+    service: str | None = None
+    environment: Environment | None = None
+    severity: str | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Unsubscribe:
+    """End a subscription to exactly these lanes."""
+
+    service: str | None = None
+    environment: Environment | None = None
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
+class Subscriptions:
+    """What a channel is told beside the routes; None is where one is."""
+
+    channel: str | None = None
+
+
+@dataclass(frozen=True)
 class Who:
     """Who one is here, and what one may."""
 
@@ -164,6 +190,9 @@ Command = (
     | Env
     | Mute
     | Unmute
+    | Subscribe
+    | Unsubscribe
+    | Subscriptions
     | Who
     | Help
 )

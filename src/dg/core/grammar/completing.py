@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dg.core.access.models import Action
 from dg.core.grammar.reading import Reader, heard
 from dg.core.grammar.verbs import BY_NAME, Kind, Slot, offered
-from dg.core.grammar.words import ENVIRONMENTS, LONGEST, Word
+from dg.core.grammar.words import ENVIRONMENTS, LONGEST, SEVERITIES, Word
 
 MOST = 50
 _DURATIONS = ("30m", "2h", "12h", "1d")
@@ -69,7 +69,7 @@ def _after(name: str, line: str, rest: list[Word], names: Names) -> list[str]:
 
 def _may_stand(slot: Slot, order: list[Slot]) -> bool:
     """Values that nothing leads to are taken in their order."""
-    return slot.kind is Kind.ENVIRONMENT or slot is order[0]
+    return slot.kind in (Kind.ENVIRONMENT, Kind.SEVERITY) or slot is order[0]
 
 
 def _values(slot: Slot, names: Names) -> Iterable[str]:
@@ -86,6 +86,8 @@ def _values(slot: Slot, names: Names) -> Iterable[str]:
             return names.steps
         case Kind.FREEZE:
             return names.freezes
+        case Kind.SEVERITY:
+            return SEVERITIES
         case Kind.DURATION:
             return _DURATIONS
         case Kind.VERB:

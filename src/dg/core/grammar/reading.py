@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from dg.core.deployments import durations
 from dg.core.grammar.commands import Command
 from dg.core.grammar.verbs import BY_NAME, Kind, Slot, Verb
-from dg.core.grammar.words import ENVIRONMENTS, LONGEST, Word, words
+from dg.core.grammar.words import ENVIRONMENTS, LONGEST, SEVERITIES, Word, words
 from dg.core.text import plain
 from dg.core.types import NAME_PATTERN
 
@@ -83,8 +83,11 @@ class Reader:
         environments = [slot for slot in free if slot.kind is Kind.ENVIRONMENT]
         if word.environment and environments:
             return environments[0]
-        others = [slot for slot in free if slot.kind is not Kind.ENVIRONMENT]
-        return next(iter([*others, *environments]), None)
+        severities = [slot for slot in free if slot.kind is Kind.SEVERITY]
+        if word.plain in SEVERITIES and severities:
+            return severities[0]
+        others = [slot for slot in free if slot not in (*environments, *severities)]
+        return next(iter([*others, *environments, *severities]), None)
 
     def _fill(self, slot: Slot, word: Word) -> None:
         self.open_slot = None
@@ -202,6 +205,9 @@ def _value(kind: Kind, word: Word) -> tuple[object, str | None]:
             named = _CHANNEL.fullmatch(text)
             problem = f"`{shown}` is no channel's id, which stands at the end of its details in Slack."
             return named[1] if named else None, None if named else problem
+        case Kind.SEVERITY:
+            known = text.lower() in SEVERITIES
+            return text.lower(), None if known else f"`{shown}` is not degraded or unhealthy."
         case Kind.VERB:
             verb = BY_NAME.get(word.plain)
             return (verb.name if verb else None), None if verb else f"There is no command `{shown}`."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dg.core.grammar import commands
 from dg.core.grammar.commands import Command
 from dg.core.grammar.verbs import BY_COMMAND, Kind, Slot
-from dg.core.grammar.words import ENVIRONMENTS, quote, words
+from dg.core.grammar.words import ENVIRONMENTS, SEVERITIES, quote, words
 from dg.settings.units import format_duration
 
 _OTHERWISE = {
@@ -14,8 +14,14 @@ _OTHERWISE = {
     "who": ["whoami"],
     "mute": ["slack", "mute"],
     "unmute": ["slack", "unmute"],
+    "subscribe": ["slack", "subscribe"],
+    "unsubscribe": ["slack", "unsubscribe"],
+    "subscriptions": ["slack", "subscriptions"],
 }
 """Verbs that the command line calls something else."""
+
+
+_OfAll = commands.Freeze | commands.Thaw | commands.Subscribe | commands.Unsubscribe
 
 
 def spoken(command: Command) -> str:
@@ -26,7 +32,7 @@ def spoken(command: Command) -> str:
         if (value := getattr(command, slot.field, None)) is not None:
             parts += [*slot.words[:1]] if not slot.bare or slot.kind is Kind.ENVIRONMENT else []
             parts.append(_said(slot, value, frozenset(verb.words)))
-    if isinstance(command, commands.Freeze | commands.Thaw) and _is_all(command):
+    if isinstance(command, _OfAll) and _is_all(command):
         parts.insert(1, "all")
     return " ".join(parts)
 
@@ -69,6 +75,14 @@ def arguments(command: Command) -> list[str]:
             return ["slack", "mute", *flags, *filter(None, [channel])]
         case commands.Unmute(channel):
             return ["slack", "unmute", *filter(None, [channel])]
+        case commands.Subscribe(service, environment, severity, channel):
+            flags = _given(service=service, env=environment, severity=severity)
+            return ["slack", "subscribe", *flags, *filter(None, [channel])]
+        case commands.Unsubscribe(service, environment, channel):
+            flags = _given(service=service, env=environment)
+            return ["slack", "unsubscribe", *flags, *filter(None, [channel])]
+        case commands.Subscriptions(channel):
+            return ["slack", "subscriptions", *filter(None, [channel])]
         case commands.Who():
             return ["whoami"]
         case commands.Help(verb):
@@ -80,7 +94,7 @@ def lasting(seconds: float) -> str:
     return format_duration(seconds)
 
 
-def _is_all(command: commands.Freeze | commands.Thaw) -> bool:
+def _is_all(command: _OfAll) -> bool:
     if isinstance(command, commands.Thaw):
         return command.freeze is None
     return command.service is None and command.environment is None
@@ -98,7 +112,11 @@ def _said(slot: Slot, value: object, grammar: frozenset[str]) -> str:
         return f"#{text}"
     if slot.kind is Kind.REASON:
         return text if _is_bare(text, multiple=True) else quote(text)
-    taken = text.lower() in grammar or (text.lower() in ENVIRONMENTS and slot.kind is not Kind.ENVIRONMENT)
+    taken = (
+        text.lower() in grammar
+        or (text.lower() in ENVIRONMENTS and slot.kind is not Kind.ENVIRONMENT)
+        or (text.lower() in SEVERITIES and slot.kind is not Kind.SEVERITY)
+    )
     return text if _is_bare(text) and not taken else quote(text)
 
 

@@ -24,6 +24,7 @@ class Kind(Enum):
     REASON = "reason"
     FREEZE = "freeze"
     CHANNEL = "channel"
+    SEVERITY = "severity"
     VERB = "command"
     ALL = "all"
 
@@ -81,6 +82,7 @@ def _reason(field: str = "reason", *, required: bool = False) -> Slot:
 _DEPLOYMENT = Slot("deployment", Kind.DEPLOYMENT, required=True, bare=True)
 _FOR = Slot("seconds", Kind.DURATION, ("for",), required=True)
 _CHANNEL = Slot("channel", Kind.CHANNEL, ("in",), ("channel",), bare=True)
+_TOLD = Slot("channel", Kind.CHANNEL, ("for",), ("channel",))
 _ALL = Slot("everything", Kind.ALL, ("all", "everything"))
 
 VERBS: tuple[Verb, ...] = (
@@ -236,6 +238,36 @@ VERBS: tuple[Verb, ...] = (
         "Tell a channel everything again.",
         "unmute",
         Action.CHANNEL_MUTE,
+        (_CHANNEL,),
+    ),
+    Verb(
+        "subscribe",
+        commands.Subscribe,
+        "Tell a channel of a service, of an environment, or of all, too.",
+        "subscribe api in production",
+        Action.CHANNEL_SUBSCRIBE,
+        (
+            _service(required=False),
+            _environment(required=False),
+            _ALL,
+            Slot("severity", Kind.SEVERITY, ("when",), ("severity",), bare=True),
+            _TOLD,
+        ),
+    ),
+    Verb(
+        "unsubscribe",
+        commands.Unsubscribe,
+        "End what a channel subscribed to.",
+        "unsubscribe api in production",
+        Action.CHANNEL_SUBSCRIBE,
+        (_service(required=False), _environment(required=False), _ALL, _TOLD),
+    ),
+    Verb(
+        "subscriptions",
+        commands.Subscriptions,
+        "What a channel subscribed to, since when and by whom.",
+        "subscriptions",
+        Action.CHANNEL_READ,
         (_CHANNEL,),
     ),
     Verb("who", commands.Who, "Who you are here, and what you may.", "who", None, aliases=("whoami",)),

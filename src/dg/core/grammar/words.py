@@ -22,6 +22,9 @@ ENVIRONMENTS = {
 }
 """What people call the environments; the whole name comes before its short forms."""
 
+SEVERITIES = ("degraded", "unhealthy")
+"""How bad a service is, the less bad first."""
+
 _QUOTES = '"“”„‟'
 _DASHES = "(?:--|[—–])"
 _WORD = re.compile(

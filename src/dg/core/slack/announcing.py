@@ -28,7 +28,7 @@ from dg.core.events import (
 )
 from dg.core.ledger import Entry
 from dg.core.outbox import store as outbox
-from dg.core.slack import health
+from dg.core.slack import audience, health
 from dg.core.slack.routing import KIND, Place, Routes
 from dg.core.types import Environment
 from dg.settings.slack import SlackRoute
@@ -75,9 +75,10 @@ class Announcements:
     # --- deployments
 
     def _deployment(self, tx: Tx, deployment: Deployment, entry: Entry) -> None:
-        place = self._routes.place(deployment.environment.value, deployment.service)
-        if place is None:
-            return
+        for place in audience.of_lane(tx, self._routes, deployment.environment.value, deployment.service):
+            self._tell(tx, place, deployment, entry)
+
+    def _tell(self, tx: Tx, place: Place, deployment: Deployment, entry: Entry) -> None:
         key = f"{place.channel}:deployment:{deployment.id}"
         if not is_told(place.route, deployment) and outbox.find(tx, KIND, key) is None:
             return
@@ -125,28 +126,35 @@ class Announcements:
     def _lane(self, tx: Tx, entry: Entry) -> None:
         if entry.service is None or entry.environment is None:
             return
-        place = self._routes.place(entry.environment, entry.service)
-        if place is None or place.route.post == "digest":
+        places = audience.of_lane(tx, self._routes, entry.environment, entry.service)
+        if not places:
             return
         lane = {"service": entry.service, "environment": entry.environment}
         closed = [each for each in ledger.about(tx, entry.object) if each.type == LaneLocked.type]
         if closed and not closed[-1].payload.get("automatic"):
             since = {"what": "lane", **lane, "lock": closed[-1].payload, "by": closed[-1].actor}
-            key = f"{place.channel}:lane:{entry.service}/{entry.environment}:{closed[-1].seq}"
-            self._put(tx, place, key, since, CHANGE)
+            for place in places:
+                key = f"{place.channel}:lane:{entry.service}/{entry.environment}:{closed[-1].seq}"
+                self._change(tx, place, key, since)
         # The messages of what waits there, and of what failed last, say how their lane is, too.
         failed = exactly(service=entry.service, environment=entry.environment, status=Status.FAILED)
         waiting = deployments.queue(tx, entry.service, entry.environment)[:_MOST_WAITING]
         for deployment in (*waiting, *deployments.page(tx, failed, None, 1)):
-            self._again(tx, place, deployment)
+            for place in places:
+                self._again(tx, place, deployment)
 
     def _freeze(self, tx: Tx, entry: Entry) -> None:
-        told = self._routes.places(entry.environment, entry.service)
+        told = audience.of_lanes(tx, self._routes, entry.environment, entry.service)
         began = [each for each in ledger.about(tx, entry.object) if each.type == FreezeSet.type]
         ended = entry.type == FreezeLifted.type
-        for place in (each for each in told if began and each.route.post != "digest"):
+        for place in told if began else ():
             about = {"what": "freeze", "freeze": entry.object, "set": began[0].payload, "by": began[0].actor}
-            self._put(tx, place, f"{place.channel}:freeze:{entry.object}", {**about, "over": ended}, CHANGE)
+            self._change(tx, place, f"{place.channel}:freeze:{entry.object}", {**about, "over": ended})
+
+    def _change(self, tx: Tx, place: Place, key: str, about: Mapping[str, Any]) -> None:
+        """Tell it, where the digest does not; what stands there already goes on showing how it is."""
+        if place.route.post != "digest" or outbox.find(tx, KIND, key) is not None:
+            self._put(tx, place, key, about, CHANGE)
 
     # --- health
 

@@ -9,6 +9,7 @@ from dg.core.clock import SECOND
 from dg.core.database import Tx
 from dg.core.ledger import Entry
 from dg.core.outbox import store as outbox
+from dg.core.slack import audience
 from dg.core.slack.routing import KIND, Place, Routes
 
 DEGRADED, UNHEALTHY = "degraded", "unhealthy"
@@ -33,13 +34,13 @@ def told(tx: Tx, entry: Entry, routes: Routes) -> Iterator[Told]:
     environment, service, status = entry.environment, entry.service, entry.payload["service_status"]
     if environment is None or service is None:
         return
-    alarmed = routes.alarmed(environment, service, status)
-    for place in routes.channels:
+    alarmed = audience.alarmed(tx, routes, environment, service, status)
+    for place in audience.everybody(tx, routes):
         keys = {each: _key(place, environment, service, each) for each in (UNHEALTHY, DEGRADED)}
         before = {each: found for each, key in keys.items() if (found := _payload(tx, key)) is not None}
         is_open = {each for each, found in before.items() if not found["over"]}
         for severity in keys:
-            begins = severity == status and place == alarmed and not (status == DEGRADED and is_open)
+            begins = severity == status and place.channel in alarmed and not (status == DEGRADED and is_open)
             if severity in is_open or begins:
                 yield Told(place, keys[severity], _about(entry, severity, before.get(severity)))
 

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 from dg.core.access.models import SYSTEM
 from dg.core.clock import SECOND, Clock, Ids
 from dg.core.database import Database, Tx
+from dg.core.errors import Refused
 from dg.core.events import SlackChannelLost, SlackTokenAccepted, SlackTokenRefused
 from dg.core.outbox import Failed, Later, Message, Outcome, Policy, Sent
 from dg.core.outbox import store as outbox
@@ -39,6 +40,13 @@ class Poster(Protocol):
 
     async def post(self, message: Message) -> Outcome:
         """Show how things are now: as a new message, or in the one that is there."""
+        ...
+
+    async def examine(self, channel: str) -> None:
+        """Raise Invalid unless dg may speak in that channel, and only the own workspace reads it.
+
+        Raises Unavailable where Slack does not say.
+        """
         ...
 
     def figures(self) -> Mapping[str, Any]:
@@ -122,6 +130,15 @@ class Messenger:
     def _try_again(self, tx: Tx, where: str) -> None:
         release(tx, where)
         outbox.hasten(tx, where, self._clock.micros())
+
+    async def examine(self, channel: str) -> None:
+        """Raise Problem unless a channel may be told more; Refused where there is nobody to ask."""
+        if self._poster is None:
+            raise Refused(
+                "Slack is not set up here, so nothing can be told there: see dg slack setup",
+                reason="slack_off",
+            )
+        await self._poster.examine(channel)
 
     async def begin(self, message: Message, memory: Mapping[str, Any]) -> None:
         """Keep that a message is about to be posted, before it is: who dies then can look whether it was."""

@@ -33,13 +33,14 @@ def has_digest(route: SlackRoute) -> bool:
 
 
 class Routes:
-    """The routes of the settings, in their order; none where there is no bot."""
+    """The routes of the settings, in their order; none, and False, where there is no bot."""
 
     def __init__(self, settings: Slack) -> None:
-        self._routes = tuple(settings.routes.values()) if settings.mode != "off" else ()
+        self._on = settings.mode != "off"
+        self._routes = tuple(settings.routes.values()) if self._on else ()
 
     def __bool__(self) -> bool:
-        return bool(self._routes)
+        return self._on
 
     @property
     def all(self) -> list[Place]:

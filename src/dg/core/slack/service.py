@@ -49,7 +49,7 @@ class Channels:
 
     async def mute(self, principal: Principal, request: MuteChannel, wish: Once | None = None) -> SlackMute:
         """Tell a channel only what cannot wait; one that is muted gets the new end. Raises Invalid."""
-        self._require(principal, request.channel)
+        await self._require(principal, request.channel)
         now = self._clock.micros()
         if not now < request.until <= now + _LONGEST * SECOND:
             raise Invalid("until: a mute ends, within seven days", field="until")
@@ -73,7 +73,7 @@ class Channels:
 
     async def unmute(self, principal: Principal, channel: str) -> SlackMute:
         """Tell a channel everything again. Raises NotFound for one that is not muted."""
-        self._require(principal, channel)
+        await self._require(principal, channel)
 
         def work(tx: Tx) -> SlackMute:
             now = self._clock.micros()
@@ -100,15 +100,17 @@ class Channels:
 
         await self._db.write(work)
 
-    def _require(self, principal: Principal, channel: str) -> None:
+    async def _require(self, principal: Principal, channel: str) -> None:
         """Raise Forbidden unless they may for everything of which the channel hears."""
+        asked = [each for each in await self._db.read(store.subscriptions) if each.ended_at is None]
         heard = [place.route for place in self._routes.all if place.channel == channel]
         reach = [
             pair
             for route in heard
             for pair in product(route.environments or (None,), route.services or (None,))
         ]
-        for environment, service in reach or [(None, None)]:
+        own = [(each.environment, each.service) for each in asked if each.channel == channel]
+        for environment, service in [*reach, *own] or [(None, None)]:
             self._access.require(principal, Action.CHANNEL_MUTE, environment, service)
 
 

@@ -284,6 +284,8 @@ class CommandLine(Modal):
                 return partial(self._sheet, "who", await self._who())
             case c.Mute() | c.Unmute():
                 raise Refused("a channel is muted in Slack, or by `dg slack mute`", reason="elsewhere")
+            case c.Subscribe() | c.Unsubscribe() | c.Subscriptions():
+                raise Refused("a channel subscribes in Slack, or by `dg slack subscribe`", reason="elsewhere")
             case c.Help(verb):
                 return partial(self._sheet, "help", self._help(verb))
             case _:

@@ -36,6 +36,7 @@ CHANGES = (
 )
 """What is asked about before it is sent. All else is only a look."""
 _CHANGING = frozenset(verb.takes for verb in BY_NAME.values() if verb.command in CHANGES)
+_OF_CHANNELS = frozenset({Action.CHANNEL_MUTE, Action.CHANNEL_READ, Action.CHANNEL_SUBSCRIBE})
 NEWEST = 50
 """Deployments that are offered by their number."""
 
@@ -79,8 +80,8 @@ class Vocabulary:
         self._own = {name: word for word in self.words for name in (word.name, *word.aliases)}
 
     def may(self, action: Action) -> bool:
-        """Whether the verbs for an action are offered. There is no channel here to mute."""
-        if action is Action.CHANNEL_MUTE:
+        """Whether the verbs for an action are offered. There is no channel here."""
+        if action in _OF_CHANNELS:
             return False
         if action in _CHANGING:
             return self._hands.may_anywhere(action)

@@ -161,3 +161,12 @@ async def test_a_mute_takes_the_right_for_what_the_channel_subscribed_to(tmp_pat
         await core.subscriptions.subscribe(ADMIN, SubscribeChannel(channel=STAGING))
         with pytest.raises(Forbidden):
             await core.channels.unmute(eve, STAGING)
+
+
+async def test_whoever_may_not_ends_no_subscription(tmp_path: Path) -> None:
+    async with open_office(tmp_path) as office:
+        core = office.world.core
+        made = await core.subscriptions.subscribe(ADMIN, SubscribeChannel(channel=DEPLOYS))
+        with pytest.raises(Forbidden):
+            await core.subscriptions.unsubscribe(office.people["cleo"], made.id)
+        assert await standing(office) == (made,)

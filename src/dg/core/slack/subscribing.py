@@ -113,12 +113,15 @@ class ChannelSubscriptions:
     async def _end(
         self, principal: Principal, is_meant: Callable[[SlackSubscription], bool], wish: Once | None
     ) -> SlackSubscription:
-        def effect(tx: Tx) -> SlackSubscription:
-            known = next(filter(is_meant, _standing(tx)), None)
-            if known is None or not principal.may(Action.CHANNEL_READ, known.environment, known.service):
-                raise NotFound("there is no such subscription that you may see")
-            where = known.environment, known.service
+        meant = next(filter(is_meant, await self.list(principal)), None)
+        if meant is not None:
+            where = meant.environment, meant.service
             self._access.require(principal, Action.CHANNEL_SUBSCRIBE, *where)
+
+        def effect(tx: Tx) -> SlackSubscription:
+            known = next((each for each in _standing(tx) if meant and each.id == meant.id), None)
+            if known is None:
+                raise NotFound("there is no such subscription that you may see")
             over = known.model_copy(update={"ended_at": self._clock.micros()})
             store.change_subscription(tx, over)
             tx.append(

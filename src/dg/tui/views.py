@@ -314,7 +314,7 @@ def _said(kind: str, payload: Mapping[str, object]) -> str:
     """What happened, in a few words."""
     match kind:
         case "deployment.finished":
-            return f"{payload.get('status', 'ended')}"
+            return f"{payload.get('status', 'ended')}".replace("_", " ")
         case "deployment.created":
             what = "rollback to" if payload.get("kind") == "rollback" else "asked for"
             return f"{what} {payload.get('version', '')}"

@@ -35,6 +35,9 @@ T = TypeVar("T")
 
 PAUSES = (1.0, 2.0, 4.0, 8.0, 15.0)
 """Seconds before the next try to connect, the last one for ever; each more or less by a fifth."""
+KNOCK = 1.5
+"""Most seconds before the next try where nobody answers: a server that is back is found within two seconds,
+and a connection that comes to nothing costs it nothing."""
 BEAT = 2.0
 """Seconds between two looks whether the server is there."""
 LATE = 3.0
@@ -330,7 +333,7 @@ class Feed:
     # Between two connections
 
     async def _wait(self, problem: Problem, attempt: int) -> None:
-        pause = PAUSES[min(attempt, len(PAUSES)) - 1] * self._random.uniform(0.8, 1.2)
+        pause = _pause(problem, attempt) * self._random.uniform(0.8, 1.2)
         pause = max(pause, _asked(problem)) if isinstance(problem, TooMany) else pause
         now = self._clock.monotonic()
         before = self._store.link
@@ -349,6 +352,14 @@ def _merged(known: DeploymentView, found: DeploymentView) -> DeploymentView:
     if known.state == "needs_approval" and found.status == "pending":
         return known
     return found
+
+
+def _pause(problem: Problem, attempt: int) -> float:
+    """Seconds before the next try, more or less."""
+    from dg.client.errors import Unreachable
+
+    pause = PAUSES[min(attempt, len(PAUSES)) - 1]
+    return min(pause, KNOCK) if isinstance(problem, Unreachable) else pause
 
 
 def _asked(limited: TooMany) -> float:

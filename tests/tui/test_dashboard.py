@@ -97,6 +97,16 @@ async def test_a_detail_has_steps_log_commits_and_receipt(lived_in: House) -> No
         assert isinstance(app.screen, Overview)
 
 
+async def test_help_stays_in_sight_where_there_is_no_room_for_all_keys(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home), (80, 24)) as (app, pilot):
+        await pilot.press("2", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await until(pilot, lambda: text(app.screen).rstrip().endswith("? Help"))
+        foot = text(app.screen).splitlines()[-1]
+        assert "Follow" in foot
+        assert "Command" not in foot
+
+
 async def test_going_back_finds_everything_as_it_was_left(lived_in: House) -> None:
     async with dashboard(partial(client, lived_in.home)) as (app, pilot):
         await pilot.press("2", "slash", *"status=success env=staging", "enter")

@@ -13,7 +13,7 @@ from dg.core.types import Environment
 from dg.tui import bar, drawing
 from dg.tui.auth import Rights, rights_of
 from dg.tui.errors import sentence
-from dg.tui.ink import Pieces
+from dg.tui.ink import Pieces, measure
 from dg.tui.store import RECENT, Link, LinkState, Store
 from dg.tui.views import DeploymentView, FactView, ProgressView, StepView
 
@@ -74,6 +74,32 @@ def test_the_first_line_has_the_connection_at_any_width(width: int) -> None:
     line = bar.top(TABS, "overview", Link(LinkState.LIVE), "ana · operator", NOW, 0, width)
     assert "live" in said(line)
     assert ("Overview" in said(line)) is (width >= bar.WIDE)
+
+
+def test_the_first_line_says_who_one_is_where_there_is_room() -> None:
+    live = Link(LinkState.LIVE)
+    assert "ana · operator" in said(bar.top(TABS, "overview", live, "ana · operator", NOW, 0, 80))
+    narrow = said(bar.top(TABS, "overview", live, "ana · operator", NOW, 0, 40))
+    assert "ana" not in narrow
+    assert narrow.rstrip().endswith(":13")
+
+
+def test_why_one_failed_goes_on_below_and_what_is_too_much_is_marked() -> None:
+    failed = replace(RUN, status="failed", message="answered 500, not 200 " * 6)
+    rows = [said(row) for row in drawing.outcome(failed, 60, 2)]
+    assert len(rows) == 2
+    assert rows[1].startswith(" " * rows[0].index("answered"))
+    assert rows[1].endswith("…")
+    assert all(measure(row) == 60 for row in drawing.outcome(failed, 60, 2))
+    assert not said(drawing.outcome(failed, 400, 2)[-1]).rstrip().endswith("…")
+
+
+@pytest.mark.parametrize(("status", "words"), [("success", "ok"), ("failed", "err"), ("cancelled", "muted")])
+def test_how_one_ended_has_its_hue_in_the_activity(status: str, words: str) -> None:
+    event = Event(
+        seq=1, at=NOW, type="deployment.finished", actor="dg", auth="token", payload={"status": status}
+    )
+    assert FactView.of(event).pieces[0] == (status, words)
 
 
 def test_rights_are_those_of_the_grants() -> None:

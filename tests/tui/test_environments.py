@@ -207,9 +207,10 @@ async def test_a_probe_is_added_changed_rested_and_taken_away(shop: House) -> No
         await preview(pilot, form)
         await pilot.press("y")
         await closed(app, pilot)
+        await until(pilot, lambda: "maintenance" in _state(screen).probes["names"])
         await until(pilot, lambda: screen.found.health and _reading(screen, "names").maintenance)
         form = await asked(app, pilot, "P")
-        assert "- maintenance" in text(app.screen)
+        await until(pilot, lambda: "- maintenance" in text(app.screen))
         await pilot.press("enter", "y")
         await closed(app, pilot)
         await until(pilot, lambda: "maintenance" not in _state(screen).probes["names"])
@@ -779,3 +780,22 @@ def test_a_share_never_rounds_up_to_all(value: float | None, said: str) -> None:
 )
 def test_how_long_an_answer_took_is_said(seconds: float | None, said: str) -> None:
     assert drawing.took(seconds) == said
+
+
+def test_what_nobody_asked_for_yet_is_not_said_to_be_missing() -> None:
+    state = EnvironmentState(
+        name=PRODUCTION, domain="", config={}, secrets={}, targets=acts_targets(""), links={}, version=0
+    )
+    found = Known(state=state)
+    assert drawing.standing(found) == [("not read yet", "dim")]
+    assert "".join(text for row in drawing.trouble({}, 30) for text, _ in row) == "not read yet"
+    assert (
+        "".join(text for row in drawing.trouble({"production": found}, 30) for text, _ in row)
+        == "not read yet"
+    )
+    rows = ["".join(text for text, _ in row) for row in drawing.head(found, 80, 4, 0)]
+    assert "not read yet" in rows[1]
+    found.wrong["health"] = "you may not look"
+    rows = ["".join(text for text, _ in row) for row in drawing.head(found, 80, 4, 0)]
+    assert "unknown" in rows[1]
+    assert "you may not look" in rows[2]

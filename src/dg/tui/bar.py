@@ -46,9 +46,11 @@ def top(
             left.append((f"› {' › '.join(trail)}  ", "fg"))
     clock = f"{to_datetime(moment):%H:%M}"
     right: list[Piece] = [*connection(link, monotonic, wide=wide)]
-    if wide and who:
-        right += [("  ", ""), (who, "muted")]
-    right += [("  ", ""), (f"{clock}Z" if wide else clock, "fg"), (" ", "")]
+    end: Pieces = [("  ", ""), (f"{clock}Z" if wide else clock, "fg"), (" ", "")]
+    named: Pieces = [("  ", ""), (who, "muted")] if who else []
+    if measure([*left, *right, *named, *end]) < width:
+        right += named
+    right += end
     if measure(right) > width:
         return right[: len(connection(link, monotonic, wide=False))]
     return apart(left, right, width)

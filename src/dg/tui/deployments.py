@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from dg.client.words import duration
 from dg.core.errors import NotFound, Problem
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
+from dg.tui.foot import Foot
 from dg.tui.ink import Piece, Pieces, apart, label
 from dg.tui.keeping import Kept
 from dg.tui.signs import bar, ink, said
@@ -137,7 +138,7 @@ class Deployments(View):
         yield self._complaint_line
         yield self._field
         yield self._look_box
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._field.suggester = Kept(self.dashboard.saved_filters, self.MODE)
@@ -204,7 +205,7 @@ class Deployments(View):
             self._look_box.border_title = label("")
             return []
         self._look_box.border_title = label(found.name)
-        return picture(found, self, width)[:height]
+        return picture(found, self, width, height)
 
     # Filter
 
@@ -281,8 +282,8 @@ class Deployments(View):
         return [[(f" ✗ {self._complaint}", "err")]]
 
 
-def picture(found: DeploymentView, view: View, width: int) -> list[Pieces]:
-    """A deployment in a few lines: what, its steps, how far or how it ended."""
+def picture(found: DeploymentView, view: View, width: int, height: int) -> list[Pieces]:
+    """A deployment in at most `height` lines: what, its steps, how far or how it ended."""
     progress = view.store.progress.get(found.id)
     who: list[Piece] = [(f"{found.by} · {drawing.ago(found.created_at, view.now)} ago", "muted")]
     name: list[Piece] = [
@@ -293,5 +294,5 @@ def picture(found: DeploymentView, view: View, width: int) -> list[Pieces]:
     rows: list[Pieces] = [apart(name, who, width)]
     if progress is not None and found.active:
         rows += drawing.flight(found, progress, width, view.now, view.store.link.live)[1:]
-    rows.append(drawing.outcome(found))
-    return rows
+    rows += drawing.outcome(found, width, max(1, height - len(rows)))
+    return rows[:height]

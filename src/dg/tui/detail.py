@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from dg.client.words import duration
 from dg.core.errors import NotFound, Problem, Unavailable
@@ -19,7 +19,8 @@ from dg.tui import dossier, drawing
 from dg.tui.background import begin
 from dg.tui.dossier import Dossier
 from dg.tui.errors import sentence
-from dg.tui.ink import Piece, Pieces, apart, label
+from dg.tui.foot import Foot
+from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.saving import Save
 from dg.tui.sheet import Sheet
 from dg.tui.signs import bar
@@ -111,7 +112,7 @@ class Detail(View):
                 yield self._fact_box
         yield self._field
         yield self._save
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._output.focus()
@@ -230,12 +231,14 @@ class Detail(View):
             (f"  {found.note}", "fg"),
         ]
         rows: list[Pieces] = [apart(what, [(who, "muted")], width)]
-        if height >= 5:
-            rows.append([])
         if self._steps is not None and self._steps.steps:
             rows.append(drawing.steps(self._steps.steps, width, self.now))
             rows.append(self._bar(self._steps, width))
-        rows.append(drawing.outcome(found) if not self._wrong else [(f"✗ {self._wrong}", "err")])
+        room = max(1, height - len(rows))
+        wrong = wrapped([(f"✗ {self._wrong}", "err")], width, room)
+        rows += wrong if self._wrong else drawing.outcome(found, width, room)
+        if len(rows) < height:
+            rows.insert(1, [])
         return rows[:height]
 
     def _bar(self, steps: ProgressView, width: int) -> Pieces:

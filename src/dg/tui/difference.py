@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer
 
 from dg.core.errors import Problem
 from dg.core.text import counted
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
+from dg.tui.foot import Foot
 from dg.tui.ink import Piece, Pieces, apart, label
 from dg.tui.saving import Save
 from dg.tui.store import Topic
@@ -132,7 +132,7 @@ class Difference(View):
             yield self._table
             yield self._patch
         yield self._save
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._table.border_title = label("files")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from dg.client.words import age, duration
 from dg.core.clock import SECOND, to_datetime
-from dg.tui.ink import Piece, Pieces, apart, column, measure
+from dg.tui.ink import Piece, Pieces, apart, column, measure, wrapped
 from dg.tui.signs import bar, ink, said, sign
 from dg.tui.views import PRODUCTION, DeploymentView, FactView, ProgressView, StepView
 
@@ -112,10 +112,11 @@ def activity(facts: Iterable[FactView], width: int, height: int) -> list[Pieces]
     ]
 
 
-def outcome(found: DeploymentView) -> Pieces:
-    """The line below a deployment's steps: what it waits for, or how it ended."""
-    words = found.words
+def outcome(found: DeploymentView, width: int, rows: int) -> list[Pieces]:
+    """At most `rows` lines below a deployment's steps: what it waits for, or how it ended and why."""
     state = found.state
-    if found.final or state == "needs_approval" or found.cancelling:
-        return [badge(state), (f"  {words}", "fg")]
-    return [(said(state), ink(state)), (f"  {words}", "muted")]
+    loud = found.final or state == "needs_approval" or found.cancelling
+    sign_ = badge(state) if loud else (said(state), ink(state))
+    margin = measure([sign_]) + 2
+    lines = wrapped([(found.words, "fg" if loud else "muted")], max(1, width - margin), rows)
+    return [[sign_, ("  ", ""), *lines[0]], *([(" " * margin, ""), *line] for line in lines[1:])]

@@ -125,7 +125,7 @@ def column(pieces: Pieces, width: int, *, right: bool = False) -> list[Piece]:
     fitted, room = list[Piece](), width
     for text, words in pieces:
         if room <= 0:
-            if text and fitted:
+            if text.strip() and fitted:
                 last, manners = fitted[-1]
                 fitted[-1] = (_ended(last), manners)
             break

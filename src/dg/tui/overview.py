@@ -9,11 +9,11 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
-from textual.widgets import Footer
 
 from dg.tui import drawing
 from dg.tui.cards import Card, skeleton
 from dg.tui.deployments import columns, open_detail
+from dg.tui.foot import Foot
 from dg.tui.ink import Pieces, label
 from dg.tui.store import LinkState, Topic
 from dg.tui.view import View
@@ -77,7 +77,7 @@ class Overview(View):
         with Horizontal(id="low", classes="content"):
             yield self._table
             yield self._facts
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._table.focus()

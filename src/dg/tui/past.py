@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer
 
 from dg.client.moments import spoken
 from dg.client.words import age
@@ -17,6 +16,7 @@ from dg.core.errors import Problem
 from dg.tui.background import begin
 from dg.tui.drawing import ago, place
 from dg.tui.errors import sentence
+from dg.tui.foot import Foot
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.sheet import Sheet
 from dg.tui.signs import ink, said, sign
@@ -97,7 +97,7 @@ class Past(View):
         yield self._banner
         yield self._table
         yield self._look
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._table.focus()

@@ -302,11 +302,14 @@ _INKS = {
     "secret.aged": "warn",
 }
 _HEALTH_INKS = {"healthy": "ok", "degraded": "warn", "unhealthy": "err"}
+_ENDED_INKS = {"success": "ok", "failed": "err"}
 
 
 def _ink(kind: str, payload: Mapping[str, object]) -> str:
     if kind == "environment.health_changed":
         return _HEALTH_INKS.get(str(payload.get("service_status")), "muted")
+    if kind == "deployment.finished":
+        return _ENDED_INKS.get(str(payload.get("status")), "muted")
     return _INKS.get(kind, "muted")
 
 

@@ -35,6 +35,7 @@ class Seen(Parts):
     webhooks: tuple[Webhook, ...] = ()
     slack: tuple[SlackLink, ...] = ()
     audit: tuple[AuditEntry, ...] = ()
+    read: bool = False
 
 
 async def read(dg: Client, seen: Seen, matching: str) -> None:
@@ -48,6 +49,7 @@ async def read(dg: Client, seen: Seen, matching: str) -> None:
     seen.webhooks = await seen.take("webhooks", dg.webhooks.list(), seen.webhooks)
     seen.slack = await seen.take("slack", dg.slack.links(), seen.slack)
     await read_audit(dg, seen, matching)
+    seen.read = True
 
 
 async def read_audit(dg: Client, seen: Seen, matching: str) -> None:

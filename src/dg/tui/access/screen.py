@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
-from textual.widgets import Footer, Input
+from textual.widgets import Input
 
 from dg.core.errors import NotFound, Problem
 from dg.tui import answers
@@ -20,6 +20,7 @@ from dg.tui.actions import Act, line
 from dg.tui.background import begin
 from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
+from dg.tui.foot import Foot
 from dg.tui.ink import Pieces, label
 from dg.tui.keeping import Kept
 from dg.tui.offers import Offer, find
@@ -110,6 +111,7 @@ class Access(View):
             "slack": _table(drawing.link_columns(now), "no accounts in Slack: n links one"),
             "audit": Table(drawing.audit_columns(now), lambda row: str(row.seq), empty="nothing matches"),
         }
+        self._empty = {name: table.empty for name, table in self._tables.items()}
         self._pages = Pages(self._tables, id="pages", classes="box")
         self._you = Panel(self._yourself, id="you", classes="box")
         self._field = Input(placeholder="decision=denied env=production age<2h", id="filter", compact=True)
@@ -126,7 +128,7 @@ class Access(View):
         yield self._you
         yield self._pages
         yield self._field
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._field.suggester = Kept(self.dashboard.saved_filters, self.MODE)
@@ -177,6 +179,7 @@ class Access(View):
 
     def _draw(self) -> None:
         for name, table in self._tables.items():
+            table.empty = self._empty[name] if self.seen.read else "not read yet"
             table.replace(getattr(self.seen, name))
         self._you.redraw()
         title = f"audit · {self._matching}" if self._matching and self._pages.current == "audit" else ""

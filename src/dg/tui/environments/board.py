@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer
 
 from dg.core.errors import Invalid, Problem
 from dg.core.text import counted
@@ -19,6 +18,7 @@ from dg.tui.environments import drawing, probes, reading, sheets
 from dg.tui.environments.reading import WINDOWS, Known
 from dg.tui.environments.tables import PAGES, Tables
 from dg.tui.errors import sentence
+from dg.tui.foot import Foot
 from dg.tui.ink import Pieces, label
 from dg.tui.pages import Pages
 from dg.tui.store import Topic
@@ -105,7 +105,9 @@ class Board(View):
         self._heard = 0
         self._read_at = 0
         self._wrong = ""
-        self._list = Table[str](self._list_columns(), lambda name: name, id="list", classes="box")
+        self._list = Table[str](
+            self._list_columns(), lambda name: name, empty=drawing.UNREAD, id="list", classes="box"
+        )
         self._tables = Tables(lambda: self.now)
         self._probes = self._tables.probes
         self._pages = Pages(self._tables.pages, id="pages", classes="box")
@@ -134,7 +136,7 @@ class Board(View):
                         yield self._probes
                         yield self._chart
                     yield self._pages
-        yield Footer(show_command_palette=False)
+        yield Foot()
 
     def on_mount(self) -> None:
         self._list.focus()

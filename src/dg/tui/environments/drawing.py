@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from dg.core.health.models import EnvironmentHealth
 
 KIBIBYTE = 1 << 10
+UNREAD = "not read yet"
 
 
 def word(status: object) -> str:
@@ -48,6 +49,8 @@ def share(value: float | None) -> str:
 def standing(found: Known) -> Pieces:
     """How it is, and whether something drifted there."""
     health = found.health
+    if found.lacks("health"):
+        return [(UNREAD, "dim")]
     how = word(health.status) if health is not None and health.services else "unknown"
     pieces: list[Piece] = [(said(how) if how != "unknown" else "? no probes", f"{ink(how)} bold")]
     if any(word(each.status) == "drifted" for each in found.drift):
@@ -59,7 +62,7 @@ def head(found: Known, width: int, height: int, now: int) -> list[Pieces]:
     """What matters most: health, uptime, and which configuration it has."""
     state = found.state
     if state is None:
-        return [[("not read yet", "dim")]]
+        return [[(UNREAD, "dim")]]
     # A badge right below the badge of the border would read as one.
     rows: list[Pieces] = [[]] if height > 3 else []
     rows.append(_health_line(found, width, now))
@@ -79,6 +82,8 @@ def trouble(known: Mapping[str, Known], width: int) -> list[Pieces]:
         if told:
             rows.append([place(name)])
             rows += [row for pieces in told for row in wrapped(pieces, width, 3)]
+    if not rows and (not known or any(found.lacks("health") for found in known.values())):
+        return [[(UNREAD, "dim")]]
     return rows or [[(f"{sign('ok')} nothing that dg knows of", "ok")]]
 
 
@@ -102,7 +107,11 @@ def _why(found: Known) -> str:
 
 def _health_line(found: Known, width: int, now: int) -> Pieces:
     health = found.health
-    if health is None or not health.services:
+    if found.lacks("health"):
+        return [(UNREAD, "dim")]
+    if health is None:
+        return [("? unknown", "muted bold")]
+    if not health.services:
         return [("? no probes look at it", "muted bold")]
     since = f"  for {ago(health.since, now)}" if health.since else ""
     up = sum(word(each.status) == "healthy" for each in health.services)

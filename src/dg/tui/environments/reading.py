@@ -38,6 +38,10 @@ class Known(Parts):
     freezes: tuple[Freeze, ...] = ()
     blocks: tuple[Block, ...] = ()
 
+    def lacks(self, part: str) -> bool:
+        """Whether a part is known neither, nor why it is not: nobody has asked yet."""
+        return getattr(self, part) is None and part not in self.wrong
+
 
 async def read_states(dg: Client, known: dict[str, Known]) -> None:
     """Which environments there are, and what each is configured with. Raises Problem."""

@@ -46,9 +46,13 @@ class Tables:
         )
         turned = (self.entries, self.versions, self.differences, self.lanes, self.drift, self.backups)
         self.pages: dict[str, Table[Any]] = dict(zip(PAGES, turned, strict=True))
+        self._empty = tuple((table, table.empty) for table in (self.probes, *turned))
 
     def fill(self, found: Known, environment: str, known: Iterable[LaneView]) -> None:
         """Show what is known of an environment."""
+        # The past is read first: nothing can be said to be missing before.
+        for table, empty in self._empty:
+            table.empty = drawing.UNREAD if found.lacks("past") else empty
         self.probes.replace(probes.probes(found.health, found.past) if found.health else ())
         self.entries.replace(contents.entries(found.state) if found.state else ())
         self.versions.replace(found.versions)

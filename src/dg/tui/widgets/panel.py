@@ -8,7 +8,7 @@ from textual.geometry import Region
 from textual.strip import Strip
 from textual.widget import Widget
 
-from dg.tui.ink import Inks, Pieces, changed
+from dg.tui.ink import Inks, Pieces, changed, column
 from dg.tui.steady import Steady, tell_app
 
 Draw = Callable[[int, int], Sequence[Pieces]]
@@ -62,4 +62,5 @@ class Panel(Steady, Widget):
         if self.size != self._size_drawn:
             self._size_drawn = self.size
             self._drawn = self._rows()
-        return self._inks.strip(self._drawn[y] if y < len(self._drawn) else (), self.size.width)
+        row = self._drawn[y] if y < len(self._drawn) else ()
+        return self._inks.strip(column(row, self.size.width), self.size.width)

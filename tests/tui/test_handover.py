@@ -36,7 +36,7 @@ async def test_the_shift_is_shown_and_copied(lived_in: House, monkeypatch: pytes
         await pilot.press("H")
         await until(pilot, lambda: sheet(app))
         await until(pilot, lambda: "Deployments (3)" in text(app.screen))
-        assert "#2 **web** in PRODUCTION bad" in text(app.screen)
+        assert "#2 web in PRODUCTION bad" in text(app.screen)
         await pilot.press("y")
         await until(pilot, lambda: copied)
         assert copied[0].startswith("# Handover of ")

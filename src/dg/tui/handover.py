@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
@@ -25,6 +26,9 @@ from dg.tui.steady import Modal
 if TYPE_CHECKING:
     from dg.client.app import Client
     from dg.tui.app import Dashboard
+
+_MARK = re.compile(r"(?<!\\)(\*\*)")
+_ESCAPED = re.compile(r"\\(.)")
 
 SHIFT = 8 * 3600
 """Seconds that a shift lasts unless somebody says when it began."""
@@ -62,7 +66,7 @@ def post(text: str) -> Act:
 
 
 class HandoverSheet(Modal):
-    """The summary of the shift, as Markdown that is shown as it is written."""
+    """The summary of the shift; what is passed on is Markdown."""
 
     CSS = """
     HandoverSheet { align: center middle; background: $background 60%; }
@@ -170,6 +174,13 @@ class HandoverSheet(Modal):
 
 
 def _drawn(line: str) -> Pieces:
+    """A line of the Markdown as it is meant: its marks are for those who get a copy."""
     if line.startswith("#"):
         return [(line.lstrip("# "), "primary bold")]
-    return [(line, "fg")]
+    found, ink = list[tuple[str, str]](), "fg"
+    for piece in _MARK.split(line):
+        if piece == "**":
+            ink = "fg" if ink == "fg bold" else "fg bold"
+        elif piece:
+            found.append((_ESCAPED.sub(r"\1", piece), ink))
+    return found

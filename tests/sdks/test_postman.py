@@ -50,9 +50,13 @@ NOT_NOW = {
     "Show whose a code is",
     "Say which account in Slack is yours",
     "Make an account in Slack nobody's",
+    "Tell a channel more",
+    "End a subscription",
+    "Post a handover in Slack",
+    "Get how an environment was",
 }
 """What may be refused in the middle of a run: it depends on how far the deployment is by then, and on what
-the sandbox has: no Slack, no drift, no heartbeat, and few versions of an environment."""
+the sandbox has: no Slack, no drift, no heartbeat, few versions of an environment, and no past."""
 
 
 def items() -> list[dict[str, Any]]:

@@ -7744,7 +7744,10 @@ export interface operations {
     getPastEnvironment: {
         parameters: {
             query: {
-                /** @description The moment, to the microsecond. */
+                /**
+                 * @description The moment, to the microsecond.
+                 * @example 2026-01-31T08:20:00Z
+                 */
                 as_of: string;
             };
             header?: {

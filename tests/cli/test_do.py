@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import click
 import pytest
 from tests.cli.conftest import ScriptedApi
@@ -10,16 +12,20 @@ from tests.client import samples
 from dg.cli.errors import ExitCode
 from dg.cli.main import dg, run
 from dg.cli.options import Invocation
-from dg.core.grammar import VERBS, Misread, arguments, parse
+from dg.core.grammar import VERBS, Misread, arguments, commands, parse
 
 ID = samples.ID
 Captured = pytest.CaptureFixture[str]
+OfAChannel = commands.Mute | commands.Unmute | commands.Subscribe | commands.Unsubscribe
 
 
 @pytest.mark.parametrize("example", [verb.example for verb in VERBS if verb.name != "help"])
 def test_every_verb_is_a_command_of_the_command_line(example: str) -> None:
     found = parse(example)
     assert not isinstance(found, Misread)
+    if isinstance(found, OfAChannel):
+        # In Slack it is the one where it is said; a shell is in none.
+        found = replace(found, channel="C0DEPLOYS01")
     left, command = arguments(found), click.Group.get_command
     context = dg.make_context("dg", left, obj=Invocation({}))
     name, inner, rest = dg.resolve_command(context, [*context._protected_args, *context.args])

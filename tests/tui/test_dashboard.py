@@ -39,7 +39,7 @@ async def test_what_others_do_appears_by_itself(lived_in: House) -> None:
         made = await deploy(lived_in.home, "slow", Environment.DEVELOPMENT)
         await until(pilot, lambda: made.id in app.store.progress)
         await until(pilot, lambda: "release" in text(app.screen))
-        assert "↻ deploying" in text(app.screen)
+        await until(pilot, lambda: "↻ deploying" in text(app.screen))
         lived_in.repository.joinpath("go").touch()
         await until(pilot, lambda: app.store.deployments[made.id].status == "success")
         await until(pilot, lambda: "✓ success" in text(app.screen))

@@ -37,6 +37,12 @@ def test_every_verb_is_a_command_of_the_command_line(example: str) -> None:
     inner.make_context(name, rest, parent=context)
 
 
+@pytest.mark.parametrize("line", ["mute for 2h", "unmute", "subscribe api", "unsubscribe api"])
+def test_a_shell_is_asked_which_channel_it_means(line: str, capsys: Captured) -> None:
+    assert run(["do", line]) == ExitCode.USAGE
+    assert "A shell is in no channel: name one by its id" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "line",
     [

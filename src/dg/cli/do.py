@@ -20,11 +20,14 @@ Examples:
 def do(context: click.Context, words: tuple[str, ...]) -> object:
     """Do what a line of words says, as after `/dg` in Slack."""
     from dg.core.errors import Invalid
-    from dg.core.grammar import Misread, arguments, parse
+    from dg.core.grammar import Misread, arguments, commands, parse
 
     found = parse(_line(words))
     if isinstance(found, Misread):
         raise Invalid(f"{found.message} {found.hint}", reason="misread")
+    said_in_one = commands.Mute | commands.Unmute | commands.Subscribe | commands.Unsubscribe
+    if isinstance(found, said_in_one) and found.channel is None:
+        raise Invalid("A shell is in no channel: name one by its id, such as C0DEPLOYS01.", reason="misread")
     root = context.find_root().command
     with root.make_context("dg", arguments(found), parent=context.find_root()) as inner:
         return root.invoke(inner)

@@ -128,12 +128,14 @@ async def test_keys_are_grey_without_a_connection_and_hidden_where_one_only_look
         await pilot.press("0")
         access = app.screen
         assert isinstance(access, Access)
+        await until(pilot, lambda: access.query(Pages))
         access.seen = seen()
         access.show_all()
         assert offered(access, ON_ACCESS) == keys
         await pilot.press("3")
         screen = app.screen
         assert isinstance(screen, Environments)
+        await until(pilot, lambda: screen.query(Pages))
         screen.known["development"] = Known(state=state(), drift=(drift(),), backups=(BACKUP,))
         screen.show_all()
         assert offered(screen, ON_ENVIRONMENTS) == keys

@@ -35,7 +35,7 @@ from dg.tui.help import Commands, Help, active_keys
 from dg.tui.ink import Pieces
 from dg.tui.overview import Overview
 from dg.tui.palette import PALETTES
-from dg.tui.steady import Steady, Troubles, noted
+from dg.tui.steady import Palette, Steady, Troubles, noted
 from dg.tui.store import Store, Topic
 from dg.tui.themed import STYLE, Themed
 from dg.tui.view import View
@@ -394,6 +394,11 @@ class Dashboard(Steady, Themed[None]):
         """Try to connect now."""
         if not self.store.link.live:
             self.feed.retry()
+
+    def action_command_palette(self) -> None:
+        """Everything that can be done here, to be searched."""
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     def action_theme(self, name: str) -> None:
         self.theme = name

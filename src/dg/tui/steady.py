@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from textual.await_complete import AwaitComplete
+from textual.command import CommandPalette
 from textual.message import Message
 from textual.message_pump import MessagePump
 from textual.screen import ModalScreen
@@ -106,6 +107,13 @@ class Modal(Steady, ModalScreen[None]):
 
     def dismiss(self, result: None = None) -> AwaitComplete:
         # Textual's own pops whatever is on top by then.
+        return super().dismiss(result) if self.is_current else AwaitComplete()
+
+
+class Palette(CommandPalette):
+    """Textual's own, which a second escape leaves only once."""
+
+    def dismiss(self, result: None = None) -> AwaitComplete:
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
 

@@ -59,6 +59,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
     "Deployments.receipt": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.receipt(p, d)),
     "Deployments.receipt_key": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.receipt_key(p)),
     "Deployments.changes": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.deployments.changes(p, d)),
+    "Deployments.diff": (Action.DEPLOYMENT_DIFF, lambda w, p, d: w.core.deployments.diff(p, d)),
     "Deployments.update": (
         Action.DEPLOYMENT_UPDATE,
         lambda w, p, d: w.core.deployments.update(p, d, UpdateDeployment(note="soon")),
@@ -81,6 +82,7 @@ CALLS: dict[str, tuple[Action, Call]] = {
     ),
     "Deployments.cancel": (Action.DEPLOYMENT_CANCEL, lambda w, p, d: w.core.deployments.cancel(p, d)),
     "Figures.dora": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.figures.dora(p)),
+    "Figures.outcomes": (Action.DEPLOYMENT_READ, lambda w, p, d: w.core.figures.outcomes(p, 0, 1)),
     "Approvals.approve": (
         Action.DEPLOYMENT_APPROVE,
         lambda w, p, d: w.core.approvals.approve(p, d, Approve()),

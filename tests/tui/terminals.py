@@ -23,6 +23,14 @@ ESCAPE = "\x1b[27u"
 """The key as the Kitty protocol says it: a lone ESC and the key after it would be another key."""
 QUIET = 0.1
 """Seconds without a byte after which nothing more is taken to come of a key."""
+LEADER = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Makes the terminal that of the program's session: only then does it hear of a new size and of a hang-up."""
+ROW = re.compile(rb"\x1b\[(\d+);\d+H")
+"""Where the cursor is moved to."""
 MODE = re.compile(rb"\x1b\[\?([\d;]+)([hl])")
 USUAL = frozenset({b"7", b"25"})
 """Private modes that are on in a terminal at rest: lines wrap, and the cursor is seen."""
@@ -77,6 +85,12 @@ class Terminal:
         """Read until this was written since the last press."""
         self.until(lambda: text.encode() in self.written[self._pressed :], text, within)
 
+    def lowest_after(self, keys: str) -> int:
+        """The lowest row that is drawn when these are pressed."""
+        self.press(keys)
+        self.settle()
+        return max((int(row) for row in ROW.findall(self.written, self._pressed)), default=0)
+
     def press(self, keys: str) -> None:
         self._pressed = len(self.written)
         os.write(self._controller, keys.encode())
@@ -112,7 +126,7 @@ def terminal(
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
     kept = {name: value for name, value in os.environ.items() if not name.startswith("DG_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "dg", *arguments],
+        [sys.executable, "-c", LEADER, "-m", "dg", *arguments],
         stdin=end,
         stdout=end,
         stderr=end,

@@ -12,6 +12,8 @@ import pytest
 from tests.client.servers import serving
 from tests.tui.conftest import House
 from tests.tui.house import client, dashboard, deploy, finish, text, until
+from textual import events
+from textual.geometry import Size
 from textual.widgets import Input
 
 from dg.client.app import Client
@@ -173,6 +175,18 @@ async def test_a_storm_of_sizes_ends_in_the_last_one(lived_in: House) -> None:
         await pilot.resize_terminal(120, 36)
         await until(pilot, lambda: len(text(app.screen).splitlines()) == 36)
         assert app.screen.has_class("-middle")
+
+
+async def test_nothing_is_laid_out_for_a_size_that_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    laid_out = list[Size]()
+    async with dashboard(nowhere, size=(120, 36), live=False) as (app, pilot):
+        for _ in range(2):
+            monkeypatch.setattr(app.screen, "_screen_resized", laid_out.append)
+            for size in (Size(50, 20), app.size):
+                app.screen.post_message(events.Resize(size, size))
+                await pilot.pause()
+            await pilot.press("?")
+        assert set(laid_out) == {app.size}
 
 
 async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: House) -> None:

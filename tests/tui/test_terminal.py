@@ -114,6 +114,32 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(tmp_path: Path, how: signa
         assert b"Traceback" not in screen.written
 
 
+@pytest.mark.long
+def test_a_storm_of_sizes_ends_in_the_last_one(tmp_path: Path) -> None:
+    """Two hundred sizes, down to a single cell, as fast as they can be set, with keys between them."""
+    environ = {
+        "DG_URL": NOWHERE,
+        "DG_TOKEN": TOKEN,
+        "XDG_CACHE_HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+    }
+    hostile_picture(tmp_path)
+    with terminal("tui", environ=environ) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        for at in range(200):
+            screen.resize(*((1, 1), (1 + at, 1 + at // 3), (200 - at, 60 - at // 4), (3, 80))[at % 4])
+            screen.press("1230?\x1b[27u"[at % 9])
+            screen.read(0.01)
+        screen.resize(90, 30)
+        screen.press(ESCAPE)
+        screen.until(lambda: screen.lowest_after("21") == 30, "thirty rows")
+        assert screen.process.poll() is None, bytes(screen.written[-1500:])
+        screen.press(f"{ESCAPE}q")
+        assert screen.ended() == 0
+        screen.assert_restored()
+        assert not list(tmp_path.rglob("*.log"))
+
+
 def test_the_mouse_is_the_terminals_where_the_file_says_so(tmp_path: Path) -> None:
     tmp_path.joinpath("dg").mkdir()
     tmp_path.joinpath("dg", "dashboard.toml").write_text("mouse = false\n")

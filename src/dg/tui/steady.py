@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from textual import events
 from textual.await_complete import AwaitComplete
 from textual.command import CommandPalette
 from textual.message import Message
@@ -102,7 +103,19 @@ class Steady(MessagePump):
             tell_app(self, error)
 
 
-class Modal(Steady, ModalScreen[None]):
+class SteadyScreen(Steady):
+    """A screen that is laid out for the size of the terminal as it is, and for none that is over.
+
+    Laid out, Textual's screen sends itself the size that it was laid out for: two different ones on their way
+    would follow one another for ever, and nothing else would be heard.
+    """
+
+    async def _on_resize(self, event: events.Resize) -> None:
+        if event.size != self.app.size:
+            event.stop().prevent_default()
+
+
+class Modal(SteadyScreen, ModalScreen[None]):
     """A screen over another one. A second escape, before the first was heard, closes nothing below it."""
 
     def dismiss(self, result: None = None) -> AwaitComplete:
@@ -110,7 +123,7 @@ class Modal(Steady, ModalScreen[None]):
         return super().dismiss(result) if self.is_current else AwaitComplete()
 
 
-class Palette(CommandPalette):
+class Palette(SteadyScreen, CommandPalette):
     """Textual's own, which a second escape leaves only once."""
 
     def dismiss(self, result: None = None) -> AwaitComplete:

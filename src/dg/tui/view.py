@@ -14,7 +14,7 @@ from dg.tui.acts import deciding, deploying, lanes
 from dg.tui.confirm import Confirm
 from dg.tui.drawing import ago
 from dg.tui.ink import Pieces, label
-from dg.tui.steady import Steady
+from dg.tui.steady import SteadyScreen
 from dg.tui.store import TOPICS, Store, Topic
 from dg.tui.views import DeploymentView, LaneView
 from dg.tui.widgets.panel import Panel
@@ -59,7 +59,7 @@ APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
 REFUSAL = "nothing can be changed in the past: esc goes back to now"
 
 
-class View(Steady, Screen[None]):
+class View(SteadyScreen, Screen[None]):
     """A screen that shows what the store holds. `show` is called when some of that has changed."""
 
     HORIZONTAL_BREAKPOINTS = [  # noqa: RUF012  Textual declares it so

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -12,7 +13,7 @@ from multidict import CIMultiDict
 
 from dg.core.access.sessions import Device
 from dg.web import pages
-from dg.web.children import environment
+from dg.web.children import Child, environment, refused_in
 from dg.web.door import Door
 from dg.web.packets import DATA, META, MOST_BYTES, READY, Garbled, packet, packets, translated
 
@@ -142,6 +143,21 @@ async def test_packets_are_read_until_a_dashboard_ends() -> None:
 async def test_what_is_no_dashboard_is_not_passed_on(written: bytes) -> None:
     with pytest.raises(Garbled):
         await read(written)
+
+
+@pytest.mark.parametrize("line", [b"{", b"[]", b"{}", b'{"refused": 1}', b"\xff", b"[" * 100_000])
+def test_what_asks_for_no_token_is_garbled(line: bytes) -> None:
+    with pytest.raises(Garbled):
+        refused_in(line)
+
+
+async def test_a_question_without_an_end_is_garbled() -> None:
+    questions = asyncio.StreamReader()
+    questions.feed_data(b" " * 100_000)
+    nothing: Any = None
+    child = Child(nothing, nothing, nothing, nothing, questions, nothing)
+    with pytest.raises(Garbled):
+        await child.serve_tokens(nothing)
 
 
 def test_a_dashboard_inherits_no_setting_and_no_secret() -> None:

@@ -19,6 +19,7 @@ from pathlib import Path
 from dg.client.app import Client
 from dg.core.errors import Problem, Unauthenticated
 from dg.core.text import plain
+from dg.web.packets import Garbled
 
 END_SECONDS = 5.0
 LAST_WORDS = 4096
@@ -55,13 +56,19 @@ class Child:
     async def serve_tokens(self, client: Client) -> None:
         """Answer each time that it asks what opens the server, until it ends.
 
-        Raises Unauthenticated when its person's session is over.
+        Raises Unauthenticated when its person's session is over, Garbled for what is no question.
         """
         with suppress(ConnectionError):
-            while line := await self.asks.readline():
-                refused = json.loads(line)["refused"]
-                self.answers.write(json.dumps(await _answer(client, refused)).encode() + b"\n")
+            while line := await self._asked():
+                answer = await _answer(client, refused_in(line))
+                self.answers.write(json.dumps(answer).encode() + b"\n")
                 await self.answers.drain()
+
+    async def _asked(self) -> bytes:
+        try:
+            return await self.asks.readline()
+        except ValueError as error:
+            raise Garbled("a dashboard asks without an end") from error
 
     async def last_words(self) -> str:
         """The end of what it wrote to its standard error, which is nothing while all is well."""
@@ -69,6 +76,18 @@ class Child:
         while block := await self.errors.read(LAST_WORDS):
             kept = (kept + block)[-LAST_WORDS:]
         return plain(kept).strip()
+
+
+def refused_in(line: bytes) -> str | None:
+    """The token that a dashboard's question says was refused. Raises Garbled."""
+    try:
+        asked = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Garbled("a dashboard asks what is no JSON") from error
+    match asked:
+        case {"refused": str() | None as refused}:
+            return refused
+    raise Garbled("a dashboard asks for no token")
 
 
 async def _answer(client: Client, refused: str | None) -> dict[str, str | None]:

@@ -162,6 +162,17 @@ def test_a_file_that_is_named_must_be_there(tmp_path: Path) -> None:
         read(tmp_path / "none", wanted=True)
 
 
+def test_a_folder_that_may_not_be_looked_into_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(Invalid, match="cannot be read: Permission denied"):
+        read(tmp_path / "dashboard.toml", wanted=False)
+
+
 def test_the_file_stands_where_others_look_for_theirs() -> None:
     assert preferences_file({"XDG_CONFIG_HOME": "/c", "HOME": "/h"}) == Path("/c/dg/dashboard.toml")
     assert preferences_file({"HOME": "/h"}) == Path("/h/.config/dg/dashboard.toml")

@@ -42,9 +42,11 @@ def preferences_file(environ: Mapping[str, str]) -> Path | None:
 
 def read(path: Path | None, *, wanted: bool) -> Preferences:
     """What the file says; without one, what dg does by itself, unless it is `wanted`. Raises Invalid."""
-    if path is None or (not wanted and not path.exists()):
+    if path is None:
         return Preferences()
     try:
+        if not wanted and not path.exists():
+            return Preferences()
         with path.open("rb") as file:
             text = file.read(LARGEST + 1)
         if len(text) > LARGEST:

@@ -4,6 +4,9 @@
 const where = new URLSearchParams(location.search);
 const drawn = {};
 let revision = 0;
+let turns = 0;
+let release = () => {};
+let released = Promise.resolve();
 
 const $ = (id) => document.getElementById(id);
 
@@ -43,8 +46,14 @@ function go(changes) {
 }
 
 async function draw() {
+    const turn = ++turns;
     const answer = await fetch(`/sim/regions?${where}`);
     const found = await answer.json();
+    await released;
+    // Only what was asked for last says where we are: a late answer would lead back to where we were.
+    if (turn < turns) {
+        return;
+    }
     if (!answer.ok) {
         notice(found.error);
         return;
@@ -127,19 +136,21 @@ function sure(template) {
     if (!template) {
         return Promise.resolve(true);
     }
-    const dialog = $("confirm");
-    dialog.replaceChildren(template.content.cloneNode(true));
-    dialog.showModal();
-    return new Promise((decide) => {
-        dialog.onclick = (event) => {
-            const button = event.target.closest("button");
-            if (button) {
-                dialog.close(button.value);
-            }
-        };
-        dialog.onclose = () => decide(dialog.returnValue === "yes");
-        dialog.returnValue = "";
+    // Each question has a dialog of its own: the one before may not have said yet that it was closed.
+    const dialog = $("confirm").cloneNode();
+    $("confirm").replaceWith(dialog);
+    dialog.append(template.content.cloneNode(true));
+    dialog.addEventListener("click", (event) => {
+        const button = event.target.closest("button");
+        if (button) {
+            dialog.close(button.value);
+        }
     });
+    const decided = new Promise((decide) => {
+        dialog.addEventListener("close", () => decide(dialog.returnValue === "yes"));
+    });
+    dialog.showModal();
+    return decided;
 }
 
 async function act(element, order) {
@@ -244,6 +255,21 @@ document.addEventListener("click", (event) => {
         pressed[element.dataset.act](element);
     }
 });
+
+// A press that began on a button must end on it, or the browser takes it for none: nothing is drawn between.
+document.addEventListener("pointerdown", (event) => {
+    release();
+    if (event.target.closest("button, summary")) {
+        released = new Promise((done) => {
+            release = done;
+        });
+    }
+});
+for (const end of ["pointerup", "pointercancel"]) {
+    // The click comes with the same task.
+    document.addEventListener(end, () => setTimeout(release));
+}
+window.addEventListener("blur", () => release());
 
 document.addEventListener("change", (event) => {
     const element = event.target.closest("[data-act]");

@@ -20,11 +20,10 @@ from dg.core.health.models import Reading, Status
 from dg.core.types import Environment
 from dg.core.webhooks.models import Webhook
 from dg.tui import handover
-from dg.tui.access import acts as taking
-from dg.tui.access import issuing, logins, roles, webhooks
+from dg.tui.access import issuing, logins, revoking, roles, webhooks
 from dg.tui.actions import Act
-from dg.tui.acts import deciding, deploying, lanes
-from dg.tui.environments import acts, probing, upkeep
+from dg.tui.deployments import deciding, deploying, lanes
+from dg.tui.environments import editing, probing, upkeep
 from dg.tui.environments.contents import Entry
 from dg.tui.views import DeploymentView, LaneView
 
@@ -176,41 +175,41 @@ def every_act() -> dict[str, list[Act]]:
     """Every act, by the function that makes it, in each of its forms."""
     hooks, older = WEBHOOK.model_copy(update={"enabled": False}), Version(version=2, at=1, by="a", changed=())
     return {
-        "acts.deploying.deploy": [
+        "deployments.deploying.deploy": [
             deploying.deploy("web", "staging"),
             deploying.deploy("web", "production", "main"),
         ],
-        "acts.deploying.roll_back": [
+        "deployments.deploying.roll_back": [
             deploying.roll_back("web", "staging"),
             deploying.roll_back("web", "production", target=ID, reason="it eats orders"),
         ],
-        "acts.deciding.approve": [
+        "deployments.deciding.approve": [
             deciding.approve(deployment()),
             deciding.approve(deployment(), "it is fine"),
         ],
-        "acts.deciding.reject": [deciding.reject(deployment())],
-        "acts.deciding.cancel": [deciding.cancel(deployment())],
-        "acts.deciding.retry": [
+        "deployments.deciding.reject": [deciding.reject(deployment())],
+        "deployments.deciding.cancel": [deciding.cancel(deployment())],
+        "deployments.deciding.retry": [
             deciding.retry(deployment(status="failed")),
             deciding.retry(deployment(status="failed"), step="smoke", note="the quota was raised"),
         ],
-        "acts.lanes.lock": [lanes.lock(lane())],
-        "acts.lanes.unlock": [lanes.unlock(lane(state="locked")), lanes.unlock(lane(freeze=ID))],
-        "acts.lanes.freeze": [
+        "deployments.lanes.lock": [lanes.lock(lane())],
+        "deployments.lanes.unlock": [lanes.unlock(lane(state="locked")), lanes.unlock(lane(freeze=ID))],
+        "deployments.lanes.freeze": [
             lanes.freeze("staging"),
             lanes.freeze("production", "web", lasting="2h", reason="a fair"),
             lanes.freeze(""),
         ],
-        "acts.lanes.thaw": [lanes.thaw(ID), lanes.thaw()],
+        "deployments.lanes.thaw": [lanes.thaw(ID), lanes.thaw()],
         "handover.post": [handover.post("a quiet shift")],
-        "acts.deciding.override": [deciding.override(deployment())],
-        "acts.deciding.abandon": [deciding.abandon(deployment(cancelling=True))],
-        "acts.lanes.block": [lanes.block("web", "staging", "1.4.2")],
-        "acts.lanes.unblock": [lanes.unblock(BLOCK)],
-        "environments.acts.edit": [
-            acts.edit(state()),
+        "deployments.deciding.override": [deciding.override(deployment())],
+        "deployments.deciding.abandon": [deciding.abandon(deployment(cancelling=True))],
+        "deployments.lanes.block": [lanes.block("web", "staging", "1.4.2")],
+        "deployments.lanes.unblock": [lanes.unblock(BLOCK)],
+        "environments.editing.edit": [
+            editing.edit(state()),
             *(
-                acts.edit(state(), Entry(key, value))
+                editing.edit(state(), Entry(key, value))
                 for key, value in (
                     ("domain", "x.example.com"),
                     ("config.a", ""),
@@ -225,10 +224,13 @@ def every_act() -> dict[str, list[Act]]:
                 )
             ),
         ],
-        "environments.acts.unset": [acts.unset(state(), Entry("config.workers", "4"))],
-        "environments.acts.set_secret": [acts.set_secret(state()), acts.set_secret(state(), "stripe_key")],
-        "environments.acts.unset_secret": [acts.unset_secret(state(), "stripe_key")],
-        "environments.acts.restore": [acts.restore(state(), older)],
+        "environments.editing.unset": [editing.unset(state(), Entry("config.workers", "4"))],
+        "environments.editing.set_secret": [
+            editing.set_secret(state()),
+            editing.set_secret(state(), "stripe_key"),
+        ],
+        "environments.editing.unset_secret": [editing.unset_secret(state(), "stripe_key")],
+        "environments.editing.restore": [editing.restore(state(), older)],
         "environments.upkeep.accept_drift": [upkeep.accept_drift(state(), drift())],
         "environments.upkeep.withdraw_drift": [upkeep.withdraw_drift(state(), drift(DriftStatus.ACCEPTED))],
         "environments.upkeep.back_up": [upkeep.back_up(state(), MOMENT)],
@@ -239,14 +241,14 @@ def every_act() -> dict[str, list[Act]]:
         "environments.probing.wake": [probing.wake(state(), reading(maintenance=True), MOMENT)],
         "environments.probing.try_probe": [probing.try_probe(state(), reading())],
         "environments.probing.beat": [probing.beat(state(), reading(kind="heartbeat"))],
-        "access.acts.end_session": [taking.end_session(SESSION, MOMENT, own=False, used=False)],
-        "access.acts.end_sessions": [taking.end_sessions(SESSION, (SESSION,), MOMENT, own=False)],
-        "access.acts.revoke_key": [taking.revoke_key(KEY, MOMENT)],
-        "access.acts.revoke_token": [taking.revoke_token(TOKEN, MOMENT)],
-        "access.acts.end_binding": [taking.end_binding(BINDING, MOMENT)],
-        "access.acts.delete_role": [taking.delete_role(ROLE, MOMENT)],
-        "access.acts.unlink": [taking.unlink(LINK, MOMENT, own=False)],
-        "access.acts.take_back": [],
+        "access.revoking.end_session": [revoking.end_session(SESSION, MOMENT, own=False, used=False)],
+        "access.revoking.end_sessions": [revoking.end_sessions(SESSION, (SESSION,), MOMENT, own=False)],
+        "access.revoking.revoke_key": [revoking.revoke_key(KEY, MOMENT)],
+        "access.revoking.revoke_token": [revoking.revoke_token(TOKEN, MOMENT)],
+        "access.revoking.end_binding": [revoking.end_binding(BINDING, MOMENT)],
+        "access.revoking.delete_role": [revoking.delete_role(ROLE, MOMENT)],
+        "access.revoking.unlink": [revoking.unlink(LINK, MOMENT, own=False)],
+        "access.revoking.take_back": [],
         "access.issuing.make_key": [issuing.make_key(MOMENT)],
         "access.issuing.rotate_key": [issuing.rotate_key(KEY, MOMENT)],
         "access.issuing.make_token": [issuing.make_token(MOMENT)],

@@ -42,9 +42,9 @@ from dg.tui.access.offers import OFFERS
 from dg.tui.access.reading import Seen
 from dg.tui.access.screen import Access
 from dg.tui.app import Dashboard
-from dg.tui.confirm import Confirm
-from dg.tui.pages import Pages
-from dg.tui.sheet import Once, Sheet
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.sheet import Once, Sheet
 from dg.tui.widgets.table import Table
 
 

@@ -16,12 +16,12 @@ from textual.pilot import Pilot
 from dg.client.app import Client
 from dg.core.deployments.models import CreateDeployment, LaneState
 from dg.core.types import Environment
-from dg.tui.acts import lanes
 from dg.tui.app import Dashboard
-from dg.tui.confirm import Confirm
-from dg.tui.detail import Detail
+from dg.tui.deployments import lanes
+from dg.tui.deployments.detail import Detail
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.view import RIGHTS
 from dg.tui.store import Link, LinkState
-from dg.tui.view import RIGHTS
 
 STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION
 KEYS = {

@@ -8,9 +8,9 @@ import pytest
 from tests.tui.hostile import STRINGS
 
 from dg.core.clock import SECOND
-from dg.tui import cards
-from dg.tui.cards import MAY, MUST, SHOULD, Block, Card, fitted, flowing
 from dg.tui.ink import Pieces, measure
+from dg.tui.overview import cards
+from dg.tui.overview.cards import MAY, MUST, SHOULD, Block, Card, fitted, flowing
 from dg.tui.views import DeploymentView, EnvironmentView, LaneView, ProgressView, ServiceView, StepView
 
 NOW = 1_790_000_000 * SECOND

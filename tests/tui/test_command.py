@@ -19,12 +19,12 @@ from dg.tui.access.screen import Access
 from dg.tui.app import Dashboard
 from dg.tui.command.history import History
 from dg.tui.command.screen import CommandLine
-from dg.tui.confirm import Confirm
-from dg.tui.deployments import Deployments
-from dg.tui.detail import Detail
+from dg.tui.deployments.detail import Detail
+from dg.tui.deployments.screen import Deployments
 from dg.tui.environments.screen import Environments
-from dg.tui.overview import Overview
-from dg.tui.sheet import Sheet
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.sheet import Sheet
+from dg.tui.overview.screen import Overview
 from dg.tui.store import Link, LinkState
 
 STAGING, PRODUCTION = Environment.STAGING, Environment.PRODUCTION

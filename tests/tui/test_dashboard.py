@@ -21,9 +21,9 @@ from dg.client.errors import Unreachable
 from dg.core.access.models import CreateRole
 from dg.core.types import Environment
 from dg.tui.app import picture_file
-from dg.tui.deployments import Deployments
-from dg.tui.detail import Detail
-from dg.tui.overview import Overview
+from dg.tui.deployments.detail import Detail
+from dg.tui.deployments.screen import Deployments
+from dg.tui.overview.screen import Overview
 from dg.tui.store import LinkState, Store
 from dg.tui.widgets.log import Log
 from dg.tui.widgets.table import Table

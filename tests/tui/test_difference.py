@@ -18,9 +18,9 @@ from textual.pilot import Pilot
 from dg.client.app import Client
 from dg.core.deployments.receipt import verify
 from dg.tui.app import Dashboard
-from dg.tui.detail import Detail
-from dg.tui.difference import Difference, lines
-from dg.tui.saving import Save
+from dg.tui.deployments.detail import Detail
+from dg.tui.deployments.difference import Difference, lines
+from dg.tui.frame.saving import Save
 from dg.tui.widgets.log import Level, Log
 from dg.tui.widgets.table import Table
 

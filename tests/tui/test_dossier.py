@@ -18,8 +18,8 @@ from dg.core.deployments.models import (
     Verdict,
 )
 from dg.core.types import Environment
-from dg.tui import dossier
-from dg.tui.dossier import Dossier
+from dg.tui.deployments import dossier
+from dg.tui.deployments.dossier import Dossier
 from dg.tui.ink import Pieces, measure
 
 NOW = 1_790_000_000_000_000

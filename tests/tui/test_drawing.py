@@ -10,9 +10,10 @@ from dg.client.models import Event
 from dg.core.access.models import Grant, Principal
 from dg.core.errors import Forbidden, Refused, TooMany, Unauthenticated
 from dg.core.types import Environment
-from dg.tui import bar, drawing
+from dg.tui import drawing
 from dg.tui.auth import Rights, rights_of
 from dg.tui.errors import sentence
+from dg.tui.frame import bar
 from dg.tui.ink import Pieces, measure
 from dg.tui.store import RECENT, Link, LinkState, Store
 from dg.tui.views import DeploymentView, FactView, ProgressView, StepView

@@ -42,12 +42,12 @@ from dg.core.health.models import (
 )
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
-from dg.tui.confirm import Confirm
-from dg.tui.environments import acts, contents, drawing, probes
+from dg.tui.environments import contents, drawing, editing, probes
 from dg.tui.environments.reading import Known
 from dg.tui.environments.screen import Environments
-from dg.tui.pages import Pages
-from dg.tui.sheet import Sheet
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.sheet import Sheet
 from dg.tui.store import Link, LinkState
 from dg.tui.widgets.table import Table
 
@@ -133,7 +133,7 @@ async def type_in(pilot: Pilot[Any], *values: str) -> None:
 async def changed_by_somebody(home: Path, name: Environment, key: str, value: object) -> None:
     async with client(home) as dg:
         state = await dg.environments.get(name)
-        wish = acts.wished(state, f"config.{key}", contents.text(value), "somebody else")
+        wish = editing.wished(state, f"config.{key}", contents.text(value), "somebody else")
         await dg.environments.update(name, wish)
 
 
@@ -373,7 +373,7 @@ async def test_who_was_faster_is_named(shop: House) -> None:
     async with client(shop.home) as dg:
         state = await dg.environments.get(STAGING)
         await changed_by_somebody(shop.home, STAGING, "retries", 2)
-        act = acts.edit(state)
+        act = editing.edit(state)
         values = {"key": "config.retries", "value": "9", "reason": ""}
         for attempt in (act.look(dg, values), act.send(dg, values, "a-key")):
             with pytest.raises(Stale, match=r"staging is at version \d+ by now: .+ changed it"):
@@ -429,7 +429,7 @@ async def test_a_secret_for_the_runner_alone_is_not_typed_here() -> None:
             "k": SecretState(version=1, fingerprint="f", grade="runner_only", changed_at=1, changed_by="a")
         }
     )
-    act = acts.set_secret(state, "k")
+    act = editing.set_secret(state, "k")
     async with nowhere() as dg:
         look = await act.look(dg, {"name": "k", "value": "x", "reason": ""})
     assert not look.ready
@@ -544,7 +544,7 @@ async def test_who_may_only_look_changes_no_environment(shop: House) -> None:
             await pilot.press("e", "n", "s", "delete", "v", "A", "W", "b", "T", "P", "U", "B")
             assert app.screen is screen
         assert "Edit" not in text(screen).splitlines()[-1]
-        app.push_screen(Confirm(acts.edit(_state(screen))))
+        app.push_screen(Confirm(editing.edit(_state(screen))))
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await type_in(pilot, "config.colour", "red", "")
         await until(pilot, lambda: "environment:update" in text(app.screen))
@@ -715,12 +715,12 @@ def settled(**others: Any) -> EnvironmentState:
 
 def test_keys_are_set_taken_away_and_refused() -> None:
     state = settled()
-    assert acts.wished(state, "domain", "b.example.com", None).domain == "b.example.com"
-    assert acts.wished(state, "config.workers", "8", None).config == {"workers": 8}
-    assert acts.wished(state, "config.note", "eight", None).config == {"workers": 4, "note": "eight"}
-    assert acts.wished(state, "config.workers", "", None).config == {}
-    assert acts.wished(state, "targets.hosts", '["web-2"]', None).targets.hosts == ("web-2",)
-    assert acts.wished(state, "links.runbook", "https://r.example.com", "why").reason == "why"
+    assert editing.wished(state, "domain", "b.example.com", None).domain == "b.example.com"
+    assert editing.wished(state, "config.workers", "8", None).config == {"workers": 8}
+    assert editing.wished(state, "config.note", "eight", None).config == {"workers": 4, "note": "eight"}
+    assert editing.wished(state, "config.workers", "", None).config == {}
+    assert editing.wished(state, "targets.hosts", '["web-2"]', None).targets.hosts == ("web-2",)
+    assert editing.wished(state, "links.runbook", "https://r.example.com", "why").reason == "why"
     for key, value in (
         ("config.database_url", "x"),
         ("config.api_keys.mail", "x"),
@@ -731,7 +731,7 @@ def test_keys_are_set_taken_away_and_refused() -> None:
         ("targets.hosts", "7"),
     ):
         with pytest.raises(Invalid):
-            acts.wished(state, key, value, None)
+            editing.wished(state, key, value, None)
 
 
 def test_children_stand_below_their_parent_and_circles_end() -> None:

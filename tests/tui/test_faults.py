@@ -23,9 +23,9 @@ from dg.client.auth import find
 from dg.core.deployments.models import Deployment
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
-from dg.tui.deployments import Deployments as DeploymentsScreen
+from dg.tui.deployments.screen import Deployments as DeploymentsScreen
 from dg.tui.feed import LATE
-from dg.tui.overview import Overview
+from dg.tui.overview.screen import Overview
 from dg.tui.store import ACTIVITY, LinkState
 from dg.tui.views import DeploymentView, LaneView
 from dg.tui.widgets.panel import Panel

@@ -31,13 +31,13 @@ from dg.tui.access.offers import OFFERS as ON_ACCESS
 from dg.tui.access.reading import Seen
 from dg.tui.access.screen import Access
 from dg.tui.actions import Act
-from dg.tui.confirm import Confirm
 from dg.tui.environments.offers import OFFERS as ON_ENVIRONMENTS
 from dg.tui.environments.reading import Known
 from dg.tui.environments.screen import Environments
-from dg.tui.pages import Pages
-from dg.tui.sheet import Once
-from dg.tui.view import View
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.sheet import Once
+from dg.tui.frame.view import View
 
 
 def forms() -> Iterator[Act]:

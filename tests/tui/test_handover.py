@@ -12,11 +12,11 @@ from tests.tui.house import client, dashboard, text, until
 from textual.widgets import Input
 
 from dg.tui.app import Dashboard
-from dg.tui.confirm import Confirm
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.prompt import Prompt
+from dg.tui.frame.saving import Save
 from dg.tui.handover import HandoverSheet
-from dg.tui.overview import Overview
-from dg.tui.prompt import Prompt
-from dg.tui.saving import Save
+from dg.tui.overview.screen import Overview
 
 
 def sheet(app: Dashboard) -> HandoverSheet | None:

@@ -28,16 +28,16 @@ from dg.core.errors import Invalid
 from dg.tui.access.screen import Access
 from dg.tui.alarm import PAUSE, Alarm
 from dg.tui.app import Dashboard
-from dg.tui.detail import Detail
+from dg.tui.deployments.detail import Detail
 from dg.tui.environments.screen import Environments
 from dg.tui.filters import SavedFilters
-from dg.tui.help import Help
-from dg.tui.jump import Jump
-from dg.tui.keeping import Keep
+from dg.tui.frame.help import Help
+from dg.tui.frame.jump import Jump
+from dg.tui.frame.keeping import Keep
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.view import View
 from dg.tui.keys import bindings, keymap
-from dg.tui.pages import Pages
 from dg.tui.preferences import BELLS, LARGEST, THEMES, Preferences, preferences_file, read
-from dg.tui.view import View
 from dg.tui.views import FactView
 from dg.tui.widgets.table import Table
 

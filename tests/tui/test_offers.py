@@ -15,16 +15,16 @@ from dg.cli.main import dg as command_line
 from dg.cli.options import Invocation
 from dg.client.app import Client
 from dg.core.access.models import GIVEN, Action, Grant, Principal, Role
-from dg.tui import view
-from dg.tui.access.acts import spelled
 from dg.tui.access.offers import OFFERS as ON_ACCESS
+from dg.tui.access.revoking import spelled
 from dg.tui.access.screen import Access
 from dg.tui.actions import Act, Hands, Values
 from dg.tui.auth import Rights, rights_of
 from dg.tui.environments.offers import OFFERS as ON_ENVIRONMENTS
 from dg.tui.environments.screen import Environments
+from dg.tui.frame import view
+from dg.tui.frame.view import View
 from dg.tui.store import Link, LinkState, Store
-from dg.tui.view import View
 
 ACTS = every_act()
 EACH = [pytest.param(act, id=f"{name}-{at}") for name, made in ACTS.items() for at, act in enumerate(made)]
@@ -168,13 +168,13 @@ def test_the_keys_of_every_screen_take_the_rights_of_their_acts() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "access.acts.end_session",
-        "access.acts.end_sessions",
-        "access.acts.revoke_key",
-        "access.acts.revoke_token",
-        "access.acts.end_binding",
-        "access.acts.delete_role",
-        "access.acts.unlink",
+        "access.revoking.end_session",
+        "access.revoking.end_sessions",
+        "access.revoking.revoke_key",
+        "access.revoking.revoke_token",
+        "access.revoking.end_binding",
+        "access.revoking.delete_role",
+        "access.revoking.unlink",
         "access.webhooks.delete",
     ],
 )

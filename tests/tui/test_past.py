@@ -20,11 +20,11 @@ from dg.core.health.models import Status
 from dg.core.past.models import PastEnvironment, PastHealth
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
-from dg.tui.confirm import Confirm
-from dg.tui.overview import Overview
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.prompt import Prompt
+from dg.tui.frame.view import REFUSAL, RIGHTS, View
+from dg.tui.overview.screen import Overview
 from dg.tui.past import Past
-from dg.tui.prompt import Prompt
-from dg.tui.view import REFUSAL, RIGHTS, View
 
 PRODUCTION = Environment.PRODUCTION
 

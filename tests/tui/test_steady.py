@@ -20,10 +20,10 @@ from dg.core.errors import TooMany
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
 from dg.tui.background import begin
-from dg.tui.deployments import Deployments
-from dg.tui.detail import Detail
-from dg.tui.help import Help
-from dg.tui.overview import Overview
+from dg.tui.deployments.detail import Detail
+from dg.tui.deployments.screen import Deployments
+from dg.tui.frame.help import Help
+from dg.tui.overview.screen import Overview
 from dg.tui.steady import LARGEST, Troubles
 from dg.tui.store import LinkState
 from dg.tui.views import LaneView

@@ -158,7 +158,7 @@ def test_the_mouse_is_the_terminals_where_the_file_says_so(tmp_path: Path) -> No
 def patched(folder: Path, line: str) -> str:
     """A folder for PYTHONPATH, with which a program starts with this done to the dashboard."""
     folder.mkdir()
-    source = "from dg.tui.overview import Overview\ndef fail(*_):\n    raise LookupError('a bug')\n"
+    source = "from dg.tui.overview.screen import Overview\ndef fail(*_):\n    raise LookupError('a bug')\n"
     folder.joinpath("sitecustomize.py").write_text(f"{source}{line}\n")
     return str(folder)
 

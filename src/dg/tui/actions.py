@@ -1,7 +1,7 @@
 """What a change is in the dashboard, and the one place that sends it.
 
-An `Act` says what it would do, what a yes takes and the command that does the same; `acts/` and the screens'
-own folders make them. `Hands` refuses what may not be, and sends.
+An `Act` says what it would do, what a yes takes and the command that does the same; the screens' folders make
+them. `Hands` refuses what may not be, and sends.
 """
 
 from __future__ import annotations

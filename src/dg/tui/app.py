@@ -20,25 +20,25 @@ from textual.worker import Worker, WorkerError
 from dg.client.private import state_folder
 from dg.core.clock import Clock, SystemClock
 from dg.core.errors import Invalid
-from dg.tui import bar
 from dg.tui.access.screen import Access
 from dg.tui.actions import Hands
 from dg.tui.alarm import Alarm
 from dg.tui.background import begin
-from dg.tui.bar import Tab
 from dg.tui.command.history import History
-from dg.tui.confirm import Confirm
-from dg.tui.deployments import Deployments
+from dg.tui.deployments.screen import Deployments
 from dg.tui.environments.screen import Environments
 from dg.tui.filters import SavedFilters
-from dg.tui.help import Commands, Help, active_keys
+from dg.tui.frame import bar
+from dg.tui.frame.bar import Tab
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.help import Commands, Help, active_keys
+from dg.tui.frame.view import View
 from dg.tui.ink import Pieces
-from dg.tui.overview import Overview
+from dg.tui.overview.screen import Overview
 from dg.tui.palette import PALETTES
 from dg.tui.steady import Palette, Steady, Troubles, noted
 from dg.tui.store import Store, Topic
 from dg.tui.themed import STYLE, Themed
-from dg.tui.view import View
 
 if TYPE_CHECKING:
     from dg.client.app import Client
@@ -281,7 +281,7 @@ class Dashboard(Steady, Themed[None]):
 
     def action_jump(self) -> None:
         """Letters for everything that can have the focus."""
-        from dg.tui.jump import Jump, places
+        from dg.tui.frame.jump import Jump, places
 
         for view in self._views():
             self.push_screen(Jump(places(self, view)))
@@ -348,7 +348,7 @@ class Dashboard(Steady, Themed[None]):
     def action_as_of(self) -> None:
         """Ask for a moment that is over, and show how everything was then."""
         from dg.client.moments import HINT
-        from dg.tui.prompt import Prompt
+        from dg.tui.frame.prompt import Prompt
 
         def take(text: str) -> str:
             try:
@@ -382,7 +382,7 @@ class Dashboard(Steady, Themed[None]):
 
     def _withheld(self) -> str:
         """Why nothing can be changed from where one is; empty where something can."""
-        from dg.tui.view import REFUSAL
+        from dg.tui.frame.view import REFUSAL
 
         return REFUSAL if any(screen.is_past for screen in self._views()) else ""
 
@@ -410,7 +410,7 @@ class Dashboard(Steady, Themed[None]):
 
     def open_view(self, found: DeploymentView) -> None:
         """Look at a deployment, also at one that the store does not hold."""
-        from dg.tui.detail import Detail
+        from dg.tui.deployments.detail import Detail
 
         for view in self._views():
             self.push_screen(Detail(found, view.MODE))

@@ -15,12 +15,12 @@ from dg.core.clock import SECOND, to_datetime
 from dg.core.errors import Problem
 from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.background import begin
-from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
 from dg.tui.fields import option
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.prompt import Prompt
+from dg.tui.frame.saving import Save
 from dg.tui.ink import Pieces, label, paragraph
-from dg.tui.prompt import Prompt
-from dg.tui.saving import Save
 from dg.tui.steady import Modal
 
 if TYPE_CHECKING:

@@ -16,12 +16,12 @@ from dg.core.errors import Problem
 from dg.tui.background import begin
 from dg.tui.drawing import ago, place
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.sheet import Sheet
+from dg.tui.frame.view import REFUSAL, RIGHTS, View
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
-from dg.tui.sheet import Sheet
 from dg.tui.signs import ink, said, sign
 from dg.tui.store import Topic
-from dg.tui.view import REFUSAL, RIGHTS, View
 from dg.tui.views import PRODUCTION
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Column, Table

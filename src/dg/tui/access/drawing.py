@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from dg.client.words import age
 from dg.core.clock import SECOND, to_datetime
 from dg.tui.drawing import ago
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Piece, Pieces
-from dg.tui.sheet import facts
 from dg.tui.signs import sign
 from dg.tui.widgets.table import Column
 

@@ -9,8 +9,8 @@ from dg.tui.access.drawing import key_facts, token_facts
 from dg.tui.access.words import SERVICE, WHERE, options, span, words
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
 from dg.tui.fields import environment_of, option
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Pieces
-from dg.tui.sheet import facts
 
 if TYPE_CHECKING:
     from dg.client.app import Client

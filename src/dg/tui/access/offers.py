@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from dg.tui.access import acts, issuing, logins, roles, webhooks
+from dg.tui.access import issuing, logins, revoking, roles, webhooks
 from dg.tui.access.reading import Seen
 from dg.tui.actions import Act
 from dg.tui.offers import Offer, Offers, any_row
@@ -41,11 +41,11 @@ def _own_role(_: At, row: Any) -> bool:
 
 
 def _end_session(at: At, row: Any) -> Act:
-    return acts.end_session(row, at.now, own=at.owns(row.person), used=row.id == at.session)
+    return revoking.end_session(row, at.now, own=at.owns(row.person), used=row.id == at.session)
 
 
 def _end_sessions(at: At, row: Any) -> Act:
-    return acts.end_sessions(row, at.seen.sessions, at.now, own=at.owns(row.person))
+    return revoking.end_sessions(row, at.seen.sessions, at.now, own=at.owns(row.person))
 
 
 OFFERS: Offers = {
@@ -71,12 +71,12 @@ OFFERS: Offers = {
     "test": {"webhooks": Offer(lambda at, row: webhooks.test(row), any_row, at_once=True)},
     "revoke": {
         "sessions": Offer(_end_session, _live),
-        "keys": Offer(lambda at, row: acts.revoke_key(row, at.now), _stands),
-        "tokens": Offer(lambda at, row: acts.revoke_token(row, at.now), _stands),
-        "bindings": Offer(lambda at, row: acts.end_binding(row, at.now), _stands),
-        "roles": Offer(lambda at, row: acts.delete_role(row, at.now), _own_role),
+        "keys": Offer(lambda at, row: revoking.revoke_key(row, at.now), _stands),
+        "tokens": Offer(lambda at, row: revoking.revoke_token(row, at.now), _stands),
+        "bindings": Offer(lambda at, row: revoking.end_binding(row, at.now), _stands),
+        "roles": Offer(lambda at, row: revoking.delete_role(row, at.now), _own_role),
         "webhooks": Offer(lambda at, row: webhooks.delete(row), any_row),
-        "slack": Offer(lambda at, row: acts.unlink(row, at.now, own=at.owns(row.person)), any_row),
+        "slack": Offer(lambda at, row: revoking.unlink(row, at.now, own=at.owns(row.person)), any_row),
     },
     "end_all": {"sessions": Offer(_end_sessions, _live)},
 }

@@ -11,23 +11,23 @@ from textual.binding import Binding, BindingType
 from textual.widgets import Input
 
 from dg.core.errors import NotFound, Problem
-from dg.tui import answers
 from dg.tui.access import drawing, reading, webhooks
 from dg.tui.access.may import May
 from dg.tui.access.offers import OFFERS, At
 from dg.tui.access.reading import Seen
 from dg.tui.actions import Act, line
 from dg.tui.background import begin
-from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame import answers
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.keeping import Kept
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.sheet import Sheet, facts
+from dg.tui.frame.view import View
 from dg.tui.ink import Pieces, label
-from dg.tui.keeping import Kept
 from dg.tui.offers import Offer, find
-from dg.tui.pages import Pages
-from dg.tui.sheet import Sheet, facts
 from dg.tui.store import Topic
-from dg.tui.view import View
 from dg.tui.views import LaneView
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Column, Table

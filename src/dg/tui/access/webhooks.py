@@ -6,14 +6,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dg.tui.access.acts import spelled
 from dg.tui.access.drawing import Now, moment
+from dg.tui.access.revoking import spelled
 from dg.tui.access.words import SERVICE, WHERE, options, words
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
 from dg.tui.drawing import ago
 from dg.tui.fields import environment_of, option
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Piece, Pieces
-from dg.tui.sheet import facts
 from dg.tui.signs import sign
 from dg.tui.widgets.table import Column
 

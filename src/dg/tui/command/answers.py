@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dg.tui.drawing import ago, moment, place
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Piece, Pieces
-from dg.tui.sheet import facts
 from dg.tui.signs import ink, said
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dg.core.errors import NotFound
 from dg.core.grammar import Command, lasting
 from dg.core.grammar import commands as c
 from dg.tui.actions import Act
-from dg.tui.acts import deciding, deploying, lanes
+from dg.tui.deployments import deciding, deploying, lanes
 from dg.tui.views import DeploymentView, LaneView
 
 if TYPE_CHECKING:

@@ -20,10 +20,10 @@ from dg.tui.background import begin
 from dg.tui.command import answers
 from dg.tui.command.asking import Asking
 from dg.tui.command.words import CHANGES, Own, Vocabulary
-from dg.tui.confirm import Confirm
 from dg.tui.errors import sentence
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.sheet import Sheet
 from dg.tui.ink import Pieces, label
-from dg.tui.sheet import Sheet
 from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
 from dg.tui.widgets.panel import Panel

@@ -18,7 +18,7 @@ from dg.tui.views import ENVIRONMENTS
 
 if TYPE_CHECKING:
     from dg.tui.actions import Hands
-    from dg.tui.bar import Tab
+    from dg.tui.frame.bar import Tab
     from dg.tui.store import Store
     from dg.tui.views import DeploymentView
 

@@ -18,11 +18,11 @@ from dg.tui.environments import drawing, probes, reading, sheets
 from dg.tui.environments.reading import WINDOWS, Known
 from dg.tui.environments.tables import PAGES, Tables
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.pages import Pages
+from dg.tui.frame.view import View
 from dg.tui.ink import Pieces, label
-from dg.tui.pages import Pages
 from dg.tui.store import Topic
-from dg.tui.view import View
 from dg.tui.views import ENVIRONMENTS, PRODUCTION, LaneView
 from dg.tui.widgets.chart import Marker, Picture, Series, TimeChart
 from dg.tui.widgets.panel import Panel

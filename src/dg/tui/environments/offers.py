@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from dg.tui.actions import Act
-from dg.tui.acts import lanes
-from dg.tui.environments import acts, probing, upkeep
+from dg.tui.deployments import lanes
+from dg.tui.environments import editing, probing, upkeep
 from dg.tui.environments.lanes import LaneRow
 from dg.tui.environments.probes import ProbeRow
 from dg.tui.offers import ANYWHERE, Offer, Offers, any_row
@@ -52,29 +52,29 @@ def _drifts(status: str) -> Any:
 _ON_PROBE = Offer(lambda at, row: probing.set_probe(at.state, row.key), any_row)
 _NEW_PROBE = Offer(lambda at, row: probing.set_probe(at.state))
 _LESS_PROBE = Offer(lambda at, row: probing.remove(at.state, row.reading), any_row)
-_OF_SECRET = Offer(lambda at, row: acts.set_secret(at.state, row.shown), any_row)
+_OF_SECRET = Offer(lambda at, row: editing.set_secret(at.state, row.shown), any_row)
 
 OFFERS: Offers = {
     "edit": {
-        "config": Offer(lambda at, row: acts.edit(at.state, row), any_row),
+        "config": Offer(lambda at, row: editing.edit(at.state, row), any_row),
         "secrets": _OF_SECRET,
         "probes": _ON_PROBE,
         "heartbeats": _ON_PROBE,
     },
     "add": {
-        ANYWHERE: Offer(lambda at, row: acts.edit(at.state)),
+        ANYWHERE: Offer(lambda at, row: editing.edit(at.state)),
         "probes": _NEW_PROBE,
         "heartbeats": _NEW_PROBE,
     },
-    "secret": {ANYWHERE: Offer(lambda at, row: acts.set_secret(at.state)), "secrets": _OF_SECRET},
+    "secret": {ANYWHERE: Offer(lambda at, row: editing.set_secret(at.state)), "secrets": _OF_SECRET},
     "unset": {
-        "config": Offer(lambda at, row: acts.unset(at.state, row), lambda at, row: row.key != "domain"),
-        "secrets": Offer(lambda at, row: acts.unset_secret(at.state, row.shown), any_row),
+        "config": Offer(lambda at, row: editing.unset(at.state, row), lambda at, row: row.key != "domain"),
+        "secrets": Offer(lambda at, row: editing.unset_secret(at.state, row.shown), any_row),
         "probes": _LESS_PROBE,
         "heartbeats": _LESS_PROBE,
     },
     "restore": {
-        "history": Offer(lambda at, row: acts.restore(at.state, row), _restorable),
+        "history": Offer(lambda at, row: editing.restore(at.state, row), _restorable),
         "backups": Offer(lambda at, row: upkeep.restore_backup(at.state, row, at.now), any_row),
     },
     "accept": {"drift": Offer(lambda at, row: upkeep.accept_drift(at.state, row), _drifts("drifted"))},

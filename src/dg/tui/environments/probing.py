@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from dg.core.clock import to_datetime
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
 from dg.tui.environments import contents, drawing, seen
-from dg.tui.environments.acts import parsed, wished
+from dg.tui.environments.editing import parsed, wished
 from dg.tui.environments.probes import remark
 from dg.tui.environments.settings import probe_change
 from dg.tui.fields import option
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Pieces
-from dg.tui.sheet import facts
 from dg.tui.signs import ink, said
 
 if TYPE_CHECKING:

@@ -7,13 +7,13 @@ from typing import Any, ClassVar
 
 from textual.binding import Binding, BindingType
 
-from dg.tui import answers
 from dg.tui.actions import Act
-from dg.tui.confirm import Confirm
 from dg.tui.environments.board import Board
 from dg.tui.environments.offers import OF_PROBES, OFFERS, At
+from dg.tui.frame import answers
+from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.view import RIGHTS
 from dg.tui.offers import Offer, find
-from dg.tui.view import RIGHTS
 
 HINTS = {
     "edit": "e edits",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dg.tui.answers import fill
 from dg.tui.environments import contents, drawing, lanes, probes, reading
 from dg.tui.environments.contents import Entry
+from dg.tui.frame.answers import fill
+from dg.tui.frame.sheet import Sheet, facts
+from dg.tui.frame.view import View
 from dg.tui.ink import Pieces
-from dg.tui.sheet import Sheet, facts
-from dg.tui.view import View
 from dg.tui.views import PRODUCTION
 
 if TYPE_CHECKING:

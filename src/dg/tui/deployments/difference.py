@@ -16,11 +16,11 @@ from dg.core.text import counted
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.saving import Save
+from dg.tui.frame.view import View
 from dg.tui.ink import Piece, Pieces, apart, label
-from dg.tui.saving import Save
 from dg.tui.store import Topic
-from dg.tui.view import View
 from dg.tui.views import DeploymentView
 from dg.tui.widgets.log import Level, Line, Log
 from dg.tui.widgets.panel import Panel

@@ -14,8 +14,8 @@ from dg.tui.access.drawing import (
     token_facts,
 )
 from dg.tui.actions import Act, Look, Values, line
+from dg.tui.frame.sheet import facts
 from dg.tui.ink import Pieces
-from dg.tui.sheet import facts
 
 if TYPE_CHECKING:
     from dg.client.app import Client

@@ -11,13 +11,13 @@ from dg.core.errors import Problem
 from dg.tui.actions import Act
 from dg.tui.background import begin
 from dg.tui.errors import sentence
+from dg.tui.frame.sheet import Sheet
 from dg.tui.ink import Pieces
-from dg.tui.sheet import Sheet
 from dg.tui.views import PRODUCTION
 
 if TYPE_CHECKING:
     from dg.client.app import Client
-    from dg.tui.view import View
+    from dg.tui.frame.view import View
 
 
 def carry_out(view: View, act: Act) -> None:

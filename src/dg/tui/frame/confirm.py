@@ -15,8 +15,8 @@ from dg.core.errors import Problem, Unavailable
 from dg.tui.actions import Act, Field, Look
 from dg.tui.background import begin
 from dg.tui.errors import sentence
+from dg.tui.frame.sheet import shown
 from dg.tui.ink import Pieces, label, paragraph
-from dg.tui.sheet import shown
 from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
 

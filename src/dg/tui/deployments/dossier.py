@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from dg.client.words import duration
 from dg.core.clock import to_datetime
 from dg.core.text import counted
-from dg.tui.cards import skeleton
 from dg.tui.ink import Piece, Pieces, column, wrapped
+from dg.tui.overview.cards import skeleton
 from dg.tui.parts import Parts
 from dg.tui.signs import sign
 from dg.tui.views import DeploymentView

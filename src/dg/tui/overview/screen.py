@@ -11,12 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from dg.tui import drawing
-from dg.tui.cards import Card, skeleton
-from dg.tui.deployments import columns, open_detail
-from dg.tui.foot import Foot
+from dg.tui.deployments.screen import columns, open_detail
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.view import View
 from dg.tui.ink import Pieces, label
+from dg.tui.overview.cards import Card, skeleton
 from dg.tui.store import LinkState, Topic
-from dg.tui.view import View
 from dg.tui.views import ENVIRONMENTS, PRODUCTION, DeploymentView
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Table

@@ -15,17 +15,18 @@ from textual.widgets import Input
 from dg.client.words import duration
 from dg.core.errors import NotFound, Problem, Unavailable
 from dg.core.text import counted
-from dg.tui import dossier, drawing
+from dg.tui import drawing
 from dg.tui.background import begin
-from dg.tui.dossier import Dossier
+from dg.tui.deployments import dossier
+from dg.tui.deployments.dossier import Dossier
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.saving import Save
+from dg.tui.frame.sheet import Sheet
+from dg.tui.frame.view import View
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
-from dg.tui.saving import Save
-from dg.tui.sheet import Sheet
 from dg.tui.signs import bar
 from dg.tui.store import Topic
-from dg.tui.view import View
 from dg.tui.views import DeploymentView, ProgressView
 from dg.tui.widgets.log import Line, Log, level
 from dg.tui.widgets.panel import Panel
@@ -290,7 +291,7 @@ class Detail(View):
 
     def action_diff(self) -> None:
         """What it changes in the files."""
-        from dg.tui.difference import Difference
+        from dg.tui.deployments.difference import Difference
 
         if self._dossier.diff is not None:
             self.app.push_screen(Difference(self.deployment, self.MODE, self._dossier.diff))

@@ -12,14 +12,14 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Static
 
-from dg.tui import bar
+from dg.tui.frame import bar
+from dg.tui.frame.pages import Pages
 from dg.tui.ink import paragraph
-from dg.tui.pages import Pages
 from dg.tui.steady import Modal
 
 if TYPE_CHECKING:
     from dg.tui.app import Dashboard
-    from dg.tui.view import View
+    from dg.tui.frame.view import View
 
 LETTERS = "asdfghjklqwertyuiopzxcvbnm"
 """Under the fingers first."""

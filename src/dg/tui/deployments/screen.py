@@ -15,12 +15,12 @@ from dg.core.errors import NotFound, Problem
 from dg.tui import drawing
 from dg.tui.background import begin
 from dg.tui.errors import sentence
-from dg.tui.foot import Foot
+from dg.tui.frame.foot import Foot
+from dg.tui.frame.keeping import Kept
+from dg.tui.frame.view import View
 from dg.tui.ink import Piece, Pieces, apart, label
-from dg.tui.keeping import Kept
 from dg.tui.signs import bar, ink, said
 from dg.tui.store import RECENT, Topic
-from dg.tui.view import View
 from dg.tui.views import DeploymentView
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Column, Table
@@ -81,7 +81,7 @@ def _took(row: DeploymentView) -> Pieces:
 
 def open_detail(view: View, deployment_id: str) -> None:
     """Look at one deployment; going back comes back here."""
-    from dg.tui.detail import Detail
+    from dg.tui.deployments.detail import Detail
 
     if (found := view.store.deployments.get(deployment_id)) is not None:
         view.app.push_screen(Detail(found, view.MODE))
@@ -194,7 +194,7 @@ class Deployments(View):
     def on_table_opened(self, event: Table.Opened) -> None:
         found = self.rows.get(event.key)
         if found is not None:
-            from dg.tui.detail import Detail
+            from dg.tui.deployments.detail import Detail
 
             self.app.push_screen(Detail(found, self.MODE))
 

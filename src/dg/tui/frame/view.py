@@ -10,9 +10,9 @@ from textual.screen import Screen
 
 from dg.core.errors import Invalid
 from dg.tui.actions import Act
-from dg.tui.acts import deciding, deploying, lanes
-from dg.tui.confirm import Confirm
+from dg.tui.deployments import deciding, deploying, lanes
 from dg.tui.drawing import ago
+from dg.tui.frame.confirm import Confirm
 from dg.tui.ink import Pieces, label
 from dg.tui.steady import SteadyScreen
 from dg.tui.store import TOPICS, Store, Topic
@@ -135,7 +135,7 @@ class View(SteadyScreen, Screen[None]):
         return ""
 
     def action_keep_filter(self) -> None:
-        from dg.tui.keeping import Keep
+        from dg.tui.frame.keeping import Keep
 
         if self.matching:
             self.app.push_screen(Keep(self.MODE, self.matching))

@@ -1,1 +1,0 @@
-"""What is changed by deployments, about them, and in lanes: one function for each act."""

@@ -1,0 +1,1 @@
+"""What frames each screen, what lies over it, and the questions that are asked there."""

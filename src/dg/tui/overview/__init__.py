@@ -1,0 +1,1 @@
+"""The overview: the environments as cards side by side, what is under way, what happened."""

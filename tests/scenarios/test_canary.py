@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.files import contents
 from tests.scenarios.house import House, arguments, pids, step
 
 from dg.core.deployments.models import CreateDeployment, Status
@@ -59,11 +60,7 @@ def found(data: bytes) -> list[str]:
 
 def in_files(folder: Path) -> dict[str, list[str]]:
     """The canaries in each file below a folder that has any."""
-    looked = {
-        str(path.relative_to(folder)): found(path.read_bytes())
-        for path in folder.rglob("*")
-        if path.is_file()
-    }
+    looked = {str(path.relative_to(folder)): found(content) for path, content in contents(folder)}
     return {path: names for path, names in looked.items() if names}
 
 

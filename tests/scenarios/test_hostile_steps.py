@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+from tests.files import files_with
 from tests.observed import Observed
 from tests.scenarios import truth
 from tests.scenarios.house import House, pids, report, step
@@ -252,7 +253,7 @@ async def test_secret_leaves_by_no_way(served: House, code: int) -> None:
     assert "pieces *** end" in answers[2]
     for form in FORMS:
         assert not [answer for answer in answers if form in answer]
-        told = [path for path in files(served.home.path) if form.encode() in path.read_bytes()]
+        told = files_with(served.home.path, form)
         assert set(told) <= {served.home.secrets}, told
 
 
@@ -262,10 +263,6 @@ def _watch_arguments(seen: set[int], ended: threading.Event) -> None:
             with contextlib.suppress(OSError):
                 if VALUE.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
                     seen.add(pid)
-
-
-def files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink()]
 
 
 async def test_step_that_ignores_every_plea_is_ended(served: House, observed: Observed) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.files import files_with
 from tests.scenarios.house import House, step
 
 from dg.core.deployments.models import CreateDeployment, Status
@@ -81,11 +82,10 @@ async def ran(house: House, tmp_path: Path, rest: str) -> str:
     return log
 
 
-def files_with(house: House, text: str) -> list[Path]:
+def kept_with(house: House, text: str) -> list[Path]:
     """The files of a home in which a text stands, once its server is down."""
     house.stop()
-    kept = [path for path in house.home.path.rglob("*") if path.is_file()]
-    return [path for path in kept if text.encode() in path.read_bytes()]
+    return files_with(house.home.path, text)
 
 
 async def test_steps_see_nothing_of_the_key(production: House, tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ async def test_steps_see_nothing_of_the_key(production: House, tmp_path: Path) -
     assert "looked None" in log
     assert KEY not in log
     assert_closed(production.pid)
-    assert files_with(production, KEY) == []
+    assert kept_with(production, KEY) == []
     assert KEY not in production.errors
 
 
@@ -120,7 +120,7 @@ async def test_what_only_the_runner_opens_is_nowhere_but_in_its_step(
         *("***", str(len(VALUE)), "unset")
     ]
     assert VALUE not in log
-    assert files_with(production, VALUE) == []
+    assert kept_with(production, VALUE) == []
     assert VALUE not in production.errors
 
 

@@ -21,6 +21,8 @@ NO_FOLDER = os.devnull
 """In which no file can be: how somebody likes their own dashboard is nothing to a test."""
 ESCAPE = "\x1b[27u"
 """The key as the Kitty protocol says it: a lone ESC and the key after it would be another key."""
+OTHERS = ("DG_", "COLUMNS", "LINES")
+"""Variables that say something of the terminal and the server of whoever runs the tests."""
 QUIET = 0.1
 """Seconds without a byte after which nothing more is taken to come of a key."""
 LEADER = """
@@ -124,7 +126,7 @@ def terminal(
     """`dg` with these arguments on a terminal, ended with the block."""
     controller, end = pty.openpty()
     fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("DG_")}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS)}
     process = subprocess.Popen(
         [sys.executable, "-c", LEADER, "-m", "dg", *arguments],
         stdin=end,

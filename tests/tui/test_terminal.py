@@ -114,6 +114,15 @@ def test_a_signal_ends_it_and_gives_the_terminal_back(tmp_path: Path, how: signa
         assert b"Traceback" not in screen.written
 
 
+def test_the_terminal_knows_its_size_better_than_a_shells_variables(tmp_path: Path) -> None:
+    environ = {"DG_URL": NOWHERE, "DG_TOKEN": TOKEN, "XDG_CACHE_HOME": str(tmp_path)}
+    with terminal("tui", environ=environ | {"COLUMNS": "80", "LINES": "24"}) as screen:
+        screen.until(lambda: b"OFFLINE" in screen.written)
+        screen.until(lambda: screen.lowest_after("21") == 36, "thirty-six rows")
+        screen.resize(90, 30)
+        screen.until(lambda: screen.lowest_after("21") == 30, "thirty rows")
+
+
 @pytest.mark.long
 def test_a_storm_of_sizes_ends_in_the_last_one(tmp_path: Path) -> None:
     """Two hundred sizes, down to a single cell, as fast as they can be set, with keys between them."""

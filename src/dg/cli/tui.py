@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 THEMES = ("night", "day", "colour-blind", "contrast", "256", "16", "no-colour")
 BELLS = ("off", "sound", "notice")
+SIZE = ("COLUMNS", "LINES")
+"""Variables that Python believes before the terminal: exported by a shell, they hold a size that is over."""
 CONFIG = "How you want it, and your keys [$XDG_CONFIG_HOME/dg/dashboard.toml]."
 
 
@@ -77,6 +80,8 @@ def tui(
         bell=bell or wanted.bell,
         keymap=keymap,
     )
+    for fixed in SIZE:
+        os.environ.pop(fixed, None)
     app.run(mouse=wanted.mouse if mouse is None else mouse)
     return app.return_code or 0
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from tests.core.access.room import signing_key
+from tests.files import files_with
 
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.app import Core, open_core
@@ -179,9 +180,7 @@ async def test_the_canary_is_in_no_file_event_or_answer(house: House) -> None:
     entries = await house.core.feed.read(SYSTEM, limit=200)
     said += [json.dumps(entry.payload) for entry in entries]
     assert not [text for text in said if CANARY in text]
-    for path in house.home.rglob("*"):
-        if path.is_file():
-            assert CANARY.encode() not in path.read_bytes()
+    assert files_with(house.home, CANARY) == []
     file = house.home / "backups" / made.file
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700

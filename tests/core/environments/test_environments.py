@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from tests.core.access.room import signing_key
+from tests.files import contents, files_with
 
 from dg.core import ledger
 from dg.core.access.models import SYSTEM, CreateRole, Principal
@@ -374,9 +375,8 @@ async def test_a_secret_is_found_nowhere_but_where_a_step_gets_it(
             "session_key"
         ] == f"{CANARY}-session"
     assert CANARY not in caplog.text
-    files = [path for path in (tmp_path / "home").rglob("*") if path.is_file()]
-    assert files
-    assert [path for path in files if CANARY.encode() in path.read_bytes()] == []
+    assert list(contents(tmp_path / "home"))
+    assert files_with(tmp_path / "home", CANARY) == []
 
 
 async def test_secrets_open_in_the_next_start_and_with_their_home_s_key_only(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import os
 from contextlib import suppress
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -40,3 +41,29 @@ async def test_command_cancelled_at_any_turn_of_its_start_leaves_no_process(turn
         return not _named(mark)
 
     await eventually(gone)
+
+
+LEAVING = {
+    "of a session of its own": "setsid sh -c 'sleep 300; : {mark}' & wait",
+    "that somebody adopted": "setsid sh -c '(sleep 300; : {mark}) & exit' & wait; sleep 300",
+    "without an environment": "setsid env -i sh -c 'sleep 300; : {mark}' & wait",
+    "that TERM does not end": "setsid sh -c 'trap : TERM; while :; do sleep 1; done; : {mark}' & wait",
+    "that its parent left behind": "setsid sh -c 'sleep 300; : {mark}' & exit 0",
+}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("script", LEAVING.values(), ids=LEAVING)
+async def test_a_command_is_ended_with_a_process(script: str) -> None:
+    mark = f"mark-{uuid4().hex}"
+    running = asyncio.ensure_future(
+        command.run(["sh", "-c", script.format(mark=mark)], env={"PATH": os.defpath}, timeout=1.0, cap=100)
+    )
+
+    async def begun() -> bool:
+        return len(_named(mark)) > 0
+
+    await eventually(begun)
+    with suppress(TimeoutError):
+        await running
+    assert _named(mark) == []

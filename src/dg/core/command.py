@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+
+from dg.runner import processes
 
 _GRACE = 2.0
 _LINGER = 1.0
@@ -36,24 +39,26 @@ async def run(
     descriptors: Sequence[int] = (),
     stdin: int = asyncio.subprocess.DEVNULL,
 ) -> Finished:
-    """Run `argv` with exactly `env` and a session of its own; keep `cap` bytes of stdout.
+    """Run `argv` in a session of its own with exactly `env`, and a mark to find what it begins by; keep `cap`
+    bytes of stdout.
 
     It reads the descriptor `stdin`, or nothing without one, and inherits `descriptors` by their numbers and
     no other open file.
 
-    On a timeout (seconds) or cancellation the whole process group is ended: TERM, so that git removes its
-    lock files, then KILL.
+    On a timeout (seconds) or cancellation all that it began is ended, whatever group or session it is in:
+    TERM, so that git removes its lock files, then KILL.
 
     Raises:
         TimeoutError: it did not end in time.
         FileNotFoundError: there is no such program.
     """
-    transport, capture = await _start(argv, env, cap, descriptors, stdin)
+    mark = f"command-{secrets.token_hex(8)}"
+    transport, capture = await _start(argv, {**env, processes.TAG: mark}, mark, cap, descriptors, stdin)
     try:
         async with asyncio.timeout(timeout):
             await capture.ended.wait()
     finally:
-        await _end(transport, capture)
+        await _end(transport, capture, mark)
     code = transport.get_returncode()
     if code is None:
         raise TimeoutError
@@ -61,7 +66,7 @@ async def run(
 
 
 async def _start(
-    argv: Sequence[str], env: Mapping[str, str], cap: int, descriptors: Sequence[int], stdin: int
+    argv: Sequence[str], env: Mapping[str, str], mark: str, cap: int, descriptors: Sequence[int], stdin: int
 ) -> tuple[asyncio.SubprocessTransport, _Capture]:
     """Begin the command. A cancellation waits for that: asyncio would end its first process alone."""
     starting = asyncio.ensure_future(
@@ -80,7 +85,7 @@ async def _start(
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
         with suppress(OSError):
-            await _end(*await starting)
+            await _end(*await starting, mark)
         raise
 
 
@@ -112,16 +117,22 @@ class _Capture(asyncio.SubprocessProtocol):
         self.ended.set()
 
 
-async def _end(transport: asyncio.SubprocessTransport, capture: _Capture) -> None:
+async def _end(transport: asyncio.SubprocessTransport, capture: _Capture, mark: str) -> None:
     group = transport.get_pid()
+    begun: dict[int, str] = {}
     try:
         for number in (signal.SIGTERM, signal.SIGKILL):
             if transport.get_returncode() is None:
+                # While their parents live: later nobody knows whose those are that cleared their environment.
+                begun |= await asyncio.to_thread(processes.family, mark)
                 _signal(group, number)
+                _signal_all(begun, number)
                 await _wait(capture.ended, _GRACE)
     finally:
-        if not capture.closed:
+        if begun or not capture.closed:
             _signal(group, signal.SIGKILL)
+            _signal_all(begun, signal.SIGKILL)
+            await asyncio.to_thread(processes.kill_tagged, mark, 0.0)
         transport.close()
 
 
@@ -134,3 +145,9 @@ async def _wait(event: asyncio.Event, seconds: float) -> None:
 def _signal(group: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(group, number)
+
+
+def _signal_all(begun: Mapping[int, str], number: signal.Signals) -> None:
+    for pid, started in begun.items():
+        if processes.alive(pid, started):
+            processes.send(pid, number)

@@ -1,6 +1,7 @@
 """Processes of one deployment: finding and ending them, also those that left their parent, session or group.
 
-The runner uses it for its steps, the server for what a killed runner left, `dg doctor` for what is missing.
+The runner uses it for its steps, the server for what a killed runner left and for its own short commands,
+`dg doctor` for what is missing.
 """
 
 from __future__ import annotations
@@ -93,6 +94,11 @@ def tagged(deployment: str) -> list[int]:
         if mark in entries and not any(entry.startswith(BACKGROUND.encode() + b"=") for entry in entries):
             found.append(pid)
     return found
+
+
+def family(deployment: str) -> dict[int, str]:
+    """Every process that a step of `deployment` began, and all that those did: pids and when they started."""
+    return {pid: start_time(pid) for pid in _with_descendants(tagged(deployment))}
 
 
 def kill_tagged(deployment: str, grace: float, cgroup: str | None = None) -> int:

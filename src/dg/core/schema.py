@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0024"
+STATE_HEAD = "0025"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -641,8 +641,10 @@ backups = sa.Table(
     _text("keys"),
     _int("tested_at", null=True),
     _text("problem", null=True),
+    _text("folder", null=True),
 )
-"""Backups that the server made and still keeps; `what` is an environment, or `home`."""
+"""Backups that the server made and still keeps; `what` is an environment, or `home`. `folder` is where it was
+put, from the home on; NULL for where the settings say."""
 
 service_health = sa.Table(
     "service_health",

@@ -68,12 +68,18 @@ class House:
 
 
 @asynccontextmanager
-async def open_house(home: Path, url: str | None = None, **settings: Any) -> AsyncIterator[House]:
+async def open_house(
+    home: Path, url: str | None = None, commands: int = 0, **settings: Any
+) -> AsyncIterator[House]:
+    """A core whose table `[backup]` is `settings`, in which probes may run so many commands."""
     Home(home).make()
     if not (Home(home).keys / "issuer.pem").exists():
         write_private(Home(home).keys / "issuer.pem", signing_key())
     clock = ManualClock()
-    found = Settings.model_validate({"home": home, "database": {"url": url}, "backup": settings})
+    probes = {"commands": commands}
+    found = Settings.model_validate(
+        {"home": home, "database": {"url": url}, "backup": settings, "probes": probes}
+    )
     async with open_core(found, clock=clock, environ={"PATH": os.environ["PATH"]}, passive=True) as core:
         yield House(core, clock, home)
 
@@ -402,7 +408,8 @@ async def test_how_old_the_newest_is_outlives_a_restart(tmp_path: Path) -> None:
 
 async def test_a_home_is_not_backed_up_into_itself(tmp_path: Path) -> None:
     home = tmp_path / "home"
-    for inside in ({}, {"folder": str(home / "elsewhere")}):
+    wishes: tuple[dict[str, Any], ...] = ({}, {"folder": str(home / "elsewhere")})
+    for inside in wishes:
         with pytest.raises(Invalid, match=r"set backup\.folder to a place outside"):
             async with open_house(home, every=60, **inside):
                 pass
@@ -476,6 +483,40 @@ async def test_the_newest_backups_are_proved_and_nothing_of_that_stays(tmp_path:
         assert sorted(places) == sorted(each.place for each in found)
         assert list((house.home / "scratch").iterdir()) == []
         assert await house.sign() == "ok"
+
+
+async def test_backups_of_a_folder_that_the_settings_named_before_are_found_there(tmp_path: Path) -> None:
+    wanted: dict[str, Any] = {
+        "every": DAY,
+        "test_every": DAY,
+        "keep_last": 1,
+        "keep_daily": 0,
+        "keep_weekly": 0,
+    }
+    old, new = tmp_path / "old", tmp_path / "new"
+    for folder in (old, new):
+        folder.mkdir()
+    async with open_house(tmp_path / "home", folder=str(old), what=["staging"], **wanted) as house:
+        await house.configure()
+        await house.core.backups.make_due()
+        (record,) = await house.backups()
+    async with open_house(tmp_path / "home", folder=str(new), what=["staging"], **wanted) as house:
+        await house.core.backups.test_newest()
+        assert await house.facts("backup.test_failed") == []
+        planned = await house.core.backups.preview(SYSTEM, STAGING, record.id)
+        assert planned.changes == ()
+        (old / record.file).rename(new / record.file)
+        await house.core.backups.test_newest()
+        (new / record.file).rename(old / record.file)
+        assert await house.facts("backup.test_failed") == []
+        await house.clock.advance(2 * DAY)
+        await house.core.backups.make_due()
+        (newer,) = await house.backups()
+        assert [*old.iterdir(), *new.iterdir()] == [new / newer.file]
+        (new / newer.file).unlink()
+        await house.core.backups.test_newest()
+        (fact,) = await house.facts("backup.test_failed")
+        assert fact["reason"] == f"there is no backup {new / newer.file}"
 
 
 @pytest.mark.parametrize("what", ["home", "staging"])

@@ -127,6 +127,8 @@ class BackupRecord(BaseModel):
     keys: tuple[str, ...] = ()
     tested_at: int | None = None
     problem: str | None = None
+    folder: str | None = Field(default=None, exclude=True)
+    """Where the file was put, from the home on; None for the folder of the settings. The server's own."""
 
     @property
     def what(self) -> str:

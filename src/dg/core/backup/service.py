@@ -133,7 +133,7 @@ class Backups:
         record = await self._db.read(lambda tx: store.find(tx, environment.value, id_))
         if record is None:
             raise NotFound(f"{environment} has no backup `{id_}`")
-        path = self._folder / record.file
+        path = await asyncio.to_thread(self._path, record)
         _, snapshot = await asyncio.to_thread(
             environments.read_snapshot, path, self._identities(), sha256=record.sha256
         )
@@ -238,6 +238,7 @@ class Backups:
                 head_seq=made[0].head.seq,
                 version=made[1],
                 keys=tuple(recipient.name for recipient in keys.recipients(self._settings)),
+                folder=str(self._settings.backup.folder or keys.FOLDER),
             )
             return await self._db.write(lambda tx: _keep(tx, record, by))
         except BaseException:
@@ -291,7 +292,8 @@ class Backups:
         stay = schedule.staying(((each.id, each.at) for each in mine), self._settings.backup)
         for record in mine:
             if record.id not in stay:
-                await asyncio.to_thread((self._folder / record.file).unlink, missing_ok=True)
+                path = await asyncio.to_thread(self._path, record)
+                await asyncio.to_thread(path.unlink, missing_ok=True)
                 await self._db.write(_removing(record))
 
     # --- testing
@@ -317,7 +319,7 @@ class Backups:
             log.error("the backup %s does not restore: %s", record.place, problem)
 
     async def _prove(self, record: BackupRecord) -> None:
-        path = self._folder / record.file
+        path = await asyncio.to_thread(self._path, record)
         await prove(
             path,
             self._settings.home / FOLDER,
@@ -333,6 +335,13 @@ class Backups:
     @property
     def _folder(self) -> Path:
         return keys.folder(self._settings)
+
+    def _path(self, record: BackupRecord) -> Path:
+        """The file of a backup: where the settings say by now when it is there, else where it was put."""
+        path = self._folder / record.file
+        if record.folder is None or os.access(path, os.F_OK):
+            return path
+        return self._settings.home / record.folder / record.file
 
     def _make_folder(self) -> None:
         if self._settings.backup.folder is None:

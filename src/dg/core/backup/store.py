@@ -44,6 +44,7 @@ def add(tx: Tx, record: BackupRecord) -> None:
         _INSERT,
         what=record.what,
         keys=json.dumps(record.keys),
+        folder=record.folder,
         scheduled=int(record.scheduled),
         **kept,
     )

@@ -277,3 +277,32 @@ def test_a_file_with_one_environment_goes_into_a_new_home(tmp_path: Path, capsys
     assert "staging is at version 1, as in dg-staging-first.dgb" in capsys.readouterr().out
     assert run(["restore", file, *key, *new, "--yes"]) == ExitCode.OK
     assert "staging is so already, at version 1" in capsys.readouterr().out
+
+
+def test_an_environment_that_a_new_home_refuses_leaves_no_home(
+    tmp_path: Path, capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def make() -> Path:
+        async with open_house(tmp_path / "old", commands=1) as house:
+            await house.configure(probes={"web": {"kind": "command", "service": "api", "run": ["true"]}})
+            record = await house.core.backups.make(SYSTEM, Environment.STAGING, "first")
+            return tmp_path / "old" / "backups" / record.file
+
+    file = str(asyncio.run(make()))
+    new, readied = tmp_path / "new", tmp_path / "readied"
+    key = ["--key-file", str(tmp_path / "old" / "keys" / "backup.key")]
+    readied.mkdir(mode=0o700)
+    (readied / "server.toml").write_text("")
+    for home in (new, readied):
+        assert run(["restore", file, *key, "--home", str(home), "--yes"]) == ExitCode.USAGE
+        assert "[probes] commands" in capsys.readouterr().err
+    assert not new.exists()
+    assert list(readied.rglob("*")) == [readied / "server.toml"]
+
+    monkeypatch.setenv("DG_PROBES__COMMANDS", "1")
+    assert run(["restore", file, *key, "--home", str(new), "--dry-run"]) == ExitCode.OK
+    assert not new.exists()
+    assert run(["restore", file, *key, "--home", str(new), "--yes"]) == ExitCode.OK
+    monkeypatch.delenv("DG_PROBES__COMMANDS")
+    assert run(["restore", file, *key, "--home", str(new), "--yes"]) == ExitCode.USAGE
+    assert (new / "dg.db").exists()

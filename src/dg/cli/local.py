@@ -6,7 +6,8 @@ import asyncio
 import fcntl
 import getpass
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from dg.core.access.models import Principal
     from dg.core.app import Core
     from dg.core.environments.models import EnvironmentState, Snapshot
+    from dg.core.home import Home
+    from dg.settings import Settings
 
 T = TypeVar("T")
 
@@ -83,7 +86,8 @@ def put_back(
 ) -> tuple[int, EnvironmentState | None]:
     """Make an environment of a home what it was in a backup, if who is asked agrees to what changes.
 
-    The version before, and the environment after; None where nobody agreed.
+    The version before, and the environment after; None where nobody agreed. Nothing stays of a home that was
+    not there before and got no environment.
     """
 
     async def work(core: Core) -> tuple[int, EnvironmentState | None]:
@@ -93,7 +97,34 @@ def put_back(
             return before, None
         return before, await environments.put_back(me, snapshot, backup, reason, before)
 
-    return with_core(invocation, work)
+    with _undone(invocation.settings().settings) as undoing:
+        before, after = with_core(invocation, work)
+        if after is not None:
+            undoing.pop_all()
+    return before, after
+
+
+@contextmanager
+def _undone(settings: Settings) -> Iterator[ExitStack]:
+    """Holds what takes away again what the block makes of a folder that was no home before."""
+    from dg.core.home import Home
+
+    home = Home(settings.home)
+    before = {home.path, *home.path.rglob("*")} if home.path.exists() else set()
+    with ExitStack() as undoing:
+        # The keys of a database elsewhere are in the home, and it is of no use without them.
+        if settings.database.in_home and not home.state.exists():
+            undoing.callback(_take_away, home, before)
+        yield undoing
+
+
+def _take_away(home: Home, before: set[Path]) -> None:
+    with home.lock():
+        for path in sorted(home.path.rglob("*"), reverse=True):
+            if path not in before:
+                path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
+        if home.path not in before:
+            home.path.rmdir()
 
 
 def verify(invocation: Invocation) -> Verdict:

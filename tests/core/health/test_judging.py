@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from itertools import cycle, islice
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid
 from dg.core.health import judging
 from dg.core.health.models import Outcome, Sample, Standing, Status
@@ -99,6 +101,26 @@ def test_a_failure_is_explained_by_the_furthest_thing_that_failed() -> None:
     assert judging.cause(PROBES, down | {"net": HEALTHY}, "web") == "db"
     assert judging.cause(PROBES, down | {"net": UNKNOWN, "db": HEALTHY}, "web") is None
     assert judging.cause(PROBES, down, "port") is None
+
+
+@pytest.mark.parametrize(
+    ("at", "lasts", "day", "rest"),
+    [
+        ("0 2 * * *", "1h", "2026-03-28", (60, 120)),
+        # No clock of Berlin shows two o'clock that night, and then all show it twice.
+        ("0 2 * * *", "1h", "2026-03-29", None),
+        ("0 2 * * *", "1h", "2026-10-25", (0, 120)),
+        ("30 1 * * *", "2h", "2026-03-29", (30, 90)),
+        ("30 1 * * *", "2h", "2026-10-25", (-30, 150)),
+    ],
+)
+def test_a_probe_rests_by_the_wall_clock_on_nights_when_clocks_are_set(
+    at: str, lasts: str, day: str, rest: tuple[int, int] | None
+) -> None:
+    rests = probe(maintenance=[{"at": at, "for": lasts, "tz": "Europe/Berlin"}]).rests
+    midnight = to_micros(datetime.fromisoformat(f"{day}T00:00Z"))
+    found = [minute for minute in range(-120, 300) if rests(midnight + minute * 60 * SECOND)]
+    assert found == ([] if rest is None else list(range(*rest)))
 
 
 def test_a_ring_of_probes_is_refused_with_its_members() -> None:

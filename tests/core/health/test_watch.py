@@ -6,16 +6,19 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from dg.core import ledger
+from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid, Unavailable
+from dg.core.health import judging
 from dg.core.health.announcing import Announcer
 from dg.core.health.models import Outcome, Sample, Status
-from dg.core.health.probes import Probe
+from dg.core.health.probes import Probe, read
 from dg.core.health.recorder import Recorder
 from dg.core.health.watch import Watch
 from dg.core.testing import Ground, ManualClock, open_ground, settle
@@ -213,6 +216,35 @@ async def test_a_probe_in_maintenance_asks_nothing_and_stays_what_it_was(tmp_pat
         await vigil.advance(60)
         assert len(vigil.world.asked) == before
         assert vigil.status() is HEALTHY
+
+
+async def test_what_others_depend_on_is_their_cause_when_it_rested_as_long_as_the_clock_showed(
+    tmp_path: Path,
+) -> None:
+    night = {"maintenance": [{"at": "0 2 * * *", "for": "1h", "tz": "Europe/Berlin"}]}
+    probes = {
+        "db": dns("a", interval=60, fail_after=1, **night),
+        "web": dns("b", interval=60, fail_after=1, depends_on=["db"]),
+    }
+    two = to_micros(datetime.fromisoformat("2026-10-25T02:00+02:00"))
+    async with open_vigil(tmp_path, probes, clock=ManualClock(two - 300 * SECOND)) as vigil:
+
+        async def pass_until(minutes: int) -> tuple[Status, Status, str | None]:
+            while vigil.clock.micros() < two + minutes * 60 * SECOND:
+                await vigil.clock.advance(5)
+                await vigil.ground.db.drain()
+                await vigil.ground.logs.drain()
+                await settle()
+            statuses = {name: vigil.status(name) for name in probes}
+            return statuses["db"], statuses["web"], judging.cause(read(probes), statuses, "web")
+
+        assert await pass_until(0) == (HEALTHY, HEALTHY, None)
+        vigil.world.down("a", "b")
+        vigil.world.asked.clear()
+        for shown in (59, 119):
+            assert await pass_until(shown) == (HEALTHY, UNHEALTHY, None)
+        assert "a" not in vigil.world.asked
+        assert await pass_until(123) == (UNHEALTHY, UNHEALTHY, "db")
 
 
 async def test_a_heartbeat_that_does_not_come_is_a_failure(tmp_path: Path) -> None:

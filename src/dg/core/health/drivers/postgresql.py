@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from dg.core.health.drivers.attempts import Attempt, Failed, Unable
@@ -9,6 +11,7 @@ from dg.core.health.drivers.dial import dialled
 from dg.core.health.drivers.relay import relaying
 from dg.core.health.probes import PostgresqlProbe
 from dg.core.http import Outbound
+from dg.core.tasks import open_tasks
 from dg.core.text import plain
 
 _KNOWN = frozenset({"host", "port", "user", "password", "dbname", "sslmode", "channel_binding"})
@@ -27,7 +30,7 @@ _MOST = 1 << 20
 async def ask(outbound: Outbound, attempt: Attempt[PostgresqlProbe]) -> None:
     """Log in and ask. Raises Failed, Unable, Problem, OSError."""
     try:
-        import psycopg
+        import psycopg  # noqa: F401 - looked for only
     except ImportError:
         raise Unable("the server has no driver for PostgreSQL: install dg[postgresql]") from None
     given = _address(attempt)
@@ -35,15 +38,32 @@ async def ask(outbound: Outbound, attempt: Attempt[PostgresqlProbe]) -> None:
     # libpq keeps whatever a server sends, a gigabyte too.
     async with relaying(lambda: dialled(outbound, attempt, host, port), _MOST) as relay:
         way = {"hostaddr": "127.0.0.1", "host": host, "port": relay.port}
-        try:
-            session = await psycopg.AsyncConnection.connect(**{**given, **_OWN, **way}, autocommit=True)
+        async with open_tasks() as tasks:
+            asked = tasks.spawn("query", _query({**given, **_OWN, **way}))
             try:
-                await session.execute("SELECT 1")
-            finally:
-                await session.close()
-        except psycopg.Error as error:
-            raise relay.failure or Failed(_said(error)) from None
+                problem = await asyncio.shield(asked)
+            except asyncio.CancelledError:
+                # Over an open way psycopg would ask a mute server for seconds to give the query up.
+                relay.cut()
+                raise
+        if problem is not None:
+            raise relay.failure or Failed(problem)
         await relay.finish()
+
+
+async def _query(way: Mapping[str, Any]) -> str | None:
+    """Log in and ask; what the server or libpq said against it."""
+    import psycopg
+
+    try:
+        session = await psycopg.AsyncConnection.connect(**way, autocommit=True)
+        try:
+            await session.execute("SELECT 1")
+        finally:
+            await session.close()
+    except psycopg.Error as error:
+        return _said(error)
+    return None
 
 
 def _address(attempt: Attempt[PostgresqlProbe]) -> dict[str, Any]:

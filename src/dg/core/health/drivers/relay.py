@@ -26,7 +26,7 @@ class Relay:
     """Made by `relaying`. `failure` is why the way ended, where it was not the library that ended it."""
 
     def __init__(self, tasks: Tasks, dial: Dial, most: int) -> None:
-        self.port = 0
+        self._server: asyncio.Server | None = None
         self.failure: Exception | None = None
         self._tasks = tasks
         self._dial = dial
@@ -40,11 +40,28 @@ class Relay:
             return
         self._joined.append(self._tasks.spawn("relay", self._lead(reader, writer)))
 
+    async def open(self) -> None:
+        self._server = await asyncio.start_server(self.join, "127.0.0.1", 0)
+
+    @property
+    def port(self) -> int:
+        assert self._server is not None  # noqa: S101 - `relaying` opens it
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    def cut(self) -> None:
+        """Lead nobody on any more: whoever is connected finds the connection gone."""
+        if self._server is not None:
+            self._server.close()
+        for each in self._joined:
+            each.cancel()
+
     async def finish(self) -> None:
         """Wait until what the library said last is on its way; it must have closed before."""
         await asyncio.gather(*self._joined)
 
     async def _lead(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        led = False
         try:
             async with self._dial() as target:
                 there = self._tasks.spawn("relay there", _pour(reader, target.writer))
@@ -53,10 +70,11 @@ class Relay:
                 finally:
                     await self._tasks.stop(there)
             writer.close()
+            led = True
         except (Failed, Problem, OSError, ssl.SSLError) as error:
             self.failure = error
         finally:
-            if self.failure is not None:
+            if not led:
                 writer.transport.abort()
 
     async def _fetch(self, source: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -85,9 +103,8 @@ async def relaying(dial: Dial, most: int) -> AsyncIterator[Relay]:
     """A port on loopback whose connections `dial` leads on, with `most` bytes back in all. Raises OSError."""
     async with open_tasks() as tasks:
         relay = Relay(tasks, dial, most)
-        server = await asyncio.start_server(relay.join, "127.0.0.1", 0)
+        await relay.open()
         try:
-            relay.port = server.sockets[0].getsockname()[1]
             yield relay
         finally:
-            server.close()
+            relay.cut()

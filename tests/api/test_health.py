@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from tests.api.conftest import Api
 from tests.api.test_deployments import reason
+from tests.api.test_keys import bearing, holder
 from tests.api.test_socket import dial, hear
 from tests.api.waiting import until
 from tests.core.health.targets import OK, answering, talking
@@ -17,7 +18,7 @@ from tests.core.health.targets import OK, answering, talking
 from dg.api.app import create_app
 from dg.api.server import listen
 from dg.client.app import Client
-from dg.core.access.models import SYSTEM
+from dg.core.access.models import SYSTEM, IssuedKey, Scope
 from dg.core.app import open_core
 from dg.core.environments.models import UpdateEnvironment
 from dg.core.health.models import Status
@@ -198,6 +199,35 @@ async def test_a_heartbeat_takes_beats_and_nothing_else_does(api: Api) -> None:
         assert reason(await operator.put(f"{STAGING}/probes/web/beat", json={})) == (409, "not_pushed")
         assert reason(await operator.put(f"{STAGING}/probes/pulse/test", json={})) == (409, "pushed")
         assert reason(await operator.put(f"{STAGING}/probes/gone/test", json={}))[0] == 404
+
+
+async def test_no_key_but_its_own_beats_a_heartbeat(api: Api) -> None:
+    await configure(api, pulse={"kind": "heartbeat", "service": "job", "interval": "1h"})
+    path, staging = f"{STAGING}/probes/pulse/beat", Environment.STAGING
+
+    async def key(service: str | None, environment: Environment | None, **options: Any) -> IssuedKey:
+        scope = Scope(action="probe:beat", environment=environment, service=service)
+        return await api.core.keys.create(SYSTEM, name="pulse", scopes=[scope], **options)
+
+    own, revoked = await key("job", staging), await key("job", staging)
+    await api.core.keys.revoke(SYSTEM, revoked.key.id)
+    forged = own.secret[:-1] + ("0" if own.secret[-1] != "0" else "1")
+    refused = {
+        forged: 401,
+        own.secret.upper(): 401,
+        revoked.secret: 401,
+        (await key("job", staging, addresses=["192.0.2.0/24"])).secret: 401,
+        (await key("job", Environment.PRODUCTION)).secret: 403,
+        (await key("shop", staging)).secret: 403,
+    }
+    for secret, status in refused.items():
+        async with holder(api, bearing(secret)) as caller:
+            assert (await caller.put(path, json={})).status_code == status
+    async with api.caller("viewer") as viewer:
+        found = (await viewer.get(f"{STAGING}/probes")).json()["items"]
+        assert [each["status"] for each in found] == ["unknown"]
+    async with holder(api, bearing(own.secret)) as caller:
+        assert (await caller.put(path, json={})).json()["status"] == "healthy"
 
 
 async def test_history_is_bounded(api: Api) -> None:

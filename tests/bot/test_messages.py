@@ -395,7 +395,15 @@ def test_every_modal_is_always_taken(text: str, other: str, told: Deployment) ->
         (lambda: code("v1`x"), "`v1'x`"),
         (lambda: span(42), "42 s"),
         (lambda: sentence("It waits: dg cancel 01a2-b"), "It waits: `/dg cancel 01a2-b`"),
-        (lambda: sentence("Shut: dg lane unlock web staging"), "Shut: `dg lane unlock web staging`"),
+        (lambda: sentence("Shut: dg lane unlock web staging"), "Shut: `/dg unlock web in staging`"),
+        (
+            lambda: sentence("Again: dg deploy web 9efa56b --env staging"),
+            "Again: `/dg deploy web 9efa56b to staging`",
+        ),
+        (
+            lambda: sentence("Let it: dg lane unblock web staging 9efa"),
+            "Let it: `dg lane unblock web staging 9efa`",
+        ),
         (lambda: sentence("Shut: dg x `<!here>`"), "Shut: `dg x '&lt;!here&gt;'`"),
         (lambda: sentence("No <command>: dg"), "No &lt;command&gt;: dg"),
         (lambda: stated("there is no such thing"), "There is no such thing."),

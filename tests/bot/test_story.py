@@ -39,14 +39,24 @@ async def test_a_team_deploys_fails_and_goes_back_from_slack(office: Office) -> 
     await ask(office, "ana", "deploy web v2 to production")
     await slack.click("ben", await office.shown("0 of 1"), shown.APPROVE)
     failed = await office.shown("It was rolled back")
-    await slack.until(lambda: any("back to" in words(each) for each in slack.messages()))
+    await slack.until(lambda: any(":rewind:" in words(each) for each in slack.messages()))
     found = await office.deployments()
     assert [each.status for each in found] == [Status.SUCCESS, Status.ROLLED_BACK, Status.SUCCESS]
     assert len(slack.messages()) == 3
     await slack.until(lambda: "last lines" in str(slack.messages(thread_ts=failed.ts)))
 
-    assert "lock" in await office.say("cleo", "why web production")
-    assert "Done" in await office.say("ben", "unlock web production because it is mended")
+    closed = await office.shown("/dg unlock web in production")
+    assert closed.ts == failed.ts
+    assert buttons(closed) == {shown.UNLOCK}
+    assert "`/dg unlock web in production`" in await office.say("cleo", "why web production")
+    await slack.click("ben", closed, shown.UNLOCK)
+    await slack.until(
+        lambda: (
+            not any(
+                buttons(each) or "locked" in words(each) for each in slack.messages() if each.ts == failed.ts
+            )
+        )
+    )
     assert "open" in await office.say("cleo", "why web production")
 
 

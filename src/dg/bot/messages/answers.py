@@ -29,7 +29,7 @@ def said(text: str) -> Rendered:
 
 def problem(message: str, able: Sequence[str] = ()) -> Rendered:
     """Why something was not done, and who could do it."""
-    found = f":no_entry: {stated(escape(message, 1500))}"
+    found = f":no_entry: {stated(sentence(message, 1500))}"
     if able:
         found += "\n" + joined([f"<@{user}>" for user in able]) + " could."
     return said(found)

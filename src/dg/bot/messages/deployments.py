@@ -28,6 +28,7 @@ from dg.core.deployments.models import (
     Gate,
     Kind,
     Lane,
+    Lock,
     Progress,
     Reason,
     Status,
@@ -172,7 +173,7 @@ def _state(shown: Shown) -> str:
             return _succeeded(shown)
         case Status.ROLLED_BACK:
             why = stated(escape(told.message, 400)) + " " if told.message else ""
-            return f"{why}It was rolled back."
+            return f"{why}It was rolled back.{_locked(shown)}"
         case _:
             return _ended(shown)
 
@@ -205,14 +206,18 @@ def _running(shown: Shown) -> str:
 
 
 def _ended(shown: Shown) -> str:
-    told, lane = shown.deployment, shown.lane
+    told = shown.deployment
     why = escape(told.message or (told.reason.value if told.reason else "it failed"), 500)
     found = [f"{stated(why).removesuffix('.')}{_took(told)}."]
     if told.touched and told.reason not in STOPPED:
         found.append("A deploy step had begun.")
-    if lane is not None and lane.lock and told.reason not in STOPPED:
-        found.append(f":lock: {sentence(lane.sentence, 600)}")
-    return "\n".join(found)
+    return "\n".join(found) + ("" if told.reason in STOPPED else _locked(shown))
+
+
+def _locked(shown: Shown) -> str:
+    """What a deployment that went wrong leaves: a lane that somebody has to open."""
+    lane = shown.lane
+    return f"\n:lock: {sentence(lane.sentence, 600)}" if lane is not None and lane.lock else ""
 
 
 def _took(told: Deployment) -> str:
@@ -283,6 +288,8 @@ def _buttons(shown: Shown) -> list[Block]:
     lane = shown.lane
     if told.status is Status.SUCCESS:
         return [roll_back(told)] if is_current(told, lane) else []
+    if told.status is Status.ROLLED_BACK:
+        return _unlock(lane)
     if told.status is Status.FAILED and told.reason not in STOPPED:
         return _after_it_failed(shown)
     return []
@@ -321,11 +328,18 @@ def _after_it_failed(shown: Shown) -> list[Block]:
         found.append(b.button("Retry", RETRY, stamp(told), None, _sure_to_retry(told)))
         if lane is not None and told.touched and lane.holder is None:
             found.append(roll_back(told))
-    if lane is not None and lane.lock:
-        value = f"{lane.service}/{lane.environment.value}:{lane.lock.since}"
-        sure = b.confirmation("Unlock the lane?", escape(lane.lock.reason, 250), "Unlock")
-        found.append(b.button("Unlock", UNLOCK, value, None, sure))
-    return found
+    return found + _unlock(lane)
+
+
+def _unlock(lane: Lane | None) -> list[Block]:
+    return [] if lane is None or lane.lock is None else [unlock(lane, lane.lock)]
+
+
+def unlock(lane: Lane, lock: Lock) -> Block:
+    """The button that opens a lane, as long as it is this lock that closes it."""
+    value = f"{lane.service}/{lane.environment.value}:{lock.since}"
+    sure = b.confirmation("Unlock the lane?", escape(lock.reason, 250), "Unlock")
+    return b.button("Unlock", UNLOCK, value, None, sure)
 
 
 def _sure_to_retry(told: Deployment) -> Block:

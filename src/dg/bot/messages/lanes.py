@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Rendered
-from dg.bot.messages.deployments import UNLOCK
+from dg.bot.messages.deployments import unlock
 from dg.bot.messages.text import day, escape, person
 from dg.core.deployments.models import Lane
 
@@ -29,9 +29,7 @@ def lock(closed: Closed, lane: Lane, accounts: Mapping[str, str]) -> Rendered:
     found = _closed(closed, accounts, "locked", "unlocked")
     if closed.over or lane.lock is None:
         return found
-    value = f"{lane.service}/{lane.environment.value}:{lane.lock.since}"
-    sure = b.confirmation("Unlock the lane?", escape(lane.lock.reason, 250), "Unlock")
-    return Rendered(found.text, (*found.blocks, b.actions(b.button("Unlock", UNLOCK, value, None, sure))))
+    return Rendered(found.text, (*found.blocks, b.actions(unlock(lane, lane.lock))))
 
 
 def freeze(closed: Closed, accounts: Mapping[str, str]) -> Rendered:

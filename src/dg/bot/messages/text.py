@@ -16,7 +16,12 @@ def escape(text: str, limit: int = 300) -> str:
 
 
 _COMMAND = re.compile(r": (dg [a-z][^\n]{2,200})$")
-_IN_SLACK = re.compile(r"dg (approve|cancel|reject|retry|thaw) \S+")
+_IN_SLACK = (
+    (re.compile(r"dg ((?:approve|cancel|reject|retry|thaw) \S+)"), r"\1"),
+    (re.compile(r"dg lane (unlock \S+) (\S+)"), r"\1 in \2"),
+    (re.compile(r"dg (deploy \S+ \S+) --env (\S+)"), r"\1 to \2"),
+)
+"""Commands of a shell that are said here, too, and how."""
 
 
 def sentence(text: str, limit: int = 300) -> str:
@@ -25,8 +30,14 @@ def sentence(text: str, limit: int = 300) -> str:
     found = _COMMAND.search(shown)
     if found is None:
         return escape(shown, limit)
-    command = f"/{found[1]}" if _IN_SLACK.fullmatch(found[1]) else found[1]
-    return f"{escape(shown[: found.start()], limit)}: {code(command, 220)}"
+    return f"{escape(shown[: found.start()], limit)}: {code(_here(found[1]), 220)}"
+
+
+def _here(command: str) -> str:
+    for form, words in _IN_SLACK:
+        if found := form.fullmatch(command):
+            return f"/dg {found.expand(words)}"
+    return command
 
 
 def stated(text: str) -> str:

@@ -97,8 +97,7 @@ class Announcements:
     def _supersede(self, tx: Tx, place: Place, newest: Deployment) -> None:
         """Look again at messages that offer to roll back what ran before, or show what they bring to it."""
         lane = newest.service, newest.environment.value
-        failed = exactly(service=lane[0], environment=lane[1], status=Status.FAILED)
-        for before in (*deployments.successes(tx, *lane, 2), *deployments.page(tx, failed, None, 1)):
+        for before in (*deployments.successes(tx, *lane, 2), *_wrong_last(tx, *lane)):
             if before.id != newest.id:
                 self._again(tx, place, before)
         for waiting in deployments.queue(tx, *lane)[:_MOST_WAITING]:
@@ -136,10 +135,10 @@ class Announcements:
             for place in places:
                 key = f"{place.channel}:lane:{entry.service}/{entry.environment}:{closed[-1].seq}"
                 self._change(tx, place, key, since)
-        # The messages of what waits there, and of what failed last, say how their lane is, too.
-        failed = exactly(service=entry.service, environment=entry.environment, status=Status.FAILED)
+        # The messages of what waits there, and of what went wrong last, say how their lane is, too.
         waiting = deployments.queue(tx, entry.service, entry.environment)[:_MOST_WAITING]
-        for deployment in (*waiting, *deployments.page(tx, failed, None, 1)):
+        wrong = _wrong_last(tx, entry.service, entry.environment)
+        for deployment in (*waiting, *wrong):
             for place in places:
                 self._again(tx, place, deployment)
 
@@ -217,6 +216,17 @@ def cannot_wait(deployment: Deployment) -> bool:
 def _went_wrong(deployment: Deployment) -> bool:
     failed = deployment.status in (Status.FAILED, Status.ROLLED_BACK)
     return failed and deployment.reason not in _STOPPED
+
+
+def _wrong_last(tx: Tx, service: str, environment: str) -> list[Deployment]:
+    """The newest of a lane that failed, and the newest that was rolled back."""
+    return [
+        found
+        for status in (Status.FAILED, Status.ROLLED_BACK)
+        for found in deployments.page(
+            tx, exactly(service=service, environment=environment, status=status), None, 1
+        )
+    ]
 
 
 def _urgency(deployment: Deployment) -> int:

@@ -16,7 +16,7 @@ from dg.core import ledger
 from dg.core.clock import SECOND, to_micros
 from dg.core.errors import Invalid, Unavailable
 from dg.core.health import judging
-from dg.core.health.announcing import Announcer
+from dg.core.health.announcing import Announcer, Told
 from dg.core.health.models import Outcome, Sample, Status
 from dg.core.health.probes import Probe, read
 from dg.core.health.recorder import Recorder
@@ -263,6 +263,26 @@ async def test_a_heartbeat_that_does_not_come_is_a_failure(tmp_path: Path) -> No
         await vigil.watch.beat(STAGING, "pulse", Sample(Outcome.FAILED, message="disk full"))
         await vigil.advance(1)
         assert vigil.status("pulse") is UNHEALTHY
+
+
+async def test_what_changes_while_a_change_is_told_is_told_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pulses = {name: {"kind": "heartbeat", "service": name, "interval": "1h"} for name in ("first", "second")}
+    async with open_vigil(tmp_path, pulses) as vigil:
+        tell = vigil.announcer.tell
+
+        async def slowly(now: Mapping[Environment, Mapping[str, Told]]) -> bool:
+            taken = await tell(now)
+            monkeypatch.undo()
+            await vigil.watch.beat(STAGING, "second", Sample(Outcome.PASSED))
+            return taken
+
+        monkeypatch.setattr(vigil.announcer, "tell", slowly)
+        await vigil.watch.beat(STAGING, "first", Sample(Outcome.PASSED))
+        await vigil.advance(3)
+        told = [(each["service"], each["service_status"]) for each in await vigil.told()]
+        assert told == [("first", "healthy"), ("second", "healthy")]
 
 
 async def test_what_nobody_looked_at_for_long_is_unknown(tmp_path: Path) -> None:

@@ -280,7 +280,10 @@ class Watch:
             await self._until_there_is_something_to_do()
             await self._clock.sleep(_TOLD_WITHIN)
             if self._changed:
-                self._changed = not await self._announcer.tell(self._statuses())
+                # Before it is told: what changes meanwhile is to be told, too.
+                self._changed = False
+                if not await self._announcer.tell(self._statuses()):
+                    self._changed = True
             if self._clock.monotonic() - flushed >= FLUSH:
                 await self.flush()
                 flushed = self._clock.monotonic()

@@ -432,6 +432,7 @@ WELCOME = b"R\0\0\0\x08\0\0\0\0" + b"Z\0\0\0\x05I"
 """What a PostgreSQL server says that asks for no password: you are in, and I am ready."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("heard", ["login", "query"])
 async def test_a_database_that_never_answers_is_left_alone_when_the_time_is_over(heard: str) -> None:
     async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -447,10 +448,10 @@ async def test_a_database_that_never_answers_is_left_alone_when_the_time_is_over
     begun = time.monotonic()
     async with talking(mute) as port:
         held = Held(database_url=f"postgresql://dg:{CANARY}@127.0.0.1:{port}/x?sslmode=prefer")
-        found = await ask({"kind": "postgresql", "timeout": "1s"}, secrets=held)
-    assert (found.outcome, found.message) == (FAILED, "did not answer within 1 s")
+        found = await ask({"kind": "postgresql", "timeout": "4s"}, secrets=held)
+    assert (found.outcome, found.message) == (FAILED, "did not answer within 4 s")
     # Whoever gives a query up by the book asks a server for five seconds to end it, and waits as long again.
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 9
 
 
 @pytest.mark.parametrize(

@@ -193,12 +193,3 @@ async def open_ground(
             home, clock, Ids(clock, entropy()), tasks, bus, ledger, databases.state, databases.logs, url
         )
         bus.close()
-
-
-@asynccontextmanager
-async def open_test_database(
-    path: Path, clock: Clock | None = None, *, url: str | None = None
-) -> AsyncIterator[Database]:
-    """Only the database of `open_ground`."""
-    async with open_ground(path, clock, url=url) as ground:
-        yield ground.db

@@ -85,11 +85,6 @@ class SlackSim:
         """Whether the request URL answers Slack's challenge."""
         return await self.parts.deliveries.verify_url()
 
-    def deliver_by_socket(self) -> None:
-        """Send everything to the app over its sockets from now on."""
-        app = self.parts.slack.app
-        self.parts.slack.app = app.model_copy(update={"transport": "socket"})
-
     async def post_command(
         self, person: str, text: str = "", channel: str = "deploys", *, command: str = "/dg"
     ) -> Delivery:

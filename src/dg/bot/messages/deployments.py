@@ -37,7 +37,6 @@ from dg.core.deployments.models import (
     Verdict,
 )
 from dg.core.text import counted
-from dg.core.types import Environment
 
 APPROVE, REJECT, CANCEL, RETRY, ROLL_BACK, UNLOCK = (
     f"dg_{name}" for name in ("approve", "reject", "cancel", "retry", "rollback", "unlock")
@@ -368,8 +367,3 @@ def commit_list(told: Deployment, changes: Changes) -> Rendered:
     count = counted(changes.total, "commit")
     head = f"#{told.number} brings {count}: {base} → {code(changes.head[:7])}"
     return Rendered(head.replace("`", ""), (b.section("\n".join([head, *lines, *more, *back])),))
-
-
-def is_production(told: Deployment) -> bool:
-    """Whether what is done to it takes a reason and the service's name."""
-    return told.environment is Environment.PRODUCTION

@@ -9,7 +9,6 @@ from typing import Any
 from dg.slacksim.errors import SlackError, wrong
 
 Json = dict[str, Any]
-MOST_CURSOR = 100_000
 DEFAULT_PAGE = 100
 LARGEST_PAGE = 999
 

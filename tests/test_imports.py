@@ -45,6 +45,7 @@ def test_a_package_keeps_to_the_standard_library_and_what_it_is_allowed(
         ("dg.cli.main", {"pydantic", "httpx", "sqlalchemy", "asyncio", "ssl"}),
         ("dg.client.app", {"sqlalchemy", "starlette", "uvicorn", "jwt"}),
         ("dg.settings", {"asyncio", "sqlalchemy", "dg.core"}),
+        ("dg.client.auth", {"pydantic", "httpx", "dg.settings"}),
         ("dg.tui.app", {"pydantic", "httpx", "sqlalchemy", "click"}),
     ],
 )

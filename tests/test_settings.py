@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from dg.settings import Loaded, SettingsError, default_home, load
+from dg.homes import default_home
+from dg.settings import Loaded, SettingsError, load
 from dg.settings.leaves import leaves
 from dg.settings.units import (
     Rate,

@@ -58,12 +58,20 @@ def test_without_a_home_directory_there_is_no_file() -> None:
 
 def test_a_file_that_others_may_read_or_that_is_damaged_is_not_used(file: SessionFile) -> None:
     assert file.read() is None
+    assert not file.is_there()
     file.write(tokens(1), now=0)
+    assert file.is_there()
     file.path.chmod(0o640)
-    with pytest.raises(NoCredential, match="open to others"):
-        file.read()
+    for look in (file.read, file.is_there):
+        with pytest.raises(NoCredential, match="open to others"):
+            look()
     file.path.chmod(0o600)
-    file.path.write_text("{")
+    for text in ("{", "[]", "null", "[" * 10_000, '{"url": 1}'):
+        file.path.write_text(text)
+        for look in (file.read, file.is_there):
+            with pytest.raises(NoCredential, match="sign in again"):
+                look()
+    file.path.write_text(json.dumps({"url": URL, "access_token": 1}))
     with pytest.raises(NoCredential, match="sign in again"):
         file.read()
 

@@ -43,7 +43,7 @@ def owner() -> Principal:
 
 def is_unattended(invocation: Invocation) -> bool:
     """Whether the command means this machine's home, and no server holds it."""
-    from dg.settings import default_home
+    from dg.homes import default_home
 
     if invocation.url or (invocation.environ.get("DG_URL") and not invocation.home):
         return False

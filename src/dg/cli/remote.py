@@ -67,7 +67,7 @@ def place(invocation: Invocation) -> str:
 def _meant(invocation: Invocation) -> tuple[Mapping[str, str], Path]:
     """What of the environment counts, and the home: one that was named is meant, whatever server the shell is
     set up for."""
-    from dg.settings import default_home
+    from dg.homes import default_home
 
     home = invocation.home or default_home(invocation.environ)[0]
     return ({} if invocation.home and not invocation.url else invocation.environ), home

@@ -41,7 +41,7 @@ def find(
     if token:
         return Credentials(url, checked_token(token))
     session = SessionFile.of(url, environ)
-    if session is not None and session.read() is not None:
+    if session is not None and session.is_there():
         return Credentials(url, None, session)
     local = local_url(home)
     if local is None or url != checked(local):

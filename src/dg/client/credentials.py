@@ -9,28 +9,28 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import hashlib
+import json
 import os
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import urlsplit
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from dg.client.errors import NoCredential
 from dg.client.private import owners_file, state_folder
-from dg.core.access.sessions import Session, SessionTokens
-from dg.core.clock import SECOND, Clock
+from dg.core.clock import Clock
 from dg.core.errors import Unauthenticated, Unavailable
 from dg.core.home import write_private
 
-T = TypeVar("T")
-Refresh = Callable[[str], Awaitable[SessionTokens]]
+if TYPE_CHECKING:
+    from dg.client.kept import Kept
+    from dg.core.access.sessions import SessionTokens
 
-_EARLY = 0.1
-"""The last part of a token's life, in which the next one is fetched already."""
+T = TypeVar("T")
+Refresh = Callable[[str], Awaitable["SessionTokens"]]
+
 _PATIENCE = 40.0
 _LOOK = 0.05
 """Seconds: how long one process waits for another to refresh, and how often it looks."""
@@ -68,29 +68,6 @@ class Fixed:
         raise NoCredential("this token cannot be renewed: set DG_TOKEN to another one")
 
 
-class Kept(BaseModel):
-    """A session as its file has it; `renew_at` (microseconds) is when to ask for the next tokens."""
-
-    model_config = ConfigDict(frozen=True)
-
-    url: str
-    access_token: str
-    refresh_token: str
-    renew_at: int
-    session: Session
-
-    @classmethod
-    def of(cls, url: str, tokens: SessionTokens, now: int) -> Kept:
-        """What the server at `url` gave at `now` (microseconds)."""
-        return cls(
-            url=url,
-            access_token=tokens.access_token,
-            refresh_token=tokens.refresh_token,
-            renew_at=now + int(tokens.expires_in * (1 - _EARLY) * SECOND),
-            session=tokens.session,
-        )
-
-
 class Keeping(Protocol):
     """Where a session at `url` is kept, by one who refreshes it at a time."""
 
@@ -126,20 +103,43 @@ class SessionFile:
         digest = hashlib.sha256(url.encode()).hexdigest()[:12]
         return cls(url, folder / "sessions" / f"{host}-{digest}.json")
 
+    def is_there(self) -> bool:
+        """Whether somebody is signed in. Raises NoCredential for a file that others read."""
+        return self._text() is not None
+
     def read(self) -> Kept | None:
         """What is kept; None when nobody is signed in. Raises NoCredential for a file that others read."""
+        from dg.client.kept import Kept
+
+        text = self._text()
+        if text is None:
+            return None
+        kept = Kept.parse(text)
+        if kept is None or kept.url != self.url:
+            raise self._damaged()
+        return kept
+
+    def _text(self) -> str | None:
+        """The file's, once it is plain that it holds a session of this server."""
         try:
-            kept = Kept.model_validate_json(owners_file(self.path))
+            text = owners_file(self.path)
         except FileNotFoundError:
             return None
-        except ValidationError:
-            kept = None
-        if kept is None or kept.url != self.url:
-            raise NoCredential(f"{self.path} is damaged: sign in again with `dg login`")
-        return kept
+        try:
+            url = json.loads(text)["url"]
+        except (ValueError, KeyError, TypeError, RecursionError):
+            url = None
+        if url != self.url:
+            raise self._damaged()
+        return text
+
+    def _damaged(self) -> NoCredential:
+        return NoCredential(f"{self.path} is damaged: sign in again with `dg login`")
 
     def write(self, tokens: SessionTokens, now: int) -> Kept:
         """Keep what the server gave at `now` (microseconds)."""
+        from dg.client.kept import Kept
+
         kept = Kept.of(self.url, tokens, now)
         self._make_folder()
         write_private(self.path, kept.model_dump_json(exclude_none=True))

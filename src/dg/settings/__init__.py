@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dg.settings.loader import Loaded, SettingsError, default_home, load
+from dg.settings.loader import Loaded, SettingsError, load
 from dg.settings.tree import Settings
 
-__all__ = ["Loaded", "Settings", "SettingsError", "default_home", "load"]
+__all__ = ["Loaded", "Settings", "SettingsError", "load"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from dg.homes import default_home
 from dg.settings.leaves import PREFIX, Leaf, leaves
 from dg.settings.tree import Settings
 
@@ -36,16 +37,6 @@ class Loaded:
     settings: Settings
     origins: Mapping[str, str]
     """By path: `default`, `server.toml`, `environment DG_X` or `flag`."""
-
-
-def default_home(environ: Mapping[str, str]) -> tuple[Path, str]:
-    """The home when no flag names one, and where it came from."""
-    if given := environ.get("DG_HOME"):
-        return Path(given).expanduser().absolute(), "environment DG_HOME"
-    data = Path(environ.get("XDG_DATA_HOME", ""))
-    if not data.is_absolute():
-        data = Path(environ.get("HOME") or "~").expanduser() / ".local" / "share"
-    return data / "dg", "default"
 
 
 def load(home: Path | None, overrides: Mapping[str, object], environ: Mapping[str, str]) -> Loaded:

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from dg.client.app import Client
-from dg.client.credentials import Kept, SignedIn
+from dg.client.credentials import SignedIn
+from dg.client.kept import Kept
 from dg.core.access.models import Principal
 from dg.core.access.sessions import Device, SessionTokens
 from dg.core.addresses import neighbours, read

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
-from dg.core.types import Environment
+if TYPE_CHECKING:
+    from dg.core.types import Environment
 
 PREFIX = "dgk_"
 PATTERN = r"dgk_(?:dev|stg|prod|all)_[0-9A-Za-z]{32}_[0-9A-Za-z]{6}"
@@ -23,10 +25,10 @@ _RANDOM, _CHECK, _PUBLIC = 32, 6, 10
 _ENTROPY = 32
 """Bytes; so many more than the characters hold that each of them is as likely as the others."""
 _FORM = re.compile(PATTERN)
-_SHORT = {
-    Environment.DEVELOPMENT: "dev",
-    Environment.STAGING: "stg",
-    Environment.PRODUCTION: "prod",
+_SHORT: Mapping[str | None, str] = {
+    "development": "dev",
+    "staging": "stg",
+    "production": "prod",
     None: "all",
 }
 

@@ -123,7 +123,7 @@ async def test_what_is_saved_is_a_new_file_of_ones_own_and_no_other_is_touched(
     target, taken = tmp_path / "saved.log", tmp_path / "taken.log"
     taken.write_text("mine")
     async with detail(partial(client, lived_in.home)) as (app, pilot, screen):
-        await pilot.press("slash", *"packing", "enter", "S")
+        await pilot.press("slash", *"packing", "enter", "ctrl+s")
         await save(pilot, taken)
         await until(pilot, lambda: "is there already" in told(app))
         assert screen.query_one(Save).has_focus
@@ -141,7 +141,7 @@ async def test_what_is_saved_is_a_new_file_of_ones_own_and_no_other_is_touched(
 async def test_leaving_the_question_saves_nothing(lived_in: House, tmp_path: Path) -> None:
     target = tmp_path / "no.log"
     async with detail(partial(client, lived_in.home)) as (_, pilot, screen):
-        await pilot.press("S")
+        await pilot.press("ctrl+s")
         screen.query_one(Save).value = str(target)
         await pilot.press("escape")
         await until(pilot, lambda: screen.query_one(Log).has_focus)
@@ -151,7 +151,7 @@ async def test_leaving_the_question_saves_nothing(lived_in: House, tmp_path: Pat
 
 async def test_a_path_that_cannot_be_is_said_and_asked_again(lived_in: House, tmp_path: Path) -> None:
     async with detail(partial(client, lived_in.home)) as (app, pilot, screen):
-        await pilot.press("S")
+        await pilot.press("ctrl+s")
         for path, why in (
             (tmp_path / "no" / "such" / "folder", "cannot be written"),
             (Path("~nobody-of-that-name/x"), "is no path of a file"),
@@ -191,5 +191,5 @@ async def test_every_size_is_served(lived_in: House, size: tuple[int, int]) -> N
         await pilot.press("escape" if size[0] >= 100 else "i")
         await pilot.press("D")
         await until(pilot, lambda: isinstance(app.screen, Difference) and app.screen.is_mounted)
-        await pilot.press("down", "tab", "S", "escape")
+        await pilot.press("down", "tab", "ctrl+s", "escape")
         assert text(app.screen)

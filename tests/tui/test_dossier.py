@@ -114,3 +114,11 @@ def test_no_text_of_the_outside_breaks_a_line(text: str, width: int) -> None:
     assert dossier.facts(found, width)
     rows = dossier.commits(found, width, 3)
     assert all(measure(row) <= width for row in rows[:1])
+
+
+def test_other_deployments_are_named_by_number_and_version() -> None:
+    undone = FOUND.model_copy(update={"rolled_back_by": "019acd5e-7c00-7000-8000-000000000008"})
+    known = Dossier(deployment=undone, named={undone.rolled_back_by or "": "#8 v1.1.0"})
+    assert any(row.split() == ["undone", "by", "#8", "v1.1.0"] for row in said(dossier.facts(known, 60)))
+    unknown = said(dossier.facts(Dossier(deployment=undone), 60))
+    assert any(row.split() == ["undone", "by", undone.rolled_back_by] for row in unknown)

@@ -179,3 +179,11 @@ def test_facts_are_said_in_a_few_words(kind: str, payload: dict[str, object], wo
 def test_a_line_of_the_activity_that_is_too_long_says_so() -> None:
     event = Event(seq=1, at=NOW, type="lane.locked", actor="u1", auth="token", environment="production")
     assert said(drawing.activity([FactView.of(event)], 20, 4)[0]).endswith("…")
+
+
+@pytest.mark.parametrize(("status", "mark"), [("failed", "✗"), ("success", "✓"), ("ended", "·")])
+def test_what_happened_is_told_apart_without_colour(status: str, mark: str) -> None:
+    event = Event(
+        seq=1, at=NOW, type="deployment.finished", actor="dg", auth="token", payload={"status": status}
+    )
+    assert said(drawing.activity([FactView.of(event)], 40, 1)[0])[6] == mark

@@ -96,7 +96,7 @@ async def test_posting_it_asks_first_and_says_why_it_cannot_be(lived_in: House) 
     async with dashboard(partial(client, lived_in.home)) as (app, pilot):
         await pilot.press("H")
         await until(pilot, lambda: sheet(app))
-        await pilot.press("S")
+        await pilot.press("p")
         await until(pilot, lambda: isinstance(app.screen, Confirm))
         await pilot.press("enter")
         await until(pilot, lambda: "the bot posts it in the channel of the first route" in text(app.screen))

@@ -15,7 +15,9 @@ from tests.tui.conftest import House
 from tests.tui.house import client, dashboard, text, until
 from tests.tui.test_dashboard import nowhere
 from textual.driver import Driver
+from textual.widget import Widget
 from textual.widgets import Input
+from textual.widgets._footer import FooterKey
 
 import dg.tui
 from dg.cli.errors import ExitCode
@@ -31,11 +33,13 @@ from dg.tui.app import Dashboard
 from dg.tui.deployments.detail import Detail
 from dg.tui.environments.screen import Environments
 from dg.tui.filters import SavedFilters
+from dg.tui.frame.foot import Foot
 from dg.tui.frame.help import Help
 from dg.tui.frame.jump import Jump
 from dg.tui.frame.keeping import Keep
 from dg.tui.frame.pages import Pages
 from dg.tui.frame.view import View
+from dg.tui.keys import _meet as meets
 from dg.tui.keys import bindings, keymap
 from dg.tui.preferences import BELLS, LARGEST, THEMES, Preferences, preferences_file, read
 from dg.tui.views import FactView
@@ -102,6 +106,50 @@ def test_what_cannot_be_says_which_binding_and_the_way_out(
 def test_keys_of_screens_that_are_never_seen_together_may_be_the_same() -> None:
     assert keymap({"deployments.filter": ("c",)}) == {"deployments.filter": "c"}
     assert keymap({"sheet.close": ("d",)}) == {"sheet.close": "d"}
+    assert keymap({"log.wrap": ("c",)}) == {"log.wrap": "c"}
+    assert keymap({"environments.window": ("f",)}) == {"environments.window": "f"}
+
+
+async def test_no_screen_has_a_widget_that_the_keymap_does_not_know_there(lived_in: House) -> None:
+    kinds = {bound.where for bound in bindings() if issubclass(bound.where, Widget)}
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        for keys in (("1",), ("2",), ("3",), ("0",), ("question_mark",), ("escape", "2", "enter"), ("d",)):
+            await pilot.press(*keys)
+            await pilot.pause()
+            for widget in app.screen.query("*"):
+                held = [
+                    kind for kind in type(widget).__mro__ if kind in kinds and kind is not type(app.screen)
+                ]
+                assert all(meets(type(app.screen), kind) for kind in held), (app.screen, widget)
+
+
+async def test_hints_and_lists_of_keys_speak_of_ones_own_keys(lived_in: House) -> None:
+    own_keys = keymap({"detail.side": ("f7",), "help.close": ("f8",), "table.open": ("f9",)})
+    async with dashboard(partial(client, lived_in.home), keymap=own_keys) as (app, pilot):
+        await pilot.press("2", "question_mark")
+        await until(pilot, lambda: "f8 closes" in text(app.screen))
+        assert "Focus Next" not in text(app.screen)
+        listed = app.screen.query_one(Table).keys
+        assert listed[0].endswith(" deploy")
+        await pilot.press("f8")
+        await until(pilot, lambda: "f9 opens" in text(app.screen))
+        await pilot.press("f9")
+        await until(pilot, lambda: "f7 all of it" in text(app.screen))
+
+
+async def test_the_foot_shows_whole_keys_and_always_the_one_for_help(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home), (80, 24)) as (app, pilot):
+        await pilot.press("2", "enter")
+        for width in (80, 47, 160, 101):
+            await pilot.resize_terminal(width, 24)
+            await until(pilot, lambda: _stands_whole(app))
+
+
+def _stands_whole(app: Dashboard) -> bool:
+    """Whether every key of the foot that is shown has room, and that for help is one of them."""
+    keys = [key for key in app.screen.query_one(Foot).query(FooterKey) if key.display]
+    inside = sum(len(key.key_display) + len(key.description) + 3 for key in keys) <= app.size.width
+    return inside and any(key.has_class("-last") for key in keys)
 
 
 def test_the_keys_that_there_are_can_be_written_down_and_read_again(

@@ -87,6 +87,16 @@ async def test_columns_appear_where_there_is_room() -> None:
         assert screen(table)[0].split() == ["name", "size", "key"]
 
 
+async def test_columns_give_up_what_they_can_where_a_flexible_one_has_too_little() -> None:
+    columns = (replace(COLUMNS[0]), replace(COLUMNS[1], width=20, least=6))
+    app = Lone(Table[Row](columns, lambda row: row.key))
+    async with app.run_test(size=(40, 11)) as pilot:
+        assert [width for _, width in app.table._laid_out()[0]] == [30, 6]
+        await pilot.resize_terminal(80, 11)
+        await pilot.pause()
+        assert [width for _, width in app.table._laid_out()[0]] == [54, 20]
+
+
 async def test_the_cursor_stays_with_its_row_when_others_come_before_it() -> None:
     async with shown(20, sort="size") as (table, pilot):
         table.select("5")

@@ -10,7 +10,8 @@ from dg.tui.ink import Piece, Pieces, apart, column, measure, wrapped
 from dg.tui.signs import bar, ink, said, sign
 from dg.tui.views import PRODUCTION, DeploymentView, FactView, ProgressView, StepView
 
-BULLET = "▪"
+MARKS = {"ok": "ok", "warn": "warn", "err": "fail", "progress": "running"}
+"""The status whose sign stands before a fact, by the ink of the fact."""
 
 
 def ago(at: int | None, now: int) -> str:
@@ -106,10 +107,13 @@ def flight(
 def activity(facts: Iterable[FactView], width: int, height: int) -> list[Pieces]:
     """The newest facts, the newest on top; a step's are left out, since its deployment shows them."""
     shown = [fact for fact in facts if not fact.type.startswith("step.")]
-    return [
-        column([(f"{moment(fact.at)[:5]} ", "dim"), (f"{BULLET} ", fact.ink), *fact.pieces], width)
-        for fact in reversed(shown[-height:])
-    ]
+    rows: list[Pieces] = []
+    for fact in reversed(shown[-height:]):
+        mark: Piece = (f"{sign(MARKS.get(fact.ink, 'pending'))} ", fact.ink)
+        row: list[Piece] = [(f"{moment(fact.at)[:5]} ", "dim"), mark, *fact.pieces]
+        # Half a name says nothing, and what there is of it would take room from what happened.
+        rows.append(column(row if measure(row) <= width else row[:-1], width))
+    return rows
 
 
 def outcome(found: DeploymentView, width: int, rows: int) -> list[Pieces]:

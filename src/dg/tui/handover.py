@@ -20,6 +20,7 @@ from dg.tui.fields import option
 from dg.tui.frame.confirm import Confirm
 from dg.tui.frame.prompt import Prompt
 from dg.tui.frame.saving import Save
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.steady import Modal
 
@@ -65,6 +66,15 @@ def post(text: str) -> Act:
     )
 
 
+_WITH_TEXT = {
+    "handover.copy": "copies",
+    "handover.write": "saves to a file",
+    "handover.post": "posts in Slack",
+    "handover.since": "says since when",
+}
+"""What can be done with the summary, by the names of the keys."""
+
+
 class HandoverSheet(Modal):
     """The summary of the shift; what is passed on is Markdown."""
 
@@ -78,8 +88,8 @@ class HandoverSheet(Modal):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("y", "copy", "Copy", id="handover.copy"),
-        Binding("w", "write", "Write to a file", id="handover.write"),
-        Binding("S", "post", "Post in Slack", id="handover.post"),
+        Binding("ctrl+s,w", "write", "Save to a file", id="handover.write"),
+        Binding("p", "post", "Post in Slack", id="handover.post"),
         Binding("s", "since", "Since …", id="handover.since"),
         Binding("r", "again", "Again", show=False, id="handover.again"),
         Binding("escape,q", "leave", "Close", id="handover.leave"),
@@ -132,8 +142,10 @@ class HandoverSheet(Modal):
             self._show([_drawn(line) for line in self.text.splitlines()])
 
     def _show(self, rows: list[Pieces]) -> None:
-        keys = "y copies · w writes a file · S posts in Slack · s says since when · " if self.text else ""
-        self._box.border_subtitle = label(f"{keys}esc closes")
+        keys = _WITH_TEXT if self.text else {}
+        may = {name: does for name, does in keys.items() if self.check_action(name.rpartition(".")[2], ())}
+        said = [hint(self, name, does) for name, does in may.items()]
+        self._box.border_subtitle = label(" · ".join((*said, hint(self, "handover.leave", "closes"))))
         self._shown.update(paragraph(rows))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:

@@ -25,6 +25,13 @@ ANSWERS = {"y", "enter"}
 """What answers a question: nothing that leads to one may share its key."""
 FIXED = {"confirm.yes": "its answer stands in every question"}
 """Bindings that stay as they are, and why."""
+ONLY_ON = {
+    "Log": ("Detail", "Difference"),
+    "Save": ("Detail", "Difference", "HandoverSheet"),
+    "Ask": ("Confirm",),
+    "Table": ("Overview", "Deployments", "Difference", "Board", "Environments", "Access", "Past", "Help"),
+}
+"""Widgets with keys of their own, and the only screens that have them."""
 _MODIFIERS = {"ctrl", "alt", "shift", "super", "hyper", "meta"}
 _NAMED = {key.value for key in Keys} | {
     _character_to_key(chr(code)) for code in range(0x21, 0x7F) if not chr(code).isalnum()
@@ -132,10 +139,21 @@ def _meet(one: type[DOMNode], other: type[DOMNode]) -> bool:
     """Whether the bindings of both can be active at the same time."""
     if issubclass(one, other) or issubclass(other, one):
         return True
+    for screen, widget in ((one, other), (other, one)):
+        only = ONLY_ON.get(widget.__name__, ())
+        if only and _kind(screen) in ("screen", "modal") and not _leads_to(screen, only):
+            return False
     kinds = {_kind(one), _kind(other)}
     # Behind a question or a sheet nothing of the screen below is heard; two screens, or two widgets that have
     # the focus, are never there at once.
     return len(kinds) == 2 and kinds != {"app", "modal"} and kinds != {"screen", "modal"}
+
+
+def _leads_to(screen: type[DOMNode], names: tuple[str, ...]) -> bool:
+    """Whether one of these is the screen, or is made of it."""
+    return any(screen.__name__ == name for name in names) or any(
+        _leads_to(each, names) for each in screen.__subclasses__()
+    )
 
 
 def _kind(where: type[DOMNode]) -> str:

@@ -19,6 +19,7 @@ from dg.tui.errors import sentence
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.sheet import Sheet
 from dg.tui.frame.view import REFUSAL, RIGHTS, View
+from dg.tui.hints import hint
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.signs import ink, said, sign
 from dg.tui.store import Topic
@@ -155,7 +156,8 @@ class Past(View):
 
     def _marked(self, width: int, _: int) -> list[Pieces]:
         lasted = age(max(0, self.dashboard.clock.micros() - self.then) / SECOND)
-        said = f" AS OF {spoken(self.then)} · {lasted} ago · this is not now · esc goes back "
+        back = hint(self, "past.leave", "goes back")
+        said = f" AS OF {spoken(self.then)} · {lasted} ago · this is not now · {back} "
         rows: list[Pieces] = [apart([(said, "warn badge")], [], width)]
         rows.append([(f" ✗ {self._wrong} ", "err badge")] if self._wrong else self._standings())
         return rows

@@ -13,6 +13,7 @@ from dg.core.errors import Invalid, Problem
 from dg.tui.actions import line
 from dg.tui.background import begin
 from dg.tui.errors import sentence
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.signs import sign
 from dg.tui.steady import Modal
@@ -41,7 +42,6 @@ class May(Modal):
         super().__init__()
         self._box = Vertical(id="box")
         self._box.border_title = label("may I?")
-        self._box.border_subtitle = label("esc closes")
         self._field = Input(placeholder="lane:freeze production", compact=True)
         self._answer = Static("", id="answer")
 
@@ -52,6 +52,7 @@ class May(Modal):
             yield self._answer
 
     def on_mount(self) -> None:
+        self._box.border_subtitle = label(hint(self, "may.close", "closes"))
         self._field.focus()
 
     def on_input_submitted(self) -> None:

@@ -25,6 +25,7 @@ from dg.tui.frame.keeping import Kept
 from dg.tui.frame.pages import Pages
 from dg.tui.frame.sheet import Sheet, facts
 from dg.tui.frame.view import View
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label
 from dg.tui.offers import Offer, find
 from dg.tui.store import Topic
@@ -195,7 +196,8 @@ class Access(View):
 
     def subtitles(self) -> Mapping[str, str]:
         wrong = self.seen.wrong.get(self._pages.current)
-        return {"pages": f"✗ {wrong}" if wrong else f"{len(self._pages.table)} shown · enter shows one"}
+        shown = f"{len(self._pages.table)} shown · {hint(self._pages.table, 'table.open', 'shows one')}"
+        return {"pages": f"✗ {wrong}" if wrong else shown}
 
     def tick(self) -> None:
         super().tick()

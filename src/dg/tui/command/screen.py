@@ -23,6 +23,7 @@ from dg.tui.command.words import CHANGES, Own, Vocabulary
 from dg.tui.errors import sentence
 from dg.tui.frame.confirm import Confirm
 from dg.tui.frame.sheet import Sheet
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label
 from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
 
 ROWS = 8
 """Completions that are seen at once."""
+
+
+_HINTS = {"complete": "completes", "before": "brings back", "leave": "leaves"}
+"""What its keys do, by the ends of their names."""
 
 
 class CommandLine(Modal):
@@ -173,10 +178,11 @@ class CommandLine(Modal):
         if self._wrong:
             return [[(f"✗ {self._wrong}", "err bold")]]
         if not line.strip():
-            return [[("tab completes · ↑ brings back · esc leaves · help says what there is", "muted")]]
+            keys = " · ".join(hint(self, f"command.{id_}", does) for id_, does in _HINTS.items())
+            return [[(f"{keys} · help says what there is", "muted")]]
         match self._vocabulary.read(line):
-            case Misread(message, hint):
-                return [[(f"{message} {hint}", "muted")]]
+            case Misread(message, way):
+                return [[(f"{message} {way}", "muted")]]
             case Own(word):
                 return [[(f"⏎ {word.summary}", "fg")]]
             case command if isinstance(command, CHANGES):

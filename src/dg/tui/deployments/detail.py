@@ -24,6 +24,7 @@ from dg.tui.frame.foot import Foot
 from dg.tui.frame.saving import Save
 from dg.tui.frame.sheet import Sheet
 from dg.tui.frame.view import View
+from dg.tui.hints import hint
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.signs import bar
 from dg.tui.store import Topic
@@ -75,7 +76,7 @@ class Detail(View):
         Binding("slash", "filter", "Find", key_display="/", id="detail.filter"),
         Binding("i", "side", "Facts", id="detail.side"),
         Binding("D", "diff", "Diff", id="detail.diff"),
-        Binding("S", "save", "Save", id="detail.save"),
+        Binding("ctrl+s", "save", "Save", id="detail.save"),
         Binding("E", "receipt", "Receipt", show=False, id="detail.receipt"),
         Binding("r", "app.retry", "Refresh", show=False, id="view.refresh"),
     ]
@@ -184,6 +185,7 @@ class Detail(View):
             ]
             self._output.append(lines, left_out=found.left_out)
             after, complete = found.next_seq, found.complete
+            self._output.ended = complete
             self._output.empty = "its steps printed nothing" if complete else "no output yet"
             await self.dashboard.clock.sleep(PAUSE)
 
@@ -200,9 +202,9 @@ class Detail(View):
         self._head_box.redraw()
 
     def subtitles(self) -> Mapping[str, str]:
-        more = "" if self.has_class("-narrow") else "i all of it"
-        files = "D diff" if self.check_action("diff", ()) else ""
-        receipt = "E saves the receipt" if self._dossier.receipt else ""
+        more = "" if self.has_class("-narrow") else hint(self, "detail.side", "all of it")
+        files = hint(self, "detail.diff", "diff") if self.check_action("diff", ()) else ""
+        receipt = hint(self, "detail.receipt", "saves the receipt") if self._dossier.receipt else ""
         return {
             "log": self._output.said,
             "head": f"{self.MODE} › #{self.deployment.number}",

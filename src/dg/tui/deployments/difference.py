@@ -104,7 +104,7 @@ class Difference(View):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "back", "Back", id="diff.back"),
         Binding("tab", "app.focus_next", "Files", id="diff.next"),
-        Binding("S", "save", "Save", id="diff.save"),
+        Binding("ctrl+s", "save", "Save", id="diff.save"),
         Binding("r", "app.retry", "Refresh", show=False, id="view.refresh"),
     ]
 
@@ -119,6 +119,7 @@ class Difference(View):
             COLUMNS, lambda row: row.path, empty="no file differs", id="files", classes="box"
         )
         self._patch = Log(lead=False, finds="file", empty="nothing differs", id="patch", classes="box")
+        self._patch.ended = True
         self._save = Save()
 
     def compose(self) -> ComposeResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from dg.client.words import duration
@@ -30,6 +30,8 @@ class Dossier(Parts):
     changes: Changes | None = None
     diff: Diff | None = None
     receipt: bytes = b""
+    named: dict[str, str] = field(default_factory=dict)
+    """Other deployments that it names, as `#7 v1.2.0` by id."""
 
     async def read(self, dg: Client, id: str, *, source: bool) -> None:  # noqa: A002
         """Read what may have moved, the files too where somebody may see `source`. Raises Unavailable."""
@@ -42,6 +44,9 @@ class Dossier(Parts):
         found = self.deployment
         if found is not None and DeploymentView.of(found).final and not self.receipt:
             self.receipt = await self.take("receipt", api.receipt(id), self.receipt)
+        for other in _others(found) if found is not None else ():
+            if other not in self.named and (named := await self.take("others", api.get(other), None)):
+                self.named[other] = f"#{named.number} {named.version}"
 
     def _is_up_to_date(self) -> bool:
         """Whether the files are those between the commits: what runs there may have moved."""
@@ -57,6 +62,10 @@ class Dossier(Parts):
         old = " · ▲ not read again" if "commits" in self.wrong else ""
         leaving = f", {self.changes.leaving_total} leave" if self.changes.leaving_total else ""
         return f"{counted(self.changes.total, 'commit')}{leaving}{old}"
+
+
+def _others(found: Deployment) -> Iterator[str]:
+    yield from filter(None, (found.rollback_of, found.target, found.rolled_back_by, found.retry_of))
 
 
 def stamp(at: int) -> str:
@@ -158,6 +167,10 @@ def _decision(found: Approval, content: str | None, width: int) -> Iterator[Piec
 def _facts(found: Deployment, dossier: Dossier) -> Iterator[tuple[str, str]]:
     """Names and values, those that are not set left out."""
     receipt = hashlib.sha256(dossier.receipt).hexdigest() if dossier.receipt else ""
+
+    def named(id: str | None) -> str | None:  # noqa: A002
+        return dossier.named.get(id, id) if id else None
+
     given = [
         ("asked by", f"{found.created_by_name or found.created_by}, {stamp(found.created_at)}"),
         ("not before", found.not_before and stamp(found.not_before)),
@@ -172,10 +185,10 @@ def _facts(found: Deployment, dossier: Dossier) -> Iterator[tuple[str, str]]:
         ("pipeline", found.pipeline_sha256[:12]),
         ("override", found.override),
         ("note", found.note),
-        ("undoes", found.rollback_of),
-        ("back to", found.target),
-        ("undone by", found.rolled_back_by),
-        ("retry of", found.retry_of),
+        ("undoes", named(found.rollback_of)),
+        ("back to", named(found.target)),
+        ("undone by", named(found.rolled_back_by)),
+        ("retry of", named(found.retry_of)),
         ("from step", found.from_step),
         *((name, value) for name, value in found.outputs.items()),
         ("receipt", f"sha256 {receipt[:12]}…" if receipt else dossier.wrong.get("receipt", "")),

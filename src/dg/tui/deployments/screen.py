@@ -18,6 +18,7 @@ from dg.tui.errors import sentence
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.keeping import Kept
 from dg.tui.frame.view import View
+from dg.tui.hints import hint
 from dg.tui.ink import Piece, Pieces, apart, label
 from dg.tui.signs import bar, ink, said
 from dg.tui.store import RECENT, Topic
@@ -36,7 +37,13 @@ def columns(view: View) -> Sequence[Column[DeploymentView]]:
     """The columns of every list of deployments."""
     return (
         Column(
-            "number", "#", lambda row: [(str(row.number), "muted")], 5, lambda row: row.number, right=True
+            "number",
+            "#",
+            lambda row: [(str(row.number), "muted")],
+            5,
+            lambda row: row.number,
+            right=True,
+            least=4,
         ),
         Column("state", "state", lambda row: [(said(row.state), ink(row.state))], 16, lambda row: row.state),
         Column(
@@ -46,12 +53,12 @@ def columns(view: View) -> Sequence[Column[DeploymentView]]:
             11,
             lambda row: row.environment,
         ),
+        Column("service", "service", lambda row: [(row.service, "fg")], 10, lambda row: row.service, least=8),
         Column(
-            "service", "service", lambda row: [(row.service, "fg")], 10, lambda row: row.service, needs=104
+            "version", "version", lambda row: [(row.version, "fg bold")], 14, lambda row: row.version, least=9
         ),
-        Column("version", "version", lambda row: [(row.version, "fg bold")], 14, lambda row: row.version),
         Column("commit", "commit", lambda row: [(row.sha[:7], "muted")], 7, needs=120),
-        Column("words", "what", lambda row: _words(view, row), 10, flex=True),
+        Column("words", "what", lambda row: _words(view, row), 10, flex=True, needs=64),
         Column("by", "by", lambda row: [(row.by, "muted")], 8, lambda row: row.by, needs=84),
         Column("took", "took", _took, 6, lambda row: row.seconds, right=True, needs=94),
         Column(
@@ -117,7 +124,6 @@ class Deployments(View):
         self._table = Table[DeploymentView](
             columns(self),
             lambda row: row.id,
-            empty="nothing matches this filter: esc clears it",
             sort="number",
             descending=True,
             id="list",
@@ -171,11 +177,12 @@ class Deployments(View):
         self._table.replace(self.rows.values())
         name = f"deployments · {self._matching}" if self._matching else "deployments"
         self._table.border_title = label(name)
+        self._table.empty = f"nothing matches this filter: {hint(self, 'deployments.clear', 'clears it')}"
         self.show_frame()
 
     def subtitles(self) -> Mapping[str, str]:
         more = " and more" if self._matching and self._cursor else ""
-        return {"list": f"{len(self._table)}{more} shown", "look": "enter opens"}
+        return {"list": f"{len(self._table)}{more} shown", "look": hint(self._table, "table.open", "opens")}
 
     def tick(self) -> None:
         super().tick()

@@ -11,6 +11,7 @@ from dg.tui.environments.contents import Entry
 from dg.tui.environments.lanes import LaneRow
 from dg.tui.environments.probes import ProbeRow
 from dg.tui.environments.reading import Known
+from dg.tui.hints import hint
 from dg.tui.views import LaneView
 from dg.tui.widgets.table import Table
 
@@ -66,7 +67,7 @@ class Tables:
         many = len(self.pages[page])
         return {
             "config": counted(many, "key"),
-            "history": f"{counted(many, 'version')} · enter shows one",
+            "history": f"{counted(many, 'version')} · {hint(self.versions, 'table.open', 'shows one')}",
             "compare": f"{many} differ · c compares with another",
             "lanes": counted(sum(key.startswith("lane ") for key in self.lanes.keys), "lane"),
             "drift": f"{many} checked",

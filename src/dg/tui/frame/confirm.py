@@ -16,6 +16,7 @@ from dg.tui.actions import Act, Field, Look
 from dg.tui.background import begin
 from dg.tui.errors import sentence
 from dg.tui.frame.sheet import shown
+from dg.tui.hints import hint, key_of
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.steady import Modal
 from dg.tui.views import PRODUCTION
@@ -23,7 +24,7 @@ from dg.tui.views import PRODUCTION
 if TYPE_CHECKING:
     from dg.tui.app import Dashboard
 
-NOTHING_SENT = "esc leaves · nothing has been sent yet"
+NOTHING_SENT = "nothing has been sent yet"
 
 
 class Typed(Input):
@@ -123,7 +124,7 @@ class Confirm(Modal):
 
     def compose(self) -> ComposeResult:
         self._box.border_title = label(self.act.title.upper())
-        self._box.border_subtitle = label(NOTHING_SENT)
+        self._box.border_subtitle = label(f"{self._way_out} · {NOTHING_SENT}")
         with self._box:
             for each in self.act.fields:
                 with Horizontal(classes="field"):
@@ -176,14 +177,15 @@ class Confirm(Modal):
         command: Pieces = [
             ("the same: ", "dim"),
             (self.act.command(self.values), "muted"),
-            ("  ctrl+t copies", "dim"),
+            (f"  {hint(self, 'confirm.copy', 'copies')}", "dim"),
         ]
         self._command.update(paragraph([command]))
 
     def _question(self) -> Pieces:
         look = self._look
         if self._moved:
-            return [("▲ it has changed while this was open: leave with esc and look again", "warn bold")]
+            key = key_of(self, "confirm.leave")
+            return [(f"▲ it has changed while this was open: leave with {key} and look again", "warn bold")]
         if look is None:
             return [("enter shows what it would do", "muted")] if self.act.later else []
         if not look.ready:
@@ -195,6 +197,10 @@ class Confirm(Modal):
     def _focus_answer(self) -> None:
         if self._look is not None and self._look.ready and not self._moved:
             (self._typed if self._look.typed else self._ask).focus()
+
+    @property
+    def _way_out(self) -> str:
+        return hint(self, "confirm.leave", "leaves")
 
     def _now(self) -> object:
         return self.act.stamp(self.dashboard.store, self.values)
@@ -281,7 +287,7 @@ class Confirm(Modal):
 
     def _failed(self, text: str, ink: str) -> None:
         self._sending = False
-        self._box.border_subtitle = label("esc leaves")
+        self._box.border_subtitle = label(self._way_out)
         self._say(text, ink)
 
     def _say(self, text: str, ink: str) -> None:

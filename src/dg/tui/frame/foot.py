@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from rich.cells import cell_len
 from textual.app import ComposeResult
 from textual.widgets import Footer
 from textual.widgets._footer import FooterKey
@@ -19,7 +22,24 @@ class Foot(Footer):
         super().__init__(show_command_palette=False)
 
     def compose(self) -> ComposeResult:
-        for each in super().compose():
-            if isinstance(each, FooterKey):
-                each.set_class(each.action.rpartition(".")[2] == LAST, "-last")
-            yield each
+        found = list(super().compose())
+        self._fit([each for each in found if isinstance(each, FooterKey)])
+        yield from found
+
+    def on_resize(self) -> None:
+        self._fit(list(self.query(FooterKey)))
+
+    def _fit(self, keys: Sequence[FooterKey]) -> None:
+        """Hide the keys that find no room: half of one says nothing, or something else."""
+        for key in keys:
+            key.set_class(key.action.rpartition(".")[2] == LAST, "-last")
+        room = self.size.width - sum(_cells(key) for key in keys if key.has_class("-last"))
+        for key in keys:
+            if self.size.width and not key.has_class("-last"):
+                room -= _cells(key)
+                key.display = room >= 0
+
+
+def _cells(key: FooterKey) -> int:
+    """How wide it is: its key and what it does, with a blank around and between them."""
+    return cell_len(key.key_display) + cell_len(key.description) + 3

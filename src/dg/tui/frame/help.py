@@ -13,6 +13,7 @@ from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.dom import DOMNode
 from textual.screen import Screen
 
+from dg.tui.hints import hint
 from dg.tui.ink import label
 from dg.tui.palette import PALETTES
 from dg.tui.steady import Modal
@@ -34,6 +35,21 @@ NOT_BY_NAME = frozenset(
     }
 )
 """What nobody looks for in a palette, or finds there by another name."""
+
+
+_RANKS = ("act", "environments", "access", "deployments", "detail", "diff", "log", "view", "table", "app")
+"""What keys are for, by the beginnings of their names: what matters here first, what moves last."""
+_SAID = {
+    "app.focus_next": "Next box",
+    "app.focus_previous": "Box before",
+    "screen.copy_text": "Copy what the mouse marked",
+}
+"""What Textual's own keys do, in the words of the others."""
+
+
+def _rank(key: Key) -> tuple[int, int]:
+    group, _, name = key.id.partition(".")
+    return key.action in _SAID or name in _MOVES, _RANKS.index(group) if group in _RANKS else 0
 
 
 @dataclass(frozen=True)
@@ -59,8 +75,10 @@ def active_keys(screen: Screen[Any]) -> list[Key]:
         at = type(node).__name__, binding.action
         found.setdefault(at, []).append(screen.app.get_key_display(binding))
         where = type(node).__name__
-        rows[at] = Key(binding.id or binding.action, "", binding.description, binding.action, where, node)
-    return [replace(row, keys=" ".join(dict.fromkeys(found[at]))) for at, row in rows.items()]
+        what = _SAID.get(binding.action, binding.description)
+        rows[at] = Key(binding.id or binding.action, "", what, binding.action, where, node)
+    listed = (replace(row, keys=" ".join(dict.fromkeys(found[at]))) for at, row in rows.items())
+    return sorted(listed, key=_rank)
 
 
 class Help(Modal):
@@ -95,7 +113,7 @@ class Help(Modal):
     def on_mount(self) -> None:
         table = self.query_one(Table)
         table.border_title = label("keys here")
-        table.border_subtitle = label("esc closes")
+        table.border_subtitle = label(hint(self, "help.close", "closes"))
         table.replace(self._keys)
         table.focus()
 
@@ -111,7 +129,7 @@ class Commands(Provider):
         keys = [
             (key.what, key.keys, partial(dashboard.run_action, key.action, key.node))
             for key in active_keys(self.screen)
-            if key.id not in NOT_BY_NAME
+            if key.id not in NOT_BY_NAME and key.action not in _SAID
         ]
         newest = sorted(dashboard.store.deployments.values(), key=lambda each: -each.number)[:50]
         opened = [(f"open {each.name}", "", partial(dashboard.open_deployment, each.id)) for each in newest]

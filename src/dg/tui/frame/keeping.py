@@ -12,6 +12,7 @@ from textual.widgets import Input, Static
 
 from dg.core.errors import Invalid
 from dg.tui.filters import SavedFilters
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.steady import Modal
 
@@ -39,7 +40,6 @@ class Keep(Modal):
         self._said = Static("", id="said")
         self._box = Vertical(id="box")
         self._box.border_title = label("keep this filter")
-        self._box.border_subtitle = label("enter keeps · esc leaves")
 
     def compose(self) -> ComposeResult:
         with self._box:
@@ -48,6 +48,7 @@ class Keep(Modal):
             yield self._said
 
     def on_mount(self) -> None:
+        self._box.border_subtitle = label(f"enter keeps · {hint(self, 'keep.leave', 'leaves')}")
         self._field.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.widgets import Input, Static
 
+from dg.tui.hints import hint
 from dg.tui.ink import label, paragraph
 from dg.tui.steady import Modal
 
@@ -33,7 +34,6 @@ class Prompt(Modal):
         self._take = take
         self._box = Vertical(id="prompt")
         self._box.border_title = label(title)
-        self._box.border_subtitle = label("enter goes on · esc leaves")
         self._input = Input(value, placeholder=hint, compact=True)
         self._said = Static(paragraph([[(hint, "muted")]]))
 
@@ -43,6 +43,7 @@ class Prompt(Modal):
             yield self._said
 
     def on_mount(self) -> None:
+        self._box.border_subtitle = label(f"enter goes on · {hint(self, 'prompt.leave', 'leaves')}")
         self._input.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:

@@ -11,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.widgets import Static
 
 from dg.tui.actions import Shown
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.steady import Modal
 
@@ -39,10 +40,9 @@ class Sheet(Modal):
         self._command = command
         self._box = VerticalScroll(id="sheet")
         self._box.border_title = label(title)
-        self._box.border_subtitle = label("esc closes")
         self._text = Static("", id="text")
         self._production = production
-        self.fill(rows)
+        self._rows = list(rows)
 
     def compose(self) -> ComposeResult:
         self.set_class(self._production, "-production")
@@ -50,16 +50,29 @@ class Sheet(Modal):
             yield self._text
 
     def on_mount(self) -> None:
+        self._box.border_subtitle = label(self._way_out)
+        self._draw()
         self._box.focus()
+
+    @property
+    def _way_out(self) -> str:
+        return hint(self, "sheet.close", "closes")
 
     def fill(self, rows: Iterable[Pieces]) -> None:
         """Show these rows from now on."""
-        self._text.update(paragraph([*rows, *self._same()]))
+        self._rows = list(rows)
+        if self.is_mounted:
+            self._draw()
+
+    def _draw(self) -> None:
+        self._text.update(paragraph([*self._rows, *self._same()]))
 
     def _same(self) -> list[Pieces]:
+        """The last lines: the command for it."""
         if not self._command:
             return []
-        return [[], [("the same: ", "dim"), (self._command, "muted"), ("  ctrl+t copies", "dim")]]
+        copies = f"  {hint(self, 'sheet.copy', 'copies')}"
+        return [[], [("the same: ", "dim"), (self._command, "muted"), (copies, "dim")]]
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         return bool(self._command) if action == "copy_command" else True
@@ -82,11 +95,14 @@ class Once(Sheet, inherit_bindings=False):
     def __init__(self, title: str, rows: Iterable[Pieces], secret: str) -> None:
         self._secret = secret
         super().__init__(title, rows)
-        self._box.border_subtitle = label("y copies it · esc closes, and it is gone")
 
-    def fill(self, rows: Iterable[Pieces]) -> None:
-        once: Pieces = [("It is shown this once:", "warn bold")]
-        super().fill([*rows, [], once, [(self._secret, "fg bold")]])
+    @property
+    def _way_out(self) -> str:
+        copies, closes = hint(self, "once.copy", "copies it"), hint(self, "once.close", "closes")
+        return f"{copies} · {closes}, and it is gone"
+
+    def _same(self) -> list[Pieces]:
+        return [[], [("It is shown this once:", "warn bold")], [(self._secret, "fg bold")]]
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self._secret)

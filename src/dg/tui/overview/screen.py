@@ -14,6 +14,7 @@ from dg.tui import drawing
 from dg.tui.deployments.screen import columns, open_detail
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.view import View
+from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label
 from dg.tui.overview.cards import Card, skeleton
 from dg.tui.store import LinkState, Topic
@@ -96,7 +97,7 @@ class Overview(View):
         if not self.store.at:
             return "nothing known yet" if self.store.link.state is LinkState.DISCONNECTED else "reading…"
         may = self.dashboard.hands.may_anywhere("deployment:create")
-        return f"no deployments yet{': d starts one' if may else ''}"
+        return f"no deployments yet{': ' + hint(self, 'act.deploy', 'starts one') if may else ''}"
 
     @property
     def subject(self) -> DeploymentView | None:

@@ -151,6 +151,8 @@ class Log(Steady, ScrollView, can_focus=True):
         super().__init__(id=id, classes=classes)
         self._capacity, self._pause, self.empty = capacity, 1 / rate, empty
         self._lead, self._finds = lead, finds
+        self.ended = False
+        """Whether no more lines will come: then there is nothing to follow."""
         self._lines: list[Line] = []
         self._view: list[Line] = []
         self._dropped = 0
@@ -200,15 +202,20 @@ class Log(Steady, ScrollView, can_focus=True):
     def said(self) -> str:
         """Its state in a few words: `following · 48 lines · 2 errors · 12 dropped`."""
         errors = sum(line.level is Level.ERROR for line in self._view)
-        of = f" of {len(self._lines):,}" if self._pattern else ""
+        of = f" of {counted(len(self._lines), 'line')}" if self._pattern else ""
         parts = [
-            "following" if self._following else f"line {self._cursor + 1:,}",
-            f"{len(self._view):,}{of} lines",
+            "" if self.ended and self._following else self._stands,
+            f"{len(self._view):,}{of}" if of else "",
+            counted(len(self._view), "line") if self._lines and not of else "",
             counted(errors, self._finds) if errors else "",
             f"{self._dropped:,} dropped" if self._dropped else "",
             f"{abs(self._cursor - self._mark) + 1:,} marked" if self._mark is not None else "",
         ]
         return " · ".join(filter(None, parts))
+
+    @property
+    def _stands(self) -> str:
+        return "following" if self._following else f"line {self._cursor + 1:,}"
 
     def append(self, lines: Iterable[Line], *, left_out: int = 0) -> None:
         """More lines; `left_out` of them were lost on the way and are counted as dropped."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_left, insort
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -27,6 +27,10 @@ HEADER = 1
 """Lines above the first row."""
 GAP = 2
 """Cells between columns, and before the first one."""
+TIGHT = 1
+"""Cells between columns where there is no room to spare."""
+ENOUGH = 24
+"""Cells of a flexible column below which the others give up what they can."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Column(Generic[Row]):
     """One column. `cell` gives what a row shows in it, `rank` what it is sorted by (None: not sortable).
 
     `width` is in cells; `flex` columns share what the others leave. It is shown where the table is at least
-    `needs` cells wide.
+    `needs` cells wide. Where those that share get too little, it is only `least` cells wide, if that is set.
     """
 
     key: str
@@ -45,6 +49,7 @@ class Column(Generic[Row]):
     flex: bool = False
     right: bool = False
     needs: int = 0
+    least: int = 0
 
 
 class Table(Steady, ScrollView, Generic[Row], can_focus=True):
@@ -291,13 +296,21 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
         if HEADER <= line < self.size.height:
             self.refresh(Region(0, line, self.size.width, 1))
 
-    def _laid_out(self) -> list[tuple[Column[Row], int]]:
-        """The columns that are shown, and their widths."""
+    def _laid_out(self) -> tuple[list[tuple[Column[Row], int]], int]:
+        """The columns that are shown with their widths, and the cells between two of them."""
         shown = [each for each in self._columns if self.size.width >= each.needs]
-        flexible = [each for each in shown if each.flex]
-        left = self.size.width - GAP - sum(GAP + (0 if each.flex else each.width) for each in shown)
-        share = left // len(flexible) if flexible else 0
-        return [(each, max(each.width, share) if each.flex else each.width) for each in shown]
+        flexible = sum(each.flex for each in shown)
+        fixed = {each.key: each.width for each in shown if not each.flex}
+        gap = GAP
+        if flexible and self._left(fixed, len(shown), gap) // flexible < ENOUGH:
+            gap = TIGHT
+            fixed = {each.key: each.least or each.width for each in shown if not each.flex}
+        share = self._left(fixed, len(shown), gap) // flexible if flexible else 0
+        return [(each, fixed.get(each.key, max(each.width, share))) for each in shown], gap
+
+    def _left(self, fixed: Mapping[str, int], many: int, gap: int) -> int:
+        """Cells that are left for the flexible ones of so many columns."""
+        return self.size.width - GAP - gap * many - sum(fixed.values())
 
     def _pieces(self, line: int) -> list[Piece]:
         """What stands in a line of the widget."""
@@ -311,15 +324,17 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
         row = self._rows[key]
         mark = "▌" if key == self._cursor and self.has_focus else " "
         pieces: list[Piece] = [(mark.ljust(GAP), "primary")]
-        for each, width in self._laid_out():
-            pieces += [*column(each.cell(row), width, right=each.right), (" " * GAP, "")]
+        shown, gap = self._laid_out()
+        for each, width in shown:
+            pieces += [*column(each.cell(row), width, right=each.right), (" " * gap, "")]
         return pieces
 
     def _header(self) -> list[Piece]:
         pieces: list[Piece] = [(" " * GAP, "")]
-        for each, width in self._laid_out():
+        shown, gap = self._laid_out()
+        for each, width in shown:
             arrow = (" ↓" if self._descending else " ↑") if each is self._sort else ""
-            pieces += [*column([(each.title + arrow, "muted")], width, right=each.right), (" " * GAP, "")]
+            pieces += [*column([(each.title + arrow, "muted")], width, right=each.right), (" " * gap, "")]
         return pieces
 
     def _look(self, line: int) -> Look:
@@ -371,7 +386,7 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
 
     def action_sort(self) -> None:
         """Sort by the next column, behind the last one by none."""
-        keys = [None, *(each.key for each, _ in self._laid_out() if each.rank)]
+        keys = [None, *(each.key for each, _ in self._laid_out()[0] if each.rank)]
         now = self._sort.key if self._sort else None
         self.sort(keys[(keys.index(now) + 1) % len(keys) if now in keys else 0])
 
@@ -394,8 +409,9 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
 
     def _sort_at(self, x: int) -> None:
         left = GAP
-        for each, width in self._laid_out():
+        shown, gap = self._laid_out()
+        for each, width in shown:
             if left <= x < left + width and each.rank is not None:
                 same = each is self._sort
                 self.sort(each.key, descending=same and not self._descending)
-            left += width + GAP
+            left += width + gap

@@ -1,0 +1,22 @@
+"""What a key does where it does it, by the key that it has: a person's own, where a keymap says so."""
+
+from __future__ import annotations
+
+from textual.dom import DOMNode
+from textual.keys import format_key
+
+_WRITTEN = {"enter": "enter"}
+
+
+def key_of(node: DOMNode, id: str) -> str:  # noqa: A002  the name that Textual gives it
+    """The first key of the binding of `node` that has this name in a keymap. Raises KeyError."""
+    own = {each.id: each.key for keys in node._bindings.key_to_bindings.values() for each in reversed(keys)}  # noqa: SLF001
+    first = node.app._keymap.get(id, own[id]).split(",")[0]  # noqa: SLF001
+    if "+" in first:
+        return first
+    return _WRITTEN.get(first) or format_key(first)
+
+
+def hint(node: DOMNode, id: str, does: str) -> str:  # noqa: A002
+    """`esc closes`: the key and what it does, in the words of a sentence."""
+    return f"{key_of(node, id)} {does}"

@@ -19,7 +19,7 @@ from dg.tui.errors import sentence
 from dg.tui.fields import option
 from dg.tui.frame.confirm import Confirm
 from dg.tui.frame.prompt import Prompt
-from dg.tui.frame.saving import Save
+from dg.tui.frame.saving import Save, may_save
 from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label, paragraph
 from dg.tui.steady import Modal
@@ -149,8 +149,8 @@ class HandoverSheet(Modal):
         self._shown.update(paragraph(rows))
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Without a text there is nothing to pass on; a browser's files are not on this machine."""
-        if action == "write" and self.app.is_web:
+        """Without a text there is nothing to pass on, and no file in a browser."""
+        if not may_save(self.app, action):
             return False
         if action == "post" and not self.dashboard.hands.may("handover:post"):
             return False

@@ -287,7 +287,7 @@ class Detail(View):
             case "diff":
                 return self._may_see_source() and self._dossier.diff is not None
             case "receipt":
-                return bool(self._dossier.receipt)
+                return bool(self._dossier.receipt) and super().check_action(action, parameters)
             case _:
                 return super().check_action(action, parameters)
 

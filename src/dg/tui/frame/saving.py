@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, cast
 
+from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.widget import Widget
 from textual.widgets import Input
@@ -18,6 +19,15 @@ from dg.tui.errors import sentence
 
 if TYPE_CHECKING:
     from dg.tui.app import Dashboard
+
+
+ACTIONS = frozenset({"save", "receipt", "write"})
+"""What keys do that end in a file."""
+
+
+def may_save(app: App[None], action: str) -> bool:
+    """Whether a key has its meaning here: who sits at a browser has no business with this machine's files."""
+    return action not in ACTIONS or not app.is_web
 
 
 class Save(Input):
@@ -40,7 +50,12 @@ class Save(Input):
         self._back: Widget | None = None
 
     def ask(self, what: str, path: str, text: Callable[[], str], back: Widget) -> None:
-        """Ask where `what` is to go; `text` is called when that is known, and `back` has the cursor then."""
+        """Ask where `what` is to go; `text` is called when that is known, and `back` has the cursor then.
+
+        Raises RuntimeError in a browser, where no key may lead here.
+        """
+        if self.app.is_web:
+            raise RuntimeError("nothing is saved on the machine of `dg web`")
         self._what, self._text, self._back = what, text, back
         self.value = path
         self.cursor_position = len(path)

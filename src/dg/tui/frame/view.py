@@ -13,6 +13,7 @@ from dg.tui.actions import Act
 from dg.tui.deployments import deciding, deploying, lanes
 from dg.tui.drawing import ago
 from dg.tui.frame.confirm import Confirm
+from dg.tui.frame.saving import may_save
 from dg.tui.ink import Pieces, label
 from dg.tui.steady import SteadyScreen
 from dg.tui.store import TOPICS, Store, Topic
@@ -157,6 +158,8 @@ class View(SteadyScreen, Screen[None]):
         """Keys for what is forbidden or makes no sense are hidden; without a connection they are grey."""
         if action == "keep_filter":
             return bool(self.matching)
+        if not may_save(self.app, action):
+            return False
         right = RIGHTS.get(action)
         if right is None:
             return True

@@ -18,6 +18,7 @@ from dg.web.door import Door
 from dg.web.packets import DATA, META, MOST_BYTES, READY, Garbled, packet, packets, translated
 
 PUBLIC = Door.of(8480, "https://dg.example.org:8443")
+USUAL = Door.of(8480, "https://dg.example.org")
 HERE = Door.of(8480, None)
 
 
@@ -49,8 +50,9 @@ def test_two_names_in_one_request_are_none() -> None:
 @pytest.mark.parametrize(
     ("door", "expected"),
     [
-        (PUBLIC, "__Host-dg-web=v; HttpOnly; Path=/; SameSite=Strict; Secure"),
-        (HERE, "dg-web=v; HttpOnly; Path=/; SameSite=Strict"),
+        (PUBLIC, "__Host-dg-web-8443=v; HttpOnly; Path=/; SameSite=Strict; Secure"),
+        (USUAL, "__Host-dg-web=v; HttpOnly; Path=/; SameSite=Strict; Secure"),
+        (HERE, "dg-web-8480=v; HttpOnly; Path=/; SameSite=Strict"),
     ],
 )
 def test_no_script_and_no_other_site_uses_the_cookie(door: Door, expected: str) -> None:

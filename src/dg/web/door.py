@@ -26,6 +26,8 @@ class Door:
 
     origins: frozenset[str]
     behind: bool = False
+    port: int | None = None
+    """The one that browsers name; None for the usual one of https."""
     hosts: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,8 +37,8 @@ class Door:
     def of(cls, port: int, public_url: str | None) -> Door:
         """The door of a server on `port` of this machine, or behind `public_url`."""
         if public_url:
-            return cls(frozenset({public_url}), behind=True)
-        return cls(frozenset(f"http://{name}:{port}" for name in LOOPBACK_NAMES))
+            return cls(frozenset({public_url}), behind=True, port=urlsplit(public_url).port)
+        return cls(frozenset(f"http://{name}:{port}" for name in LOOPBACK_NAMES), port=port)
 
     @property
     def secure(self) -> bool:
@@ -45,8 +47,13 @@ class Door:
 
     @property
     def cookie(self) -> str:
-        """The cookie's name; browsers let nobody but this very host set the one of TLS."""
-        return "__Host-dg-web" if self.secure else "dg-web"
+        """The cookie's name: browsers let nobody but this very host set the one of TLS.
+
+        Cookies go to all ports of a host. With the port in its name, a second `dg web` there signs nobody
+        out of the first one.
+        """
+        name = f"dg-web-{self.port}" if self.port else "dg-web"
+        return f"__Host-{name}" if self.secure else name
 
     def check(self, request: web.Request) -> None:
         """Raises HTTPForbidden for another's name, as after DNS rebinding, and for what another page asks."""

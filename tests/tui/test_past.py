@@ -87,6 +87,17 @@ async def test_what_failed_midway_is_not_known_from_its_very_moment_on(
         await until(pilot, lambda: "not known" in text(screen).replace("health not known", ""))
 
 
+async def test_before_the_record_it_says_that_alone(lived_in: House, moments: dict[int, int]) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        screen = await look_back(app, pilot, moments[1] - 86_400 * SECOND)
+        shown = text(screen)
+        assert "✗ nothing is known of" in shown
+        assert "as_of" not in shown
+        assert "registered" not in shown
+        screen.go_to(moments[1])
+        await until(pilot, lambda: "good" in text(screen))
+
+
 async def test_every_key_that_changes_something_refuses_with_the_reason(
     lived_in: House, moments: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 IN_FULL = (94, 20)
 """Cells and rows in which a lane is told in full."""
+NOBODY = "nothing was registered here then"
 STEP = 600
 """Seconds by which the keys go back and on."""
 
@@ -87,7 +88,6 @@ class Past(View):
         self._table = Table[Row](
             self._columns(),
             lambda row: row.key,
-            empty="nothing was registered here then",
             id="lanes",
             classes="box",
         )
@@ -144,6 +144,7 @@ class Past(View):
         return [(f"{ago(current.completed_at, self.then)} before", "muted")] if current else []
 
     def _draw(self) -> None:
+        self._table.empty = "not known" if self._wrong else NOBODY if self._found else "asking …"
         self._table.replace(_rows(self._found))
         self._table.border_title = label(f"AS OF {self._said_short()}")
         self._look.border_title = label(f"AS OF {self._said_short()}")
@@ -211,7 +212,7 @@ class Past(View):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Nothing that changes something has its key here: `refuse` has all of them."""
-        return action not in RIGHTS
+        return action not in RIGHTS and super().check_action(action, parameters)
 
     def on_table_moved(self) -> None:
         self._look.redraw()

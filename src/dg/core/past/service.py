@@ -60,7 +60,7 @@ class Past:
         now = self._clock.micros()
         if then > now:
             raise Invalid(
-                f"as_of: {_moment(then)} has not come yet; here it is {_moment(now)}",
+                f"{_moment(then)} has not come yet; here it is {_moment(now)}",
                 field="as_of",
                 reason="future",
             )
@@ -89,14 +89,14 @@ def _check(read: _Read, then: int) -> None:
     if read.recorded_at is None or then < read.recorded_at:
         begins = "has not begun" if read.recorded_at is None else f"begins at {_moment(read.recorded_at)}"
         raise Refused(
-            f"as_of: nothing is known of {_moment(then)}: the record {begins}",
+            f"nothing is known of {_moment(then)}: the record {begins}",
             field="as_of",
             reason="unrecorded",
         )
     if read.lost is not None:
         begin, end = _moment(read.lost.payload["made_at"]), _moment(read.lost.at)
         raise Refused(
-            f"as_of: what was between {begin} and {end} is not known: then this home was restored "
+            f"what was between {begin} and {end} is not known: then this home was restored "
             "from a backup that had been made at the beginning",
             field="as_of",
             reason="lost",

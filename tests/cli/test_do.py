@@ -78,3 +78,11 @@ def test_a_near_miss_says_what_was_meant(capsys: Captured) -> None:
 def test_help_is_the_help_of_the_command(capsys: Captured) -> None:
     assert run(["do", "help lock"]) == ExitCode.OK
     assert "Close a lane" in capsys.readouterr().out
+
+
+def test_misuse_shows_the_usage_of_the_command_itself(
+    capsys: Captured, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dg.core.grammar.arguments", lambda found: ["slack", "mute"])
+    assert run(["do", "status"]) == ExitCode.USAGE
+    assert capsys.readouterr().err.startswith("Usage: dg slack mute [OPTIONS] CHANNEL")

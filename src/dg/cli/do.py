@@ -29,7 +29,7 @@ def do(context: click.Context, words: tuple[str, ...]) -> object:
     if isinstance(found, said_in_one) and found.channel is None:
         raise Invalid("A shell is in no channel: name one by its id, such as C0DEPLOYS01.", reason="misread")
     root = context.find_root().command
-    with root.make_context("dg", arguments(found), parent=context.find_root()) as inner:
+    with root.make_context("dg", arguments(found), obj=context.obj) as inner:
         return root.invoke(inner)
 
 

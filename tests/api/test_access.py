@@ -9,7 +9,7 @@ import pytest
 from tests.api.conftest import Api
 from tests.api.test_deployments import reason
 
-from dg.core.access.models import Role
+from dg.core.access.models import Principal, Role
 
 ROLES, BINDINGS, CHECK = (f"/v1/security/access/{name}" for name in ("roles", "bindings", "check"))
 ROLE = {"name": "releaser", "description": "Deploys.", "actions": ["deployment:create", "deployment:read"]}
@@ -92,6 +92,20 @@ async def test_a_token_may_have_a_role_of_the_home_s_own(api: Api) -> None:
         refused = await admin.post("/v1/tokens", json={"name": "x", "role": "ghost"})
         assert reason(refused) == (400, "invalid")
         assert "releaser" in refused.json()["error"]["message"]
+
+
+async def test_whoever_may_not_read_roles_knows_what_their_own_gives(api: Api) -> None:
+    async with api.caller("admin") as admin:
+        await admin.post(ROLES, json=ROLE)
+    async with api.caller("releaser") as caller:
+        assert reason(await caller.get(ROLES)) == (403, "forbidden")
+        assert (await whoami(caller))["grants"] == [{"role": "releaser", "actions": sorted(ROLE["actions"])}]
+    found = Principal.model_validate({"id": "p", "name": "p", "grants": [NEWER]})
+    assert found.grants[0].actions == {"lane:lock"}
+
+
+NEWER = {"role": "releaser", "actions": ["lane:lock", "moon:land"]}
+"""What a server says that knows more actions than this one."""
 
 
 async def test_the_same_key_binds_once(api: Api) -> None:

@@ -36,6 +36,7 @@ OWN_SHAPE = {
     "getDeploymentStatus": "the specification's flat shape, made of Progress",
     "getDeploymentReceipt": "the signed document, byte for byte",
     "listEvents": "a page made of the ledger's entries",
+    "whoami": "the caller with the actions of their roles, which no other grant shows",
     "listVersions": "constants",
     "listLimits": "what the API itself counts of the caller",
     "getContract": "the contract itself",

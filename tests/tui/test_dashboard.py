@@ -67,15 +67,29 @@ async def test_health_is_on_the_overview_and_follows_what_happens(house: House) 
             await until(pilot, lambda: "UNHEALTHY" not in text(app.screen))
 
 
-async def test_who_may_not_see_environments_does_not_ask_for_them(lived_in: House) -> None:
+@pytest.mark.parametrize(
+    ("name", "seen", "link"),
+    [
+        ("looker", ("deployment:read", "lane:read", "event:read"), LinkState.LIVE),
+        ("locker", ("lane:read", "lane:lock", "deployment:read"), LinkState.POLLING),
+        ("listener", ("event:read",), LinkState.LIVE),
+        ("nobody", ("channel:read",), LinkState.POLLING),
+    ],
+)
+async def test_it_opens_with_what_one_may_see_and_asks_for_nothing_else(
+    lived_in: House, name: str, seen: tuple[str, ...], link: LinkState
+) -> None:
     async with client(lived_in.home) as dg:
-        seen = ("deployment:read", "lane:read", "event:read", "role:read")
-        await dg.roles.create(CreateRole(name="looker", actions=seen))
-        made = await dg.tokens.create(name="looker", role="looker")
+        await dg.roles.create(CreateRole(name=name, actions=seen))
+        made = await dg.tokens.create(name=name, role=name)
         denied = len([fact async for fact in dg.events.all() if fact.type == "access.denied"])
     async with dashboard(lambda: Client(lived_in.server.url, made.secret)) as (app, _):
+        assert app.store.link.state is link
         assert all(each.services == () for each in app.store.environments.values())
         assert "PRODUCTION" in text(app.screen)
+        assert bool(app.store.deployments) is ("deployment:read" in seen)
+        assert bool(app.store.lanes) is ("lane:read" in seen)
+        assert app.screen.check_action("lock", ()) is ("lane:lock" in seen)
     async with client(lived_in.home) as dg:
         assert len([fact async for fact in dg.events.all() if fact.type == "access.denied"]) == denied
 

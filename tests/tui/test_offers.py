@@ -49,7 +49,7 @@ def filled(act: Act) -> dict[str, str]:
 
 
 def rights(role: Role) -> Rights:
-    return rights_of(Principal(id="p", name="p", grants=(Grant(role=role),)), {})
+    return rights_of(Principal(id="p", name="p", grants=(Grant(role=role),)))
 
 
 def hands(role: Role, *, read_only: bool = False, link: LinkState = LinkState.LIVE) -> Hands:

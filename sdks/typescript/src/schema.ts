@@ -5347,6 +5347,30 @@ export interface components {
             items: components["schemas"]["WebhookDelivery"][];
             next_cursor?: components["schemas"]["Cursor"];
         };
+        HeldGrant: {
+            /**
+             * @description A role, or the one action that an API key's scope names.
+             * @example operator
+             */
+            role: string;
+            /**
+             * @description What it may do, where the role is none of dg's own.
+             * @example [
+             *       "deployment:create",
+             *       "deployment:read"
+             *     ]
+             */
+            actions?: string[];
+            environment?: components["schemas"]["EnvironmentName"];
+            service?: components["schemas"]["ServiceName"];
+            /**
+             * Format: uuid
+             * @description The binding that it comes from; a credential's own grant has none.
+             */
+            binding?: string;
+            /** Format: date-time */
+            expires_at?: string;
+        };
         Principal: {
             /** @example 019acd5e-0000-7000-8000-000000000001 */
             id: string;
@@ -5354,7 +5378,7 @@ export interface components {
             name: string;
             kind: components["schemas"]["PrincipalKind"];
             method: components["schemas"]["AuthMethod"];
-            grants: components["schemas"]["Grant"][];
+            grants: components["schemas"]["HeldGrant"][];
             /** @description The id of who acts in this name, where that is somebody else. */
             impersonated_by?: string;
             /**

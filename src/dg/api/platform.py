@@ -8,12 +8,13 @@ from functools import cache
 from starlette.responses import Response
 
 from dg import __version__
-from dg.api import contract, json
+from dg.api import contract, json, wire
 from dg.api.call import Call, Handler, answer, items
 from dg.api.conditional import Representation, conditional
 from dg.api.feed.stream import list_events
 from dg.api.metrics import CONTENT_TYPE
 from dg.api.versions import CURRENT
+from dg.core.access.models import GIVEN
 from dg.core.types import Environment
 
 
@@ -46,7 +47,12 @@ async def revoke_token(call: Call) -> Response:
 
 
 async def whoami(call: Call) -> Response:
-    return answer(call.principal)
+    said = wire.plain(call.principal)
+    for grant, told in zip(call.principal.grants, said["grants"], strict=True):
+        if grant.role not in GIVEN:
+            # Everybody may know what they may, also who may not read roles.
+            told["actions"] = sorted(grant.actions)
+    return answer(said)
 
 
 async def list_versions(call: Call) -> Response:

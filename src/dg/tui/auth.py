@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -31,12 +30,12 @@ class Rights:
         return any(right[0] == action for right in self.rights)
 
 
-def rights_of(principal: Principal, defined: Mapping[str, frozenset[str]]) -> Rights:
-    """The rights of who is signed in; `defined` has the actions of roles that are not dg's own."""
+def rights_of(principal: Principal) -> Rights:
+    """The rights of who is signed in."""
     found = {
         (str(action), grant.environment.value if grant.environment else None, grant.service)
         for grant in principal.grants
-        for action in (grant.actions or defined.get(grant.role, frozenset()))
+        for action in grant.actions
     }
     roles = dict.fromkeys(grant.role for grant in principal.grants)
     return Rights(principal.name, ", ".join(roles), frozenset(found))

@@ -7,7 +7,7 @@ is an error of its own.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from dg.client.app import Client
     from dg.client.models import Event
     from dg.core.clock import Clock
+    from dg.core.deployments.models import Deployment
 
 T = TypeVar("T")
 
@@ -164,6 +165,8 @@ class Feed:
     async def _hear(self, client: Client) -> None:
         from dg.client.errors import Unintelligible
 
+        await self._read_rights(client)
+        await self._look_around(client)
         try:
             await self._listen(client)
         except (Unintelligible, NotFound, Forbidden) as refused:
@@ -199,6 +202,18 @@ class Feed:
             await self._patiently(partial(self._read_facts, client))
             await self._clock.sleep(POLL)
 
+    async def _look_around(self, client: Client) -> None:
+        """Read everything again and again, for as long as somebody may not read what happened."""
+        if self._store.rights.may_anywhere("event:read"):
+            return
+        self._usual = LinkState.POLLING
+        await self._read_all(client)
+        while not self._store.rights.may_anywhere("event:read"):
+            await self._clock.sleep(POLL)
+            await self._patiently(partial(self._read_state, client))
+            self._said_so()
+        self._usual = LinkState.LIVE
+
     async def _read_facts(self, client: Client) -> None:
         while True:
             before = self._store.seq or 0
@@ -225,27 +240,34 @@ class Feed:
                 self._store.set_link(Link(self._usual, self._clock.monotonic()))
 
     async def _read_all(self, client: Client) -> None:
-        await self._read_rights(client)
-        if not self._store.activity:
-            newest = await client.events.read(after=max(0, (self._store.seq or 0) - 50), limit=50)
-            for fact in newest.items:
-                self._store.add_fact(FactView.of(fact))
-        self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
-        await self._read_page(client)
-        await self._read_environments(client, ENVIRONMENTS)
+        await self._read_state(client)
         self._said_so()
         self._store.set_link(Link(self._usual, self._clock.monotonic()))
 
+    async def _read_state(self, client: Client) -> None:
+        await self._read_rights(client)
+        if not self._store.activity and self._store.rights.may_anywhere("event:read"):
+            newest = await client.events.read(after=max(0, (self._store.seq or 0) - 50), limit=50)
+            for fact in newest.items:
+                self._store.add_fact(FactView.of(fact))
+        await self._read_lanes(client)
+        await self._read_page(client)
+        await self._read_environments(client, ENVIRONMENTS)
+
     async def _read_rights(self, client: Client) -> None:
-        principal = await client.whoami()
-        defined: dict[str, frozenset[str]] = {}
-        if any(not grant.actions for grant in principal.grants):
-            defined = {role.name: frozenset(role.actions) for role in await client.roles.list()}
-        self._store.set_rights(rights_of(principal, defined))
+        self._store.set_rights(rights_of(await client.whoami()))
+
+    # Who may not know something does not even ask: that would be a denied try on the record.
+
+    async def _read_lanes(self, client: Client) -> None:
+        found = await client.lanes.list() if self._store.rights.may_anywhere("lane:read") else ()
+        self._store.set_lanes(map(LaneView.of, found))
 
     async def _read_page(self, client: Client) -> None:
-        page = await client.deployments.list(limit=RECENT)
-        self._store.set_deployments(map(DeploymentView.of, page.items))
+        found: Iterable[Deployment] = ()
+        if self._store.rights.may_anywhere("deployment:read"):
+            found = (await client.deployments.list(limit=RECENT)).items
+        self._store.set_deployments(map(DeploymentView.of, found))
 
     async def _read_changes(self, client: Client) -> None:
         while True:
@@ -261,15 +283,21 @@ class Feed:
             await self._read_page(client)
         else:
             for each in sorted(dirty.deployments):
-                self._store.put_deployment(DeploymentView.of(await client.deployments.get(each)))
+                await self._read_deployment(client, each)
         if dirty.lanes:
-            self._store.set_lanes(map(LaneView.of, await client.lanes.list()))
+            await self._read_lanes(client)
         if dirty.rights:
             await self._read_rights(client)
         await self._read_environments(client, ENVIRONMENTS if dirty.rights else sorted(dirty.environments))
 
+    async def _read_deployment(self, client: Client, deployment_id: str) -> None:
+        if self._store.rights.may_anywhere("deployment:read"):
+            # Whose facts one may read is not always one whose deployment one may.
+            with suppress(NotFound):
+                self._store.put_deployment(DeploymentView.of(await client.deployments.get(deployment_id)))
+
     async def _read_environments(self, client: Client, names: Collection[str]) -> None:
-        """How they are. Who may not know does not even ask: that would be a denied try on the record."""
+        """How they are."""
         may = [name for name in names if self._store.rights.may("environment:read", name)]
         domains = {each.name.value: each.domain for each in await client.environments.list()} if may else {}
         for name in names:

@@ -191,10 +191,14 @@ def is_personal(action: Action, environment: str | None) -> bool:
     )
 
 
+_KNOWN = tuple(Action)
+
+
 class Grant(BaseModel):
     """A role, for one environment and one service or for all of them (`None`).
 
-    `actions` are what the role may do when the grant is read; those of a given role are filled in. `binding`
+    `actions` are what the role may do when the grant is read; those of a given role are filled in, and
+    `whoami` tells those of any other. `binding`
     is the id of the binding that it comes from, until `expires_at` (microseconds); a credential's own has
     neither.
     """
@@ -211,8 +215,13 @@ class Grant(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _fill_in(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "actions" not in data and data.get("role") in GIVEN:
+        if not isinstance(data, dict):
+            return data
+        if "actions" not in data and data.get("role") in GIVEN:
             return {**data, "role": str(data["role"]), "actions": GIVEN[data["role"]]}
+        if isinstance(told := data.get("actions"), list):
+            # A newer server knows more of them.
+            return {**data, "actions": [each for each in told if each in _KNOWN]}
         return data
 
     @property

@@ -75,6 +75,7 @@ def waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """A server that lets nobody in, and turns nobody away."""
 
     async def ask(_: Sessions, *, name: str, host: str) -> Device:
+        await asyncio.sleep(0)
         return Device(device_code="d", user_code="ABCD-EFGH", hint="", expires_in=600, interval=5)
 
     async def wait(_: Sessions, device: Device) -> SessionTokens:
@@ -95,6 +96,18 @@ async def test_one_network_of_ipv6_has_the_places_of_one_address() -> None:
         with pytest.raises(TooMany):
             await visits.begin("hal", "2001:db8:0:7:ffff::1")
         await visits.begin("ivy", "2001:db8:0:8::1")
+        await visits.close()
+
+
+@pytest.mark.usefixtures("waits")
+async def test_a_crowd_that_comes_at_once_has_no_more_places_than_one_by_one() -> None:
+    async with open_tasks() as tasks:
+        visits = Visits("http://127.0.0.1:9", None, 600.0, SystemClock(), tasks)
+        came = (visits.begin("hal", "192.0.2.7") for _ in range(3 * EACH_WAITING))
+        answers = await asyncio.gather(*came, return_exceptions=True)
+        assert sum(isinstance(each, str) for each in answers) == EACH_WAITING
+        assert sum(isinstance(each, TooMany) for each in answers) == 2 * EACH_WAITING
+        await visits.begin("ivy", "192.0.2.8")
         await visits.close()
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -84,14 +84,16 @@ class Visits:
         self._url, self._ca_file, self._idle = url, ca_file, max(idle, SHORTEST_IDLE)
         self._clock, self._tasks = clock, tasks
         self._visits: dict[str, Visit] = {}
+        self._asking: list[str] = []
+        """Where those come from whose code the server is asked for now: they have their places already."""
 
     async def begin(self, name: str, address: str) -> str:
         """Ask the server to let somebody in, and give the browser's cookie. Raises Problem."""
-        self._check_room(address)
         held = Held(self._url)
         client = Client(self._url, SignedIn(held, self._clock), clock=self._clock, ca_file=self._ca_file)
         try:
-            device = await client.sessions.ask(name=name, host=f"a browser at {address}")
+            with self._place(address):
+                device = await client.sessions.ask(name=name, host=f"a browser at {address}")
         except BaseException:
             await client.__aexit__(None, None, None)
             raise
@@ -146,11 +148,22 @@ class Visits:
             return now - visit.begun > visit.device.expires_in + BETWEEN_LOOKS
         return now - visit.begun > LONGEST or now - visit.seen > self._idle
 
+    @contextmanager
+    def _place(self, address: str) -> Iterator[None]:
+        """Keep a place for the time that an answer takes, else a crowd that comes at once would be let in."""
+        self._check_room(address)
+        self._asking.append(_counted(address))
+        try:
+            yield
+        finally:
+            self._asking.remove(_counted(address))
+
     def _check_room(self, address: str) -> None:
         waiting = [_counted(visit.address) for visit in self._visits.values() if visit.person is None]
+        waiting += self._asking
         if len(waiting) >= MOST_WAITING or waiting.count(_counted(address)) >= EACH_WAITING:
             raise TooMany("too many sign-ins wait here already: try again in some minutes")
-        if len(self._visits) >= MOST_SIGNED_IN:
+        if len(self._visits) + len(self._asking) >= MOST_SIGNED_IN:
             raise TooMany("too many browsers are signed in here: sign out where you need it no more")
 
     async def _let_in(self, visit: Visit) -> None:

@@ -218,6 +218,7 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
             ended = await finish(house.home, "bad")
             await pilot.press("r")
             await until(pilot, lambda: app.store.link.live)
+            assert any(each.message.startswith("back after ") for each in app._notifications)
             await until(pilot, lambda: app.store.deployments.get(ended.id) is not None)
             await until(pilot, lambda: app.store.deployments[ended.id].status == "rolled_back")
             seqs = [fact.seq for fact in app.store.activity if seq is not None and fact.seq > seq]

@@ -20,6 +20,7 @@ from textual.worker import Worker, WorkerError
 from dg.client.private import state_folder
 from dg.core.clock import Clock, SystemClock
 from dg.core.errors import Invalid
+from dg.tui.absence import Absence
 from dg.tui.access.screen import Access
 from dg.tui.actions import Hands
 from dg.tui.alarm import Alarm
@@ -137,6 +138,7 @@ class Dashboard(Steady, Themed[None]):
         self._picture, self._state = picture, state
         self.troubles = Troubles(log, self.clock.monotonic)
         self._alarm = Alarm(bell, self._ring, self.clock.monotonic)
+        self._absence = Absence()
         if keymap:
             self.set_keymap(dict(keymap))
         self._was_shown = False
@@ -216,6 +218,8 @@ class Dashboard(Steady, Themed[None]):
         if topic == "link" and self.store.link.live and not self._seen_live:
             self._seen_live = True
             self._alarm.heed(self.store.activity)
+        if topic == "link" and (said := self._absence.heed(self.store, self.clock.monotonic())):
+            self.tell(said)
         if not self._topics and self.is_running:
             self.set_timer(FLUSH, self._bring)
         self._topics.add(topic)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from random import Random
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -13,6 +14,8 @@ from tests.tui.house import WITHIN
 from tests.tui.still import MOMENT, StillHouse
 
 from dg.client.app import Client
+from dg.core.access.models import Principal
+from dg.core.errors import Unavailable
 from dg.core.testing import ManualClock
 from dg.tui.feed import PAUSES, Feed
 from dg.tui.store import LinkState, Store
@@ -95,3 +98,23 @@ async def test_a_server_that_refuses_is_asked_ever_less_often(status: int) -> No
         pauses = [await server.pause(attempt) for attempt in range(1, TRIES)]
         assert pauses[: len(PAUSES)] == [pytest.approx(each * 1.2) for each in PAUSES]
         assert pauses == sorted(pauses)
+
+
+async def test_what_a_screen_asks_behind_the_end_of_its_connection_is_no_error_of_the_dashboard() -> None:
+    asked, ends = asyncio.Event(), asyncio.Event()
+
+    async def answer(request: httpx.Request) -> httpx.Response:
+        asked.set()
+        await ends.wait()
+        return gone(request)
+
+    async def ask(dg: Client) -> Principal:
+        ends.set()
+        await server.until(lambda: server.store.link.state is LinkState.DISCONNECTED)
+        return await dg.whoami()
+
+    async with followed(cast("Any", answer)) as server:
+        async with asyncio.timeout(WITHIN):
+            await asked.wait()
+        with pytest.raises(Unavailable, match="the connection ended"):
+            await server.feed.call(ask)

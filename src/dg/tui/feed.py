@@ -126,9 +126,16 @@ class Feed:
 
     async def call(self, ask: Callable[[Client], Awaitable[T]]) -> T:
         """One request of a screen. Raises Unavailable without a connection, and what the client raises."""
-        if self._client is None:
+        client = self._client
+        if client is None:
             raise Unavailable("there is no connection to the server")
-        return await ask(self._client)
+        try:
+            return await ask(client)
+        except RuntimeError as error:
+            # So httpx says that a client was closed, while a screen that reads several things had one to go.
+            if client is self._client:
+                raise
+            raise Unavailable("the connection ended") from error
 
     # One connection
 

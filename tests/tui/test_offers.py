@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import click
 import pytest
-from tests.tui.samples import TYPED, every_act, makers
+from tests.tui.samples import MOMENT, TYPED, every_act, makers, reading, state
 
 from dg.cli.main import dg as command_line
 from dg.cli.options import Invocation
@@ -21,6 +21,8 @@ from dg.tui.access.screen import Access
 from dg.tui.actions import Act, Hands, Values
 from dg.tui.auth import Rights, rights_of
 from dg.tui.environments.offers import OFFERS as ON_ENVIRONMENTS
+from dg.tui.environments.offers import At
+from dg.tui.environments.probes import ProbeRow
 from dg.tui.environments.screen import Environments
 from dg.tui.frame import view
 from dg.tui.frame.view import View
@@ -229,3 +231,22 @@ def test_a_probes_command_says_what_changes_and_no_more() -> None:
     assert command == "dg probe set staging db port=5433"
     less = act.command({**shown(act), "settings": "host=db-1", "reason": ""})
     assert less == "dg probe set staging db --unset port"
+
+
+@pytest.mark.parametrize("heard", [True, False])
+@pytest.mark.parametrize(
+    ("windows", "title"),
+    [
+        ([{"at": "* * * * *", "for": "1h", "tz": "UTC"}], "end the rest of db in staging"),
+        ([{"at": "0 0 1 1 *", "for": "1h", "tz": "UTC"}], "let db of staging rest"),
+        ([{"at": "whenever"}], "let db of staging rest"),
+        ([], "let db of staging rest"),
+    ],
+)
+def test_what_is_offered_a_probe_is_decided_by_its_document_not_by_what_was_heard_of_it(
+    windows: list[dict[str, str]], title: str, heard: bool
+) -> None:
+    probe = {"kind": "tcp", "service": "db", "host": "db-1", "port": 5432, "maintenance": windows}
+    at, row = At(state(probes={"db": probe}), MOMENT), ProbeRow(reading(maintenance=heard), 0)
+    for kind in ("probes", "heartbeats"):
+        assert ON_ENVIRONMENTS["pause"][kind].make(at, row).title == title

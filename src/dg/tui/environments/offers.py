@@ -29,7 +29,8 @@ def _restorable(at: At, row: Version) -> bool:
 
 
 def _pause(at: At, row: ProbeRow) -> Act:
-    act = probing.wake if row.reading.maintenance else probing.rest
+    # By the document that would be changed: what was last heard of its health may be older.
+    act = probing.wake if probing.rests(at.state, row.key, at.now) else probing.rest
     return act(at.state, row.reading, at.now)
 
 

@@ -142,6 +142,11 @@ def remove(state: EnvironmentState, reading: Reading) -> Act:
 # Rest
 
 
+def rests(state: EnvironmentState, name: str, now: int) -> bool:
+    """Whether a window of maintenance that a probe has covers this moment."""
+    return any(_covers(window, now) for window in state.probes.get(name, {}).get("maintenance", ()))
+
+
 def rest(state: EnvironmentState, reading: Reading, now: int) -> Act:
     """Let a probe rest from now on, as a window of maintenance."""
 
@@ -209,10 +214,16 @@ def wake(state: EnvironmentState, reading: Reading, now: int) -> Act:
     )
 
 
-def _covers(window: Mapping[str, Any], now: int) -> bool:
+def _covers(window: object, now: int) -> bool:
+    from pydantic import ValidationError
+
     from dg.core.health.probes import Maintenance
 
-    return Maintenance.model_validate(window).covers(now)
+    try:
+        return Maintenance.model_validate(window).covers(now)
+    except ValidationError:
+        # No server takes such a window, so nothing rests because of it.
+        return False
 
 
 # Tries and beats

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 import signal
+import threading
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.client.servers import serving
@@ -14,18 +17,22 @@ from tests.tui.conftest import House
 from tests.tui.house import client, dashboard, deploy, finish, text, until
 from textual import events
 from textual.geometry import Size
+from textual.pilot import Pilot
 from textual.widgets import Input
 
 from dg.client.app import Client
 from dg.client.errors import Unreachable
 from dg.core.access.models import CreateRole
 from dg.core.types import Environment
-from dg.tui.app import picture_file
+from dg.tui.app import Dashboard, picture_file
 from dg.tui.deployments.detail import Detail
 from dg.tui.deployments.screen import Deployments
+from dg.tui.drawing import activity
 from dg.tui.overview.screen import Overview
-from dg.tui.store import LinkState, Store
+from dg.tui.store import ACTIVITY, LinkState, Store
+from dg.tui.views import FactView
 from dg.tui.widgets.log import Log
+from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Table
 
 PRODUCTION = Environment.PRODUCTION
@@ -213,7 +220,6 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
         subtitles = {str(box.border_subtitle) for box in app.screen.query(".box")}
         assert all(said.startswith("stale: as of ") for said in subtitles)
         house.server.process.wait()
-        seq = app.store.seq
         with serving(house.home):
             ended = await finish(house.home, "bad")
             await pilot.press("r")
@@ -221,9 +227,78 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
             assert any(each.message.startswith("back after ") for each in app._notifications)
             await until(pilot, lambda: app.store.deployments.get(ended.id) is not None)
             await until(pilot, lambda: app.store.deployments[ended.id].status == "rolled_back")
-            seqs = [fact.seq for fact in app.store.activity if seq is not None and fact.seq > seq]
-            assert seqs == list(range(seqs[0], seqs[0] + len(seqs)))
             await until(pilot, lambda: not app.screen.has_class("-stale"))
+
+
+@pytest.mark.long
+async def test_what_happened_while_the_server_was_killed_twice_is_on_the_screen_once(house: House) -> None:
+    """Facts while it looks, facts that it hears of only later, and a log that goes on without a server."""
+    away = threading.Event()
+
+    def connect() -> Client:
+        if away.is_set():
+            raise Unreachable("no way to the server", url="")
+        return client(house.home)
+
+    await finish(house.home, "good")
+    async with dashboard(connect) as (app, pilot):
+        slow = await deploy(house.home, "slow", Environment.DEVELOPMENT)
+        await until(pilot, lambda: slow.id in app.store.deployments)
+        app.open_deployment(slow.id)
+        await until(pilot, lambda: "packing slow" in text(app.screen))
+        away.set()
+        house.server.stop(signal.SIGKILL)
+        await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED)
+        with serving(house.home) as between:
+            await finish(house.home, "bad")
+            between.stop(signal.SIGKILL)
+        house.repository.joinpath("go").touch()
+        with serving(house.home):
+            away.clear()
+            await until(pilot, lambda: app.store.link.live)
+            await finish(house.home, "good", Environment.PRODUCTION)
+            await until(pilot, lambda: app.store.deployments[slow.id].final)
+            await assert_log_is_whole(house, app, pilot, slow.id)
+            await pilot.press("1")
+            await until(pilot, lambda: isinstance(app.screen, Overview))
+            await assert_shown_once(house, app, pilot)
+
+
+async def assert_log_is_whole(house: House, app: Dashboard, pilot: Pilot[Any], deployment: str) -> None:
+    """The log on the screen comes to be the whole one, each line once."""
+    async with client(house.home) as dg:
+        wanted = [line.text for line in (await dg.deployments.logs(deployment, wait=30)).items]
+    assert {"packing slow", "released"} < set(wanted)
+    log = app.screen.query_one("#log", Log)
+    await until(pilot, lambda: [line.text for line in log.lines] == wanted)
+    # It is drawn a moment after it has come.
+    await until(
+        pilot,
+        lambda: [text(app.screen).count(f" {line} ") for line in wanted] == [wanted.count(x) for x in wanted],
+    )
+
+
+async def assert_shown_once(house: House, app: Dashboard, pilot: Pilot[Any]) -> None:
+    """Deployments and activity on the screen come to be those of the ledger, each once and in order."""
+    async with client(house.home) as dg:
+        numbers = [each.number for each in (await dg.deployments.list(limit=50)).items]
+        facts = [fact async for fact in dg.events.all()]
+    panel, table = app.screen.query_one("#activity", Panel), app.screen.query_one("#deployments", Table)
+    newest = fact_rows(map(FactView.of, facts), panel)
+    assert len(newest) > 10
+
+    def rows() -> list[str]:
+        return [panel.render_line(y).text.rstrip() for y in range(panel.size.height)]
+
+    await until(pilot, lambda: rows() == newest)
+    await until(pilot, lambda: [app.store.deployments[key].number for key in table.keys] == numbers)
+    assert [fact.seq for fact in app.store.activity] == [fact.seq for fact in facts][-ACTIVITY:]
+
+
+def fact_rows(facts: Iterable[FactView], panel: Panel) -> list[str]:
+    """What the box of activity has to show of all facts, the newest first."""
+    drawn = activity(facts, *panel.size)
+    return ["".join(piece for piece, _ in row).rstrip() for row in drawn]
 
 
 @pytest.mark.long

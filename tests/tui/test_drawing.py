@@ -187,3 +187,7 @@ def test_what_happened_is_told_apart_without_colour(status: str, mark: str) -> N
         seq=1, at=NOW, type="deployment.finished", actor="dg", auth="token", payload={"status": status}
     )
     assert said(drawing.activity([FactView.of(event)], 40, 1)[0])[6] == mark
+
+
+def test_a_list_says_which_deployments_are_rollbacks() -> None:
+    assert (replace(RUN, kind="rollback").words, RUN.words) == ("rollback", "")

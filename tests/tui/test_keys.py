@@ -137,6 +137,12 @@ async def test_hints_and_lists_of_keys_speak_of_ones_own_keys(lived_in: House) -
         await until(pilot, lambda: "f7 all of it" in text(app.screen))
 
 
+async def test_of_several_keys_a_hint_names_the_first(lived_in: House) -> None:
+    async with dashboard(partial(client, lived_in.home)) as (app, pilot):
+        await pilot.press("question_mark")
+        await until(pilot, lambda: "esc closes" in text(app.screen))
+
+
 async def test_the_foot_shows_whole_keys_and_always_the_one_for_help(lived_in: House) -> None:
     async with dashboard(partial(client, lived_in.home), (80, 24)) as (app, pilot):
         await pilot.press("2", "enter")

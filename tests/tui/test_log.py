@@ -210,6 +210,10 @@ def test_tabs_are_expanded() -> None:
         ("warning: deprecated", Level.WARNING),
         ("0 warnings", Level.PLAIN),
         ("the mirror is ready", Level.PLAIN),
+        ("dg: step `smoke` exited with 1", Level.ERROR),
+        ("dg: check `up` did not pass within 1.5 s: GET / answered 500, not 200", Level.ERROR),
+        ("dg: GET / answered 500, not 200", Level.PLAIN),
+        ("the worker exited with 1", Level.PLAIN),
     ],
 )
 def test_lines_that_matter_are_known(text: str, found: Level) -> None:

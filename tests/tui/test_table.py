@@ -92,6 +92,9 @@ async def test_columns_give_up_what_they_can_where_a_flexible_one_has_too_little
     app = Lone(Table[Row](columns, lambda row: row.key))
     async with app.run_test(size=(40, 11)) as pilot:
         assert [width for _, width in app.table._laid_out()[0]] == [30, 6]
+        await pilot.resize_terminal(30, 11)
+        await pilot.pause()
+        assert [width for _, width in app.table._laid_out()[0]] == [20, 6]
         await pilot.resize_terminal(80, 11)
         await pilot.pause()
         assert [width for _, width in app.table._laid_out()[0]] == [54, 20]

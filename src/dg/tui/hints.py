@@ -10,7 +10,10 @@ _WRITTEN = {"enter": "enter"}
 
 def key_of(node: DOMNode, id: str) -> str:  # noqa: A002  the name that Textual gives it
     """The first key of the binding of `node` that has this name in a keymap. Raises KeyError."""
-    own = {each.id: each.key for keys in node._bindings.key_to_bindings.values() for each in reversed(keys)}  # noqa: SLF001
+    own: dict[str | None, str] = {}
+    for known in node._bindings.key_to_bindings.values():  # noqa: SLF001
+        for binding in known:
+            own.setdefault(binding.id, binding.key)
     first = node.app._keymap.get(id, own[id]).split(",")[0]  # noqa: SLF001
     if "+" in first:
         return first

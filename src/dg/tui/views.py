@@ -75,7 +75,8 @@ class DeploymentView:
     @property
     def words(self) -> str:
         """What there is to say beside its status, in one sentence."""
-        said = self.hold or self.message or self.reason.replace("_", " ") or self.note
+        went_back = "rollback" if self.kind == "rollback" else ""
+        said = self.hold or self.message or self.reason.replace("_", " ") or self.note or went_back
         return "cancelling" if self.cancelling and not self.final else said
 
     @property

@@ -46,6 +46,10 @@ SIGN = {Level.PLAIN: " ", Level.WARNING: "▲", Level.ERROR: "✗"}
 _ERROR = re.compile(
     r"(?<![\w-])(?<!\b0 )(?:errors?|fatal|failed|failure|panic|exception|traceback|killed)\b", re.IGNORECASE
 )
+_ENDED = re.compile(
+    r"^dg: .*(?:exited with (?!0\b)|was killed by|could not |timed out after|did not pass within)"
+)
+"""What dg itself writes below the output of a step that went wrong."""
 _WARNING = re.compile(r"(?<![\w-])(?<!\b0 )(?:warn|warnings?|deprecated)\b", re.IGNORECASE)
 
 
@@ -54,7 +58,7 @@ def level(text: str) -> Level:
 
     `0 failed` and `--fail-fast` are no errors, `2 failed` is one.
     """
-    if _ERROR.search(text):
+    if _ERROR.search(text) or _ENDED.search(text):
         return Level.ERROR
     return Level.WARNING if _WARNING.search(text) else Level.PLAIN
 

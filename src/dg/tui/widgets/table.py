@@ -302,7 +302,7 @@ class Table(Steady, ScrollView, Generic[Row], can_focus=True):
         flexible = sum(each.flex for each in shown)
         fixed = {each.key: each.width for each in shown if not each.flex}
         gap = GAP
-        if flexible and self._left(fixed, len(shown), gap) // flexible < ENOUGH:
+        if self._left(fixed, len(shown), gap) < ENOUGH * flexible:
             gap = TIGHT
             fixed = {each.key: each.least or each.width for each in shown if not each.flex}
         share = self._left(fixed, len(shown), gap) // flexible if flexible else 0

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
+from tests.tui.rows import Rows
+
 WITHIN = 60.0
 NO_FOLDER = os.devnull
 """In which no file can be: how somebody likes their own dashboard is nothing to a test."""
@@ -49,8 +51,9 @@ def modes(written: bytes) -> set[bytes]:
 class Terminal:
     """What the program wrote, and its keyboard."""
 
-    def __init__(self, process: subprocess.Popen[bytes], controller: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], controller: int, size: tuple[int, int]) -> None:
         self.process, self._controller = process, controller
+        self.rows = Rows(*size)
         self.written = bytearray()
         self._pressed = 0
         self._before = termios.tcgetattr(controller)
@@ -66,6 +69,7 @@ class Terminal:
             except OSError:  # the program and its end of the terminal are gone
                 return
             self.written += block
+            self.rows.write(block)
 
     def until(self, holds: Callable[[], object], what: str = "", within: float = WITHIN) -> None:
         """Read until something is so. Raises AssertionError when it does not come to be."""
@@ -97,7 +101,16 @@ class Terminal:
         self._pressed = len(self.written)
         os.write(self._controller, keys.encode())
 
+    def becomes(self, holds: Callable[[str], object], what: str, within: float = WITHIN) -> str:
+        """Read until the screen as a whole is so, and give it. Raises AssertionError when it does not."""
+        end = time.monotonic() + within
+        while not holds(shown := str(self.rows)):
+            assert time.monotonic() < end, f"{what}:\n{shown}"
+            self.read(0.1)
+        return shown
+
     def resize(self, width: int, height: int) -> None:
+        self.rows = Rows(width, height)
         fcntl.ioctl(self._controller, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
 
     def end(self, how: signal.Signals) -> int:
@@ -143,7 +156,7 @@ def terminal(
     )
     os.close(end)
     try:
-        yield Terminal(process, controller)
+        yield Terminal(process, controller, size)
     finally:
         if process.poll() is None:
             process.kill()

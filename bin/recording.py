@@ -167,7 +167,7 @@ async def play(scene: Scene, bad: str, seen: Recorder) -> None:
     await seen.see("rolled back")
     await seen.look(4)
     await seen.type("H")
-    await seen.see("writes a file")
+    await seen.see("saves to a file")
     await seen.look(4)
     await seen.type("\x1b")
     await seen.look(0.5)

@@ -28,6 +28,7 @@ from dg.tui.app import Dashboard, picture_file
 from dg.tui.deployments.detail import Detail
 from dg.tui.deployments.screen import Deployments
 from dg.tui.drawing import activity
+from dg.tui.feed import LOST
 from dg.tui.overview.screen import Overview
 from dg.tui.store import ACTIVITY, LinkState, Store
 from dg.tui.views import FactView
@@ -214,7 +215,7 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
     await finish(house.home, "good")
     async with dashboard(partial(client, house.home)) as (app, pilot):
         house.server.process.send_signal(signal.SIGKILL)
-        await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED, within=3)
+        await until(pilot, lambda: app.store.link.state is LinkState.DISCONNECTED, within=LOST)
         await until(pilot, lambda: "disconnected" in text(app.screen))
         assert app.screen.has_class("-stale")
         subtitles = {str(box.border_subtitle) for box in app.screen.query(".box")}
@@ -224,7 +225,9 @@ async def test_a_killed_server_is_shown_at_once_and_its_successor_found(house: H
             ended = await finish(house.home, "bad")
             await pilot.press("r")
             await until(pilot, lambda: app.store.link.live)
-            assert any(each.message.startswith("back after ") for each in app._notifications)
+            await until(
+                pilot, lambda: any(each.message.startswith("back after ") for each in app._notifications)
+            )
             await until(pilot, lambda: app.store.deployments.get(ended.id) is not None)
             await until(pilot, lambda: app.store.deployments[ended.id].status == "rolled_back")
             await until(pilot, lambda: not app.screen.has_class("-stale"))

@@ -79,6 +79,18 @@ FORMS: dict[str, dict[str, str]] = {
     "0": {"c": "may I?", "]gD": "REVOKE"},
 }
 """By screen: the keys of its forms one after the other, and what stands in the form's title."""
+WAYS: dict[str, dict[str, str]] = {
+    "1": {
+        "H": "handover",
+        ":show": "completes",
+        ":deploy ": "completes",
+        ":mute for 1h": "completes",
+        ":subscribe ": "completes",
+        "@1s\r": "AS OF",
+    },
+    "2": {"G\rD": "files", "G\ri": "asked by"},
+}
+"""By screen: the keys of what it leads to, which hold what servers say too, and what stands there."""
 PAGES = 6
 CLICKS = 12
 """Cells between two clicks."""
@@ -148,7 +160,7 @@ def test_nothing_that_a_server_says_acts(
             screen.until(lambda: b"live" in screen.written)
             for mode, forms in FORMS.items():
                 _visit(screen, mode)
-                for keys, title in () if names else forms.items():
+                for keys, title in () if names else (*forms.items(), *WAYS.get(mode, {}).items()):
                     _open(screen, keys, title)
                 _click_all_over(screen)
             assert screen.process.poll() is None, bytes(screen.written[-1500:])

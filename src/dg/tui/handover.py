@@ -154,9 +154,8 @@ class HandoverSheet(Modal):
             return False
         if action == "post" and not self.dashboard.hands.may("handover:post"):
             return False
-        if action == "post" and not self.dashboard.store.link.live:
-            return None
-        return bool(self.text) or None if action in ("copy", "write", "post") else True
+        ready = bool(self.text) and (action != "post" or self.dashboard.store.link.live)
+        return ready or None if action in ("copy", "write", "post") else True
 
     def action_copy(self) -> None:
         self.app.copy_to_clipboard(self.text)

@@ -5,8 +5,6 @@ from __future__ import annotations
 from textual.dom import DOMNode
 from textual.keys import format_key
 
-_WRITTEN = {"enter": "enter"}
-
 
 def key_of(node: DOMNode, id: str) -> str:  # noqa: A002  the name that Textual gives it
     """The first key of the binding of `node` that has this name in a keymap. Raises KeyError."""
@@ -15,9 +13,8 @@ def key_of(node: DOMNode, id: str) -> str:  # noqa: A002  the name that Textual 
         for binding in known:
             own.setdefault(binding.id, binding.key)
     first = node.app._keymap.get(id, own[id]).split(",")[0]  # noqa: SLF001
-    if "+" in first:
-        return first
-    return _WRITTEN.get(first) or format_key(first)
+    # As they are read aloud: Textual's sign for enter is none that a sentence can have.
+    return first if "+" in first or first == "enter" else format_key(first)
 
 
 def hint(node: DOMNode, id: str, does: str) -> str:  # noqa: A002

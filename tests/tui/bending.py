@@ -13,12 +13,16 @@ from typing import Any
 
 import yaml
 
+from dg.core.access.models import GIVEN
+
 Schema = Mapping[str, Any]
 BOUND = ("enum", "format", "const")
 """What a string has that must be one of some, or of a form, to be understood at all."""
 RIGHTS = frozenset({"actions", "role"})
 """Fields that give keys: without these nothing could be asked for. So does the gate whose name this is:"""
 GATE = "approvals"
+GRANT = frozenset({"role", "actions"})
+"""What a grant has that is held."""
 ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -69,11 +73,12 @@ def _resolved(document: Schema, schema: Schema) -> Schema:
 class Bender:
     """Puts `attacks` into answers in turn.
 
-    With `names`, also where a pattern says how a name looks, and where rights are told: then little opens.
+    With `names`, also where a pattern says how a name looks, and in the words for what one may.
     """
 
     def __init__(self, attacks: tuple[str, ...], *, names: bool = False) -> None:
         self._attacks = cycle(attacks)
+        self._names = names
         self._bound = BOUND if names else (*BOUND, "pattern")
         self._kept = frozenset() if names else RIGHTS
         self.bent = 0
@@ -122,6 +127,8 @@ class Bender:
 
     def _object(self, document: Schema, shape: Schema, value: dict[str, Any]) -> dict[str, Any]:
         properties, other = shape.get("properties", {}), shape.get("additionalProperties", {})
+        if self._names and properties.keys() >= GRANT:
+            return self._grant(value)
         other = other if isinstance(other, dict) else {}
         # Ids that lead from one thing to another stay, else nothing could be opened.
         bent = {
@@ -141,6 +148,11 @@ class Bender:
             ):
                 bent[name] = self._attack()
         return bent
+
+    def _grant(self, grant: dict[str, Any]) -> dict[str, Any]:
+        """By another name, the same rights in the same places: without them nothing is read or asked for."""
+        given = GIVEN.get(grant["role"], frozenset())
+        return {**grant, "role": self._attack(), "actions": [*map(str, given), *grant.get("actions", ())]}
 
     def _shape(self, document: Schema, schema: Schema, value: Any) -> Schema:
         """The schema itself, its parts in one; of alternatives the first that may be such a value."""

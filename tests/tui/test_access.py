@@ -497,6 +497,8 @@ def hostile(string: str) -> Seen:
 
 
 async def test_a_row_is_told_as_what_it_is_though_the_page_was_turned_since(lived_in: House) -> None:
+    async with client(lived_in.home) as dg:
+        await dg.tokens.create(name="turned", role="viewer")
     async with access(partial(client, lived_in.home)) as (app, pilot, screen):
         await turn(pilot, screen, "tokens")
         await until(pilot, lambda: screen.query_one(Pages).table.cursor is not None)

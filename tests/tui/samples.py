@@ -24,7 +24,7 @@ from dg.tui.access import issuing, logins, revoking, roles, webhooks
 from dg.tui.actions import Act
 from dg.tui.deployments import deciding, deploying, lanes
 from dg.tui.environments import editing, probing, upkeep
-from dg.tui.environments.contents import Entry
+from dg.tui.environments.drawing.document import Entry
 from dg.tui.views import DeploymentView, LaneView
 
 MOMENT = 1_790_000_000_000_000

@@ -42,7 +42,8 @@ from dg.core.health.models import (
 )
 from dg.core.types import Environment
 from dg.tui.app import Dashboard
-from dg.tui.environments import contents, drawing, editing, probes
+from dg.tui.environments import editing
+from dg.tui.environments.drawing import document, health, probes
 from dg.tui.environments.reading import Known
 from dg.tui.environments.screen import Environments
 from dg.tui.frame.confirm import Confirm
@@ -133,7 +134,7 @@ async def type_in(pilot: Pilot[Any], *values: str) -> None:
 async def changed_by_somebody(home: Path, name: Environment, key: str, value: object) -> None:
     async with client(home) as dg:
         state = await dg.environments.get(name)
-        wish = editing.wished(state, f"config.{key}", contents.text(value), "somebody else")
+        wish = editing.wished(state, f"config.{key}", document.text(value), "somebody else")
         await dg.environments.update(name, wish)
 
 
@@ -353,7 +354,7 @@ async def test_a_change_by_somebody_else_meanwhile_can_only_be_looked_at_again(s
         await pilot.press("y")
         assert isinstance(app.screen, Confirm)
         await pilot.press("escape")
-        await until(pilot, lambda: "config.speed" in [row.key for row in contents.entries(_state(screen))])
+        await until(pilot, lambda: "config.speed" in [row.key for row in document.entries(_state(screen))])
         assert "colour" not in _state(screen).config
 
 
@@ -741,7 +742,7 @@ def test_children_stand_below_their_parent_and_circles_end() -> None:
     found = (reading("web", "api"), reading("api", "db"), reading("db"), reading("x", "y"), reading("y", "x"))
     services = tuple(ServiceHealth(name=each.name, status=each.status, readings=(each,)) for each in found)
     health = EnvironmentHealth(name=STAGING, status="healthy", known=True, message="", services=services)
-    rows = [(row.key, row.depth) for row in probes.probes(health, None)]
+    rows = [(row.key, row.depth) for row in probes.rows(health, None)]
     assert rows == [("db", 0), ("api", 1), ("web", 2), ("x", 0), ("y", 1)]
 
 
@@ -765,14 +766,14 @@ def test_the_past_shows_the_worst_of_each_time_and_gaps() -> None:
     ("value", "said"), [(None, "–"), (0.0, "0.00 %"), (0.99999, "99.99 %"), (0.5, "50.00 %"), (1.0, "100 %")]
 )
 def test_a_share_never_rounds_up_to_all(value: float | None, said: str) -> None:
-    assert drawing.share(value) == said
+    assert health.share(value) == said
 
 
 @pytest.mark.parametrize(
     ("seconds", "said"), [(None, "–"), (0.0004, "<1 ms"), (0.0214, "21 ms"), (1.5, "1.5 s")]
 )
 def test_how_long_an_answer_took_is_said(seconds: float | None, said: str) -> None:
-    assert drawing.took(seconds) == said
+    assert health.took(seconds) == said
 
 
 def test_what_nobody_asked_for_yet_is_not_said_to_be_missing() -> None:
@@ -780,15 +781,15 @@ def test_what_nobody_asked_for_yet_is_not_said_to_be_missing() -> None:
         name=PRODUCTION, domain="", config={}, secrets={}, targets=acts_targets(""), links={}, version=0
     )
     found = Known(state=state)
-    assert drawing.standing(found) == [("not read yet", "dim")]
-    assert "".join(text for row in drawing.trouble({}, 30) for text, _ in row) == "not read yet"
+    assert health.standing(found) == [("not read yet", "dim")]
+    assert "".join(text for row in health.trouble({}, 30) for text, _ in row) == "not read yet"
     assert (
-        "".join(text for row in drawing.trouble({"production": found}, 30) for text, _ in row)
+        "".join(text for row in health.trouble({"production": found}, 30) for text, _ in row)
         == "not read yet"
     )
-    rows = ["".join(text for text, _ in row) for row in drawing.head(found, 80, 4, 0)]
+    rows = ["".join(text for text, _ in row) for row in health.head(found, 80, 4, 0)]
     assert "not read yet" in rows[1]
     found.wrong["health"] = "you may not look"
-    rows = ["".join(text for text, _ in row) for row in drawing.head(found, 80, 4, 0)]
+    rows = ["".join(text for text, _ in row) for row in health.head(found, 80, 4, 0)]
     assert "unknown" in rows[1]
     assert "you may not look" in rows[2]

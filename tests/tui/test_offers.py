@@ -20,9 +20,9 @@ from dg.tui.access.revoking import spelled
 from dg.tui.access.screen import Access
 from dg.tui.actions import Act, Hands, Values
 from dg.tui.auth import Rights, rights_of
+from dg.tui.environments.drawing.probes import ProbeRow
 from dg.tui.environments.offers import OFFERS as ON_ENVIRONMENTS
 from dg.tui.environments.offers import At
-from dg.tui.environments.probes import ProbeRow
 from dg.tui.environments.screen import Environments
 from dg.tui.frame import view
 from dg.tui.frame.view import View

@@ -20,8 +20,8 @@ def ago(at: int | None, now: int) -> str:
 
 
 def moment(at: int | None) -> str:
-    """A moment to the second, without its day."""
-    return f"{to_datetime(at):%H:%M:%S}" if at else ""
+    """A day and a time in UTC, empty for none."""
+    return f"{to_datetime(at):%Y-%m-%d %H:%M}Z" if at else ""
 
 
 def place(environment: str, manners: str = "") -> Piece:
@@ -110,7 +110,7 @@ def activity(facts: Iterable[FactView], width: int, height: int) -> list[Pieces]
     rows: list[Pieces] = []
     for fact in reversed(shown[-height:]):
         mark: Piece = (f"{sign(MARKS.get(fact.ink, 'pending'))} ", fact.ink)
-        row: list[Piece] = [(f"{moment(fact.at)[:5]} ", "dim"), mark, *fact.pieces]
+        row: list[Piece] = [(f"{to_datetime(fact.at):%H:%M} ", "dim"), mark, *fact.pieces]
         # Half a name says nothing, and what there is of it would take room from what happened.
         rows.append(column(row if measure(row) <= width else row[:-1], width))
     return rows

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from dg.client.words import age
-from dg.core.clock import SECOND, to_datetime
-from dg.tui.drawing import ago
+from dg.core.clock import SECOND
+from dg.tui.drawing import ago, moment
 from dg.tui.frame.sheet import facts
 from dg.tui.ink import Piece, Pieces
 from dg.tui.signs import sign
@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 Now = Callable[[], int]
 """Gives the moment, in microseconds."""
-
-
-def moment(at: int | None) -> str:
-    """A day and a time in UTC, empty for none."""
-    return f"{to_datetime(at):%Y-%m-%d %H:%M}Z" if at else ""
 
 
 def held(grants: tuple[Grant, ...]) -> str:

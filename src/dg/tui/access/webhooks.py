@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from dg.tui.access.drawing import Now, moment
+from dg.tui.access.drawing import Now
 from dg.tui.access.revoking import spelled
 from dg.tui.access.words import SERVICE, WHERE, options, words
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
-from dg.tui.drawing import ago
+from dg.tui.drawing import ago, moment
 from dg.tui.fields import environment_of, option
 from dg.tui.frame.sheet import facts
 from dg.tui.ink import Piece, Pieces

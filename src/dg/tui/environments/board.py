@@ -14,7 +14,8 @@ from dg.core.errors import Invalid, Problem
 from dg.core.text import counted
 from dg.tui.background import begin
 from dg.tui.drawing import place
-from dg.tui.environments import drawing, probes, reading, sheets
+from dg.tui.environments import reading, sheets
+from dg.tui.environments.drawing import health, probes
 from dg.tui.environments.reading import WINDOWS, Known
 from dg.tui.environments.tables import PAGES, Tables
 from dg.tui.errors import sentence
@@ -106,7 +107,7 @@ class Board(View):
         self._read_at = 0
         self._wrong = ""
         self._list = Table[str](
-            self._list_columns(), lambda name: name, empty=drawing.UNREAD, id="list", classes="box"
+            self._list_columns(), lambda name: name, empty=health.UNREAD, id="list", classes="box"
         )
         self._tables = Tables(lambda: self.now)
         self._probes = self._tables.probes
@@ -120,7 +121,7 @@ class Board(View):
     def _list_columns(self) -> Sequence[Column[str]]:
         return (
             Column("name", "environment", lambda name: [place(name)], 11),
-            Column("health", "health", lambda name: drawing.standing(self._of(name)), 1, flex=True),
+            Column("health", "health", lambda name: health.standing(self._of(name)), 1, flex=True),
         )
 
     def compose(self) -> ComposeResult:
@@ -285,10 +286,10 @@ class Board(View):
     def _head(self, width: int, height: int) -> list[Pieces]:
         if self._wrong and self.state is None:
             return [[(f"✗ {self._wrong}", "err")]]
-        return drawing.head(self.found, width, height, self.now)
+        return health.head(self.found, width, height, self.now)
 
     def _troubled(self, width: int, height: int) -> list[Pieces]:
-        return drawing.trouble(self.known, width)[:height]
+        return health.trouble(self.known, width)[:height]
 
     def tick(self) -> None:
         super().tick()

@@ -6,9 +6,10 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from dg.tui.actions import Act, Field, Look, Values, line
-from dg.tui.environments import contents, seen
-from dg.tui.environments.contents import Entry, differences
-from dg.tui.environments.settings import change_of
+from dg.tui.environments import seen
+from dg.tui.environments.commands import change_of
+from dg.tui.environments.drawing import document
+from dg.tui.environments.drawing.document import Entry, differences
 from dg.tui.fields import option
 from dg.tui.ink import Pieces
 
@@ -30,9 +31,9 @@ def edit(state: EnvironmentState, entry: Entry | None = None) -> Act:
         wish = wished(state, values["key"], values["value"], seen.reason(values))
         after = await dg.environments.preview(state.name, wish, expected=state.version)
         changes = after.changes or ()
-        known = {each.key: each.text for each in contents.entries(state)}
+        known = {each.key: each.text for each in document.entries(state)}
         key = values["key"]
-        told = contents.compared({key: known.get(key, "")}, {key: values["value"]}) if changes else []
+        told = document.compared({key: known.get(key, "")}, {key: values["value"]}) if changes else []
         others = [each for each in changes if each.key != key]
         rows = [seen.place(state), *told, *(differences(others) if others or not told else [])]
         return Look(rows, seen.typed(state), ready=bool(changes))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from dg.tui.actions import Act
 from dg.tui.deployments import lanes
 from dg.tui.environments import editing, probing, upkeep
-from dg.tui.environments.lanes import LaneRow
-from dg.tui.environments.probes import ProbeRow
+from dg.tui.environments.drawing.lanes import LaneRow
+from dg.tui.environments.drawing.probes import ProbeRow
 from dg.tui.offers import ANYWHERE, Offer, Offers, any_row
 
 if TYPE_CHECKING:

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from dg.core.clock import to_datetime
 from dg.tui.actions import Act, Field, Look, Shown, Values, line
-from dg.tui.environments import contents, drawing, seen
+from dg.tui.environments import seen
+from dg.tui.environments.commands import probe_change
+from dg.tui.environments.drawing import document, health
+from dg.tui.environments.drawing.probes import remark
 from dg.tui.environments.editing import parsed, wished
-from dg.tui.environments.probes import remark
-from dg.tui.environments.settings import probe_change
 from dg.tui.fields import option
 from dg.tui.frame.sheet import facts
 from dg.tui.ink import Pieces
@@ -72,7 +73,7 @@ def set_probe(state: EnvironmentState, name: str = "") -> Act:
 
 def _pairs(known: Mapping[str, Any]) -> str:
     """A definition's other keys as words of a shell."""
-    return shlex.join(f"{key}={contents.text(value)}" for key, value in known.items() if key not in OWN)
+    return shlex.join(f"{key}={document.text(value)}" for key, value in known.items() if key not in OWN)
 
 
 def definition(values: Values) -> dict[str, Any]:
@@ -98,14 +99,14 @@ async def _look(
     """How the probe's keys change; the server says what is wrong with them."""
     wish = wished(state, f"probes.{name}", "" if wanted is None else json.dumps(wanted), seen.reason(values))
     after = await dg.environments.preview(state.name, wish, expected=state.version)
-    rows = contents.compared(_texts(state.probes.get(name, {})), _texts(wanted or {}))
+    rows = document.compared(_texts(state.probes.get(name, {})), _texts(wanted or {}))
     nothing: list[Pieces] = [[("nothing changes", "muted")]]
     told: Pieces = [(name, "fg bold"), (" is taken away" if wanted is None else "", "warn")]
     return Look([seen.place(state), told, *(rows or nothing)], seen.typed(state), ready=bool(after.changes))
 
 
 def _texts(found: Mapping[str, Any]) -> dict[str, str]:
-    return {key: contents.text(value) for key, value in found.items()}
+    return {key: document.text(value) for key, value in found.items()}
 
 
 async def _set(
@@ -233,7 +234,7 @@ def try_probe(state: EnvironmentState, reading: Reading) -> Act:
     """A probe asked once; nothing of its answer is kept."""
 
     async def look(_: Client, __: Values) -> Look:
-        status = drawing.word(reading.status)
+        status = health.word(reading.status)
         told: Pieces = [(said(status), ink(status)), (f"  {remark(reading)}", "muted")]
         return Look([seen.place(state)[:1], told])
 
@@ -254,9 +255,9 @@ def try_probe(state: EnvironmentState, reading: Reading) -> Act:
 
 
 def _tried(found: ProbeTest) -> list[Pieces]:
-    status = drawing.word(found.status)
-    told = [(name, contents.text(value)) for name, value in found.facts.items()]
-    rows = facts([("took", drawing.took(found.response_time)), *told])
+    status = health.word(found.status)
+    told = [(name, document.text(value)) for name, value in found.facts.items()]
+    rows = facts([("took", health.took(found.response_time)), *told])
     return [[(said(status), f"{ink(status)} bold"), (f"  {found.message or ''}", "fg")], *rows]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from dg.tui.actions import Field, Values
 from dg.tui.fields import typed_in
@@ -26,7 +27,7 @@ def reason(values: Values) -> str | None:
     return values.get("reason") or None
 
 
-def stamp(state: EnvironmentState) -> Any:
+def stamp(state: EnvironmentState) -> Callable[[Store, Values], object]:
     """The newest change of it that has been heard of: when that moves, somebody else was faster."""
     return lambda store, _: _last_change(store, state.name.value)
 

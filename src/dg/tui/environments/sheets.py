@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from dg.tui.environments import contents, drawing, lanes, probes, reading
-from dg.tui.environments.contents import Entry
+from dg.tui.environments import reading
+from dg.tui.environments.drawing import backups, document, drift, lanes, probes
+from dg.tui.environments.drawing.document import Entry
 from dg.tui.frame.answers import fill
 from dg.tui.frame.sheet import Sheet, facts
 from dg.tui.frame.view import View
@@ -30,28 +31,28 @@ def show_row(view: View, state: EnvironmentState, page: str, row: Any) -> None:
     now = view.now
     match page:
         case "health":
-            show(view, state, row.key, facts(probes.probe_facts(row.reading, now)))
+            show(view, state, row.key, facts(probes.facts(row.reading, now)))
         case "config":
             show_entry(view, state, row)
         case "history":
             show_version(view, state, row)
         case "compare":
-            show(view, state, row.key, facts(contents.difference_facts(row)))
+            show(view, state, row.key, facts(document.difference_facts(row)))
         case "lanes":
-            show(view, state, row.key, facts(lanes.row_facts(row)))
+            show(view, state, row.key, facts(lanes.facts(row)))
         case "drift":
-            show(view, state, row.service, facts(drawing.drift_facts(row, now)))
+            show(view, state, row.service, facts(drift.facts(row, now)))
         case _:
-            show(view, state, row.id, facts(drawing.backup_facts(row, now)))
+            show(view, state, row.id, facts(backups.facts(row, now)))
 
 
 def show_entry(view: View, state: EnvironmentState, entry: Entry) -> None:
     """A key; of a secret who uses it, too."""
-    told = facts(contents.entry_facts(entry, view.now))
+    told = facts(document.entry_facts(entry, view.now))
     sheet = show(view, state, entry.key, told)
 
     def draw(use: SecretUse | None) -> list[Pieces]:
-        return [*told, [], *facts(contents.use_facts(use, view.now))]
+        return [*told, [], *facts(document.use_facts(use, view.now))]
 
     if entry.secret is not None:
         fill(view, sheet, lambda dg: reading.read_use(dg, state, entry.shown), draw, told)
@@ -63,7 +64,7 @@ def show_version(view: View, state: EnvironmentState, version: Version) -> None:
     sheet = show(view, state, f"version {version.version}", [*by, [("looking what changed …", "muted")]])
 
     def draw(found: EnvironmentDiff) -> list[Pieces]:
-        return [*by, [], *contents.differences(found.items)]
+        return [*by, [], *document.differences(found.items)]
 
     before = max(0, version.version - 1)
     fill(

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from dg.core.text import counted
-from dg.tui.environments import contents, drawing, lanes, probes
-from dg.tui.environments.contents import Entry
-from dg.tui.environments.lanes import LaneRow
-from dg.tui.environments.probes import ProbeRow
+from dg.tui.environments.drawing import backups, document, drift, lanes, probes
+from dg.tui.environments.drawing.document import Entry
+from dg.tui.environments.drawing.health import UNREAD
+from dg.tui.environments.drawing.lanes import LaneRow
+from dg.tui.environments.drawing.probes import ProbeRow
 from dg.tui.environments.reading import Known
 from dg.tui.hints import hint
 from dg.tui.views import LaneView
@@ -29,21 +30,21 @@ class Tables:
 
     def __init__(self, now: Callable[[], int]) -> None:
         self.probes = Table[ProbeRow](
-            probes.probe_columns(), lambda row: row.key, empty="no probes yet", id="probes", classes="box"
+            probes.columns(), lambda row: row.key, empty="no probes yet", id="probes", classes="box"
         )
-        self.entries = Table[Entry](contents.entry_columns(), lambda row: row.key, empty="not configured yet")
+        self.entries = Table[Entry](document.entry_columns(), lambda row: row.key, empty="not configured yet")
         self.versions: Table[Version] = Table(
-            contents.version_columns(now), lambda row: str(row.version), empty="never configured"
+            document.version_columns(now), lambda row: str(row.version), empty="never configured"
         )
         self.differences: Table[Difference] = Table(
-            contents.difference_columns(), lambda row: row.key, empty="nothing differs"
+            document.difference_columns(), lambda row: row.key, empty="nothing differs"
         )
         self.lanes = Table[LaneRow](lanes.columns(), lambda row: row.key, empty="nothing deploys here yet")
         self.drift: Table[ServiceDrift] = Table(
-            drawing.drift_columns(), lambda row: row.service, empty="nothing says here what runs: dg env runs"
+            drift.columns(), lambda row: row.service, empty="nothing says here what runs: dg env runs"
         )
         self.backups: Table[BackupRecord] = Table(
-            drawing.backup_columns(now), lambda row: row.id, empty="no backup yet: b makes one"
+            backups.columns(now), lambda row: row.id, empty="no backup yet: b makes one"
         )
         turned = (self.entries, self.versions, self.differences, self.lanes, self.drift, self.backups)
         self.pages: dict[str, Table[Any]] = dict(zip(PAGES, turned, strict=True))
@@ -53,9 +54,9 @@ class Tables:
         """Show what is known of an environment."""
         # The past is read first: nothing can be said to be missing before.
         for table, empty in self._empty:
-            table.empty = drawing.UNREAD if found.lacks("past") else empty
-        self.probes.replace(probes.probes(found.health, found.past) if found.health else ())
-        self.entries.replace(contents.entries(found.state) if found.state else ())
+            table.empty = UNREAD if found.lacks("past") else empty
+        self.probes.replace(probes.rows(found.health, found.past) if found.health else ())
+        self.entries.replace(document.entries(found.state) if found.state else ())
         self.versions.replace(found.versions)
         self.differences.replace(found.other.items if found.other else ())
         self.lanes.replace(lanes.rows(environment, known, found.freezes, found.blocks))

@@ -8,7 +8,7 @@ from dg.client.words import age
 from dg.core.clock import SECOND
 from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.environments import seen
-from dg.tui.environments.contents import differences
+from dg.tui.environments.drawing.document import differences
 from dg.tui.fields import option
 from dg.tui.ink import Pieces
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from dg.core.clock import SECOND
 from dg.tui.drawing import ago
-from dg.tui.environments.drawing import share, took, word
+from dg.tui.environments.drawing.health import share, took, word
 from dg.tui.ink import Piece, Pieces
 from dg.tui.signs import ink, said
 from dg.tui.widgets.spark import bucket
@@ -37,7 +37,7 @@ class ProbeRow:
         return self.reading.name
 
 
-def probes(health: EnvironmentHealth, past: HealthHistory | None) -> list[ProbeRow]:
+def rows(health: EnvironmentHealth, past: HealthHistory | None) -> list[ProbeRow]:
     """Every probe once, children under the first parent that there is."""
     found = {each.name: each for service in health.services for each in service.readings}
     series = {each.probe: each for each in past.items} if past else {}
@@ -70,7 +70,7 @@ def _place(found: Mapping[str, Reading], name: str) -> tuple[str, str]:
     return found[name].service, name
 
 
-def probe_columns() -> tuple[Column[ProbeRow], ...]:
+def columns() -> tuple[Column[ProbeRow], ...]:
     return (
         Column("name", "probe", _probe_name, 12, lambda row: row.reading.name, flex=True),
         Column("status", "health", _probe_status, 11, lambda row: word(row.reading.status)),
@@ -158,7 +158,7 @@ def times(series: Series | None, past: HealthHistory | None) -> tuple[list[float
     return (bucket(values, 400), past.step * count / 400) if count > 400 else (values, past.step)
 
 
-def probe_facts(reading: Reading, now: int) -> list[tuple[str, str]]:
+def facts(reading: Reading, now: int) -> list[tuple[str, str]]:
     """All that is known of a probe."""
     return [
         ("health", said(word(reading.status))),

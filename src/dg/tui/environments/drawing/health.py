@@ -1,21 +1,17 @@
-"""How environments, their drift and backups are drawn: pure functions from models to rows and pieces."""
+"""How environments are drawn by how well they are: one in a word and in a head, and what is wrong in all."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from dg.client.words import age, duration
-from dg.core.clock import SECOND, to_datetime
+from dg.client.words import duration
 from dg.tui.drawing import ago, badge, place
 from dg.tui.environments.reading import Known
 from dg.tui.ink import Piece, Pieces, apart, wrapped
 from dg.tui.signs import ink, said, sign
-from dg.tui.widgets.table import Column
 
 if TYPE_CHECKING:
-    from dg.core.backup.models import BackupRecord
-    from dg.core.drift.models import ServiceDrift
     from dg.core.health.models import EnvironmentHealth
 
 KIBIBYTE = 1 << 10
@@ -41,9 +37,6 @@ def share(value: float | None) -> str:
     if value is None:
         return "–"
     return "100 %" if value >= 1 else f"{min(value * 100, 99.99):.2f} %"
-
-
-# One environment in a line and in a head
 
 
 def standing(found: Known) -> Pieces:
@@ -129,81 +122,3 @@ def _uptime(health: EnvironmentHealth) -> Iterator[Piece]:
     for name, value in (("24h", health.uptime.day), ("7d", health.uptime.week), ("30d", health.uptime.month)):
         yield f"{name} ", "muted"
         yield f"{share(value)}  ", "fg"
-
-
-# Drift and backups
-
-
-def drift_columns() -> tuple[Column[ServiceDrift], ...]:
-    return (
-        Column("service", "service", lambda row: [(row.service, "fg bold")], 10),
-        Column("status", "status", lambda row: [(said(word(row.status)), ink(word(row.status)))], 10),
-        Column("found", "runs", lambda row: [(row.found or "", "fg")], 10),
-        Column(
-            "deployed", "deployed", lambda row: [(row.deployed.version if row.deployed else "", "muted")], 10
-        ),
-        Column("sentence", "", lambda row: [(row.sentence, "muted")], 10, flex=True, needs=64),
-    )
-
-
-def drift_facts(row: ServiceDrift, now: int) -> list[tuple[str, str]]:
-    """All that is known of a service's drift."""
-    accepted = row.acceptance
-    return [
-        ("status", said(word(row.status))),
-        ("", row.sentence),
-        ("runs", row.found or ""),
-        ("deployed", f"{row.deployed.version} at {row.deployed.commit_sha[:12]}" if row.deployed else ""),
-        ("since", moment(row.since)),
-        ("checked", f"{ago(row.checked_at, now)} ago" if row.checked_at else "never"),
-        ("accepted", f"by {accepted.by_name or accepted.by}: {accepted.reason}" if accepted else ""),
-        ("until", moment(accepted.until) if accepted else ""),
-    ]
-
-
-def moment(at: int | None) -> str:
-    """A day and a time in UTC."""
-    return f"{to_datetime(at):%Y-%m-%d %H:%M}Z" if at else ""
-
-
-def backup_columns(now: Any) -> tuple[Column[BackupRecord], ...]:
-    """`now` gives the moment, in microseconds."""
-    return (
-        Column("id", "backup", lambda row: [(row.id, "fg bold")], 15, lambda row: row.id),
-        Column("at", "age", lambda row: [(ago(row.at, now()), "muted")], 4, lambda row: -row.at, right=True),
-        Column("version", "holds", lambda row: [(_holds(row), "fg")], 10),
-        Column(
-            "size", "size", lambda row: [(f"{row.size / KIBIBYTE:.0f} KiB", "muted")], 8, right=True, needs=60
-        ),
-        Column("proof", "restores", lambda row: [_proved(row, now())], 12, flex=True),
-        Column("by", "by", lambda row: [(_maker(row), "muted")], 10, needs=72),
-    )
-
-
-def _holds(row: BackupRecord) -> str:
-    return f"version {row.version}" if row.version is not None else "the home"
-
-
-def _maker(row: BackupRecord) -> str:
-    return "schedule" if row.scheduled else row.by_name or row.by
-
-
-def _proved(row: BackupRecord, now: int) -> Piece:
-    if row.tested_at is None:
-        return "not tried", "dim"
-    if row.problem:
-        return f"{sign('fail')} {row.problem}", "err"
-    return f"{sign('ok')} tried {age((now - row.tested_at) / SECOND)} ago", "ok"
-
-
-def backup_facts(row: BackupRecord, now: int) -> list[tuple[str, str]]:
-    """All that is known of a backup."""
-    return [
-        ("made", f"{moment(row.at)} by {_maker(row)}"),
-        ("holds", _holds(row)),
-        ("file", row.file),
-        ("size", f"{row.size} bytes"),
-        ("sha256", row.sha256),
-        ("keys", " ".join(row.keys)),
-        ("restores", _proved(row, now)[0]),
-    ]

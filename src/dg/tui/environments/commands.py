@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from dg.tui.actions import Values, line
-from dg.tui.environments.contents import text
+from dg.tui.environments.drawing.document import text
 from dg.tui.fields import option
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""The page of lanes: what runs in each, what keeps deployments out of it, and how that is drawn."""
+"""How lanes are drawn: what runs in each, and what keeps deployments out of it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dg.tui.environments.drawing import moment
+from dg.tui.drawing import moment
 from dg.tui.ink import Piece, Pieces
 from dg.tui.signs import ink, sign
 from dg.tui.views import LaneView
@@ -99,7 +99,7 @@ def _why(row: LaneRow) -> str:
     return row.lane.sentence if row.lane is not None and row.lane.closed else ""
 
 
-def row_facts(row: LaneRow) -> list[tuple[str, str]]:
+def facts(row: LaneRow) -> list[tuple[str, str]]:
     """All that is known of it."""
     if (freeze := row.freeze) is not None:
         return [

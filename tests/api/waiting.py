@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-PATIENCE = 20.0
+PATIENCE = 60.0
 
 
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = PATIENCE) -> None:

@@ -72,7 +72,7 @@ async def test_a_channel_that_dg_was_removed_from_goes_on_when_it_is_back(office
     async def lost() -> bool:
         return bool([each for each in await office.world.entries() if each.type == "slack.channel_lost"])
 
-    await eventually(lost, 20)
+    await eventually(lost)
     await office.slack.parts.admin.invite("deploys")
     await office.shown("0 of 1")
     assert len(office.slack.messages()) == 1

@@ -71,7 +71,7 @@ async def test_a_lost_channel_is_told_and_healed_by_an_invitation(tmp_path: Path
         async def lost() -> bool:
             return bool([each for each in await office.world.entries() if each.type == "slack.channel_lost"])
 
-        await eventually(lost, 20)
+        await eventually(lost)
         troubled = (await core.system.diagnostics(SYSTEM))["outbox"]["troubled"]
         assert [(each["destination"], each["held"]) for each in troubled] == [(f"slack:{DEPLOYS}", True)]
         await office.slack.parts.admin.unarchive("deploys")
@@ -88,7 +88,7 @@ async def test_a_token_that_was_revoked_is_said_in_the_health(tmp_path: Path) ->
         async def said() -> bool:
             return (await health()).checks["slack"] in ("tokens_revoked", "token_revoked")
 
-        await eventually(said, 20)
+        await eventually(said)
         assert (await health()).status == "degraded"
 
 
@@ -103,7 +103,7 @@ async def out(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
         outages = core.messenger._outages.values()
         return any(core.clock.micros() - each.since > 300_000 for each in outages)
 
-    await eventually(failed, 30)
+    await eventually(failed)
 
 
 async def became(office: Office, status: str) -> None:
@@ -113,7 +113,7 @@ async def became(office: Office, status: str) -> None:
         told = await office.world.entries("environment.health_changed")
         return bool(told) and told[-1].payload["service_status"] == status
 
-    await eventually(said, 20)
+    await eventually(said)
 
 
 async def followed(office: Office) -> None:
@@ -123,7 +123,7 @@ async def followed(office: Office) -> None:
     async def look() -> bool:
         return bool((await office.world.core.system.diagnostics(SYSTEM))["outbox"]["watermark"] >= head)
 
-    await eventually(look, 20)
+    await eventually(look)
 
 
 async def back(office: Office) -> None:

@@ -56,7 +56,7 @@ async def test_a_new_token_in_its_file_is_taken_up(tmp_path: Path, transport: Tr
         async def refused() -> bool:
             return ("bot", "token_revoked") in await told(office, "slack.token_refused")
 
-        await eventually(refused, 20)
+        await eventually(refused)
         assert (await system.health()).checks["slack"] == "token_revoked"
         figures = await system.diagnostics(SYSTEM)
         assert figures["slack"]["state"] == "token_revoked"
@@ -70,7 +70,7 @@ async def test_a_new_token_in_its_file_is_taken_up(tmp_path: Path, transport: Tr
         async def accepted() -> bool:
             return await told(office, "slack.token_accepted") == [("bot", None)]
 
-        await eventually(accepted, 20)
+        await eventually(accepted)
         assert len(await told(office, "slack.token_refused")) == 1
         assert (await office.say("ana", "who")).count("operator")
         assert len(office.slack.messages()) == 1
@@ -105,7 +105,7 @@ async def test_requests_are_held_against_a_new_signing_secret(tmp_path: Path) ->
         async def heard() -> bool:
             return (await office.slack.post_command("ana", "who")).ok
 
-        await eventually(heard, 20)
+        await eventually(heard)
 
 
 async def test_a_token_of_another_workspace_is_not_used(tmp_path: Path) -> None:
@@ -151,4 +151,4 @@ async def test_a_change_of_a_user_group_is_heard_of_at_once(tmp_path: Path, tran
             held = {name for name, who in found.items() if who and "approver" in str(who.grants)}
             return held == {"cleo"}
 
-        await eventually(moved, 20)
+        await eventually(moved)

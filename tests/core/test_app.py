@@ -138,7 +138,7 @@ async def _quiet(world: World, *versions: Iterator[int]) -> None:
             seen, since = now, time.monotonic()
         return time.monotonic() - since >= 1.0
 
-    await eventually(look, timeout=8.0)
+    await eventually(look)
     assert (await world.core.system.health()).status == "ok"
 
 

@@ -90,9 +90,9 @@ async def test_closing_ends_who_waits_and_who_comes_later() -> None:
         waiting = asyncio.ensure_future(bell.wait())
         await asyncio.sleep(0)
         bus.close()
-        assert await asyncio.wait_for(waiting, 5) is False
+        assert await asyncio.wait_for(waiting, 30) is False
     with bus.doorbell(lambda _: True) as bell:
-        assert await asyncio.wait_for(bell.wait(), 5) is False
+        assert await asyncio.wait_for(bell.wait(), 30) is False
 
 
 def test_a_bell_that_is_gone_leaves_nothing_behind() -> None:

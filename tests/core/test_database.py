@@ -215,7 +215,7 @@ async def test_reads_go_on_beside_a_slow_write_and_do_not_see_it(ground: Ground)
 
     writing = asyncio.ensure_future(ground.db.write(slow))
     await asyncio.to_thread(started.wait, 10)
-    assert await asyncio.wait_for(keys(ground.db), 5) == []
+    assert await asyncio.wait_for(keys(ground.db), 30) == []
     assert ground.db.stalled > 0
     release.set()
     await writing
@@ -322,7 +322,7 @@ async def test_a_reader_that_was_given_up_blocks_nobody_and_comes_back(ground: G
     with pytest.raises(asyncio.CancelledError):
         await reading
     for _ in range(3):
-        assert await asyncio.wait_for(keys(ground.db), 5) == []
+        assert await asyncio.wait_for(keys(ground.db), 30) == []
     release.set()
     db = ground.db
     assert isinstance(db, SqliteDatabase | PostgresqlDatabase)

@@ -238,7 +238,7 @@ async def test_a_stream_ends_when_the_core_closes(stand: Stand) -> None:
     ending = asyncio.ensure_future(anext(stream, None))
     await asyncio.sleep(0)
     stand.ground.bus.close()
-    assert await asyncio.wait_for(ending, 5) is None
+    assert await asyncio.wait_for(ending, 30) is None
 
 
 async def test_a_stream_that_is_left_leaves_nothing_behind(stand: Stand) -> None:

@@ -249,7 +249,7 @@ async def test_the_whole_exchange_has_one_time_limit(
     began = time.monotonic()
     with pytest.raises(Unavailable, match=r"did not answer within 0\.3 s"):
         await get(outbound(allow=LOOPBACK), receiver.url, timeout=SHORT)
-    assert time.monotonic() - began < 10 * SHORT
+    assert time.monotonic() - began < 100 * SHORT
 
 
 async def test_a_resolver_that_hangs_is_in_the_limit_too() -> None:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from dg.runner import handover, processes, spool
 
 T = TypeVar("T")
-PATIENCE = 20.0
+PATIENCE = 60.0
 PATH = "/usr/local/bin:/usr/bin:/bin"
 PYTHON = sys.executable
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 import subprocess
@@ -65,9 +66,22 @@ def always(data: bytes) -> Answer:
     return lambda connection: connection.sendall(data)
 
 
+def drip(connection: socket.socket) -> None:
+    """Answers a byte at a time, for longer than anybody waits."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 10000\r\n\r\n")
+    for _ in range(10_000):
+        connection.sendall(b"x")
+        time.sleep(0.05)
+
+
+def hang(connection: socket.socket) -> None:
+    """Never answers; ends when nobody waits any more."""
+    connection.recv(1)
+
+
 def check(more: dict[str, Any] | None = None, **check: Any) -> dict[str, Any]:
     kind = {"check": {"every": 0.05, "timeout": 2.0, "for": 0, **check}}
-    return step(**{"name": "smoke", "phase": "verify", "timeout": 5.0, **kind, **(more or {})})
+    return step(**{"name": "smoke", "phase": "verify", "timeout": 30.0, **kind, **(more or {})})
 
 
 # --- http
@@ -120,10 +134,10 @@ def test_nobody_there_is_said_plainly(lab: Lab) -> None:
 
 
 def test_service_that_comes_up_late_passes(lab: Lab) -> None:
-    begun = time.monotonic()
+    early = iter([503, 503])
 
     def late(connection: socket.socket) -> None:
-        connection.sendall(http(200 if time.monotonic() - begun > 0.6 else 503))
+        connection.sendall(http(next(early, 200)))
 
     with serving(late) as server:
         run = lab.end(check(http=server.url))
@@ -132,27 +146,16 @@ def test_service_that_comes_up_late_passes(lab: Lab) -> None:
 
 
 def test_hanging_server_does_not_outlive_the_attempt(lab: Lab) -> None:
-    with serving(lambda connection: time.sleep(3)) as server:
-        run = lab.start(check({"timeout": 0.6}, http=server.url, timeout=0.2))
-        begun = time.monotonic()
-        end = run.wait()
-    assert time.monotonic() - begun < 2.5
+    with serving(hang) as server:
+        end = lab.start(check({"timeout": 1.2}, http=server.url, timeout=0.2)).wait()
     assert end["detail"].endswith(("did not finish within 0.2 s", "no answer in time"))
 
 
 def test_slow_drip_does_not_outlive_the_attempt(lab: Lab) -> None:
-    def drip(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-        for _ in range(1000):
-            connection.sendall(b"x")
-            time.sleep(0.05)
-
-    with serving(drip) as server:
-        run = lab.start(check({"timeout": 0.9}, http=server.url, timeout=0.3))
-        begun = time.monotonic()
-        end = run.wait()
-        assert time.monotonic() - begun < 3
-    assert end["detail"].endswith("did not finish within 0.3 s")
+    answers = iter([drip])
+    with serving(lambda connection: next(answers, always(http(200)))(connection)) as server:
+        run = lab.end(check(http=server.url, timeout=0.5))
+    assert b"did not finish within 0.5 s" in run.log()
     assert len(server.requests) >= 2
 
 
@@ -255,19 +258,17 @@ def test_hanging_command_check_is_killed_with_its_tree(lab: Lab) -> None:
 def test_check_must_be_good_for_the_whole_time(lab: Lab) -> None:
     with serving(always(http(200))) as server:
         begun = time.monotonic()
-        assert (
-            lab.start(check({"timeout": 10.0}, http=server.url, **{"for": 0.6})).wait()["outcome"]
-            == "success"
-        )
+        run = lab.end(check({}, http=server.url, **{"for": 0.6}))
+        assert run.events("step_ended")[0]["ok"] is True
         assert time.monotonic() - begun >= 0.6
-    assert len(server.requests) > 3
+    assert len(server.requests) >= 2
 
 
 def test_flapping_service_does_not_pass(lab: Lab) -> None:
     turns = iter(range(1_000_000))
 
     def flap(connection: socket.socket) -> None:
-        connection.sendall(http(500 if next(turns) % 4 == 3 else 200))
+        connection.sendall(http(500 if next(turns) % 2 else 200))
 
     with serving(flap) as server:
         run = lab.start(check({"timeout": 1.5}, http=server.url, every=0.1, **{"for": 0.6}))
@@ -279,8 +280,7 @@ def test_flapping_service_does_not_pass(lab: Lab) -> None:
 def test_time_too_short_says_how_long_it_was_good(lab: Lab) -> None:
     with serving(always(http(200))) as server:
         end = lab.start(check({"timeout": 0.5}, http=server.url, **{"for": 60})).wait()
-    assert ", good for 0." in end["detail"]
-    assert "s of the 60 s wanted" in end["detail"]
+    assert re.search(r", good for \d+\.\d s of the 60 s wanted", end["detail"])
 
 
 def test_check_outside_of_verify_ends_as_a_timeout(lab: Lab) -> None:
@@ -290,14 +290,14 @@ def test_check_outside_of_verify_ends_as_a_timeout(lab: Lab) -> None:
 
 
 def test_check_is_cancelled_between_and_within_attempts(lab: Lab) -> None:
-    with serving(lambda connection: time.sleep(5)) as hanging:
+    with serving(hang) as hanging:
         waiting = lab.start(check({"timeout": 60.0}, command=["sh", "-c", "echo no; exit 1"], every=60.0))
         within = lab.start(check({"timeout": 60.0}, http=hanging.url, timeout=60.0))
         waiting.until_log(b"no")
         within.until_event("step_started")
         for run in (waiting, within):
             run.cancel()
-        assert [run.wait(5)["outcome"] for run in (waiting, within)] == ["cancelled", "cancelled"]
+        assert [run.wait(30)["outcome"] for run in (waiting, within)] == ["cancelled", "cancelled"]
 
 
 def test_output_fills_the_address(lab: Lab) -> None:

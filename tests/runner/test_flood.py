@@ -34,7 +34,7 @@ def test_million_lines(lab: Lab) -> None:
         secrets={"key": "correct-horse", "other": "battery staple's"},
     )
     run.until_log(b"after\n")
-    assert time.monotonic() - begun < 15
+    assert time.monotonic() - begun < 60
     assert _peak(run) < 40 * MEGABYTE
     run.cancel()
     end = run.wait()
@@ -72,11 +72,9 @@ def test_yes_is_held_back_and_not_kept_in_memory(lab: Lab) -> None:
 
 
 def test_lines_are_seen_while_the_step_runs(lab: Lab) -> None:
-    run = lab.start(step("echo first; sleep 60"))
-    run.until_event("step_started")
-    begun = time.monotonic()
+    run = lab.start(step("echo first; sleep 300", timeout=300.0))
     run.until_log(b"first\n")
-    assert time.monotonic() - begun < 1
+    assert run.events("step_ended") == []
     run.cancel()
     run.wait()
 

@@ -86,7 +86,7 @@ def test_a_command_that_is_not_there_is_named(lab: Lab) -> None:
 
 def test_nothing_of_a_command_that_hangs_is_left(lab: Lab, tmp_path: Path) -> None:
     run = lab.run(step("true", secrets=["key"]))
-    end(run, opener(f"sleep 61 & echo $! > {tmp_path}/pid; sleep 62", timeout=0.5))
+    end(run, opener(f"sleep 61 & echo $! > {tmp_path}/pid; sleep 62", timeout=2.0))
     until(lambda: not run.processes(), "nothing to be left")
     assert (tmp_path / "pid").read_text().strip().isdecimal()
 
@@ -96,10 +96,12 @@ def test_a_run_that_is_cancelled_meanwhile_gives_no_ciphertext_to_its_last_steps
 ) -> None:
     last = step(f'test "$KEY" = {SECRET} && echo right', secrets=["key"], when="always")
     run = lab.run(step("echo first"), last)
-    began = tmp_path / "began"
-    run.start(stdin=handed(opener(f"touch {began}; sleep 1; base64 -d")))
+    began, go = tmp_path / "began", tmp_path / "go"
+    waits = f"touch {began}; until test -e {go}; do sleep 0.02; done; base64 -d"
+    run.start(stdin=handed(opener(waits)))
     until(began.exists, "the command to begin")
     run.cancel()
+    go.touch()
     assert run.wait()["outcome"] == "cancelled"
     assert run.log() == b"right\n"
 

@@ -56,8 +56,8 @@ def test_timeout_of_a_verify_step_is_a_failed_verification(lab: Lab) -> None:
 
 
 def test_silent_step_ends_at_its_idle_time_and_a_talking_one_does_not(lab: Lab) -> None:
-    talking = lab.start(step("for i in 1 2 3 4 5 6; do echo $i; sleep 0.2; done", idle=0.8))
-    silent = lab.start(step("echo once; sleep 60", idle=0.3))
+    talking = lab.start(step("for i in 1 2 3 4 5 6 7 8; do echo $i; sleep 0.25; done", idle=1.5))
+    silent = lab.start(step("echo once; sleep 60", idle=1.0))
     assert silent.wait()["reason"] == "idle"
     assert silent.log().startswith(b"once\n")
     assert talking.wait()["outcome"] == "success"
@@ -65,7 +65,7 @@ def test_silent_step_ends_at_its_idle_time_and_a_talking_one_does_not(lab: Lab) 
 
 def test_term_comes_first_and_what_is_said_at_it_is_kept(lab: Lab) -> None:
     script = "trap 'echo tidy; exit 9' TERM; echo ready; while :; do sleep 0.05; done"
-    run = lab.start(step(script, timeout=0.5))
+    run = lab.start(step(script, timeout=2.0))
     assert run.wait()["reason"] == "timeout"
     assert run.events("step_ended")[0]["code"] == 9
     assert b"tidy\n" in run.log()
@@ -82,7 +82,7 @@ def test_flood_does_not_delay_the_timeout(lab: Lab) -> None:
     begun = time.monotonic()
     run = lab.start(step("yes", timeout=0.5, grace=0.2))
     assert run.wait()["reason"] == "timeout"
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 45
 
 
 # --- cancel
@@ -91,7 +91,7 @@ def test_flood_does_not_delay_the_timeout(lab: Lab) -> None:
 def test_stubborn_tree_dies_at_a_cancel(lab: Lab) -> None:
     run = lab.start(step(STUBBORN, grace=0.3), step("echo never"))
     run.until_log(b"ready")
-    assert len(run.processes()) >= 6
+    until(lambda: len(run.processes()) >= 6, "the whole tree")
     run.cancel()
     end = run.wait()
     assert (end["outcome"], end["reason"], end["step"]) == ("cancelled", "cancelled", 0)

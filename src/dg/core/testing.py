@@ -94,7 +94,7 @@ async def settle(rounds: int = 10) -> None:
         await asyncio.sleep(0)  # noqa: TID251 - yields only, no time passes
 
 
-async def eventually(probe: Callable[[], object], timeout: float = 10.0) -> None:
+async def eventually(probe: Callable[[], object], timeout: float = 30.0) -> None:
     """Wait until `probe` (awaited when it is a coroutine function) gives something true."""
     async with asyncio.timeout(timeout):
         while True:

@@ -139,7 +139,7 @@ async def test_known_keys_never_wait_for_a_fetch(
     await knows(keys)
     server.answer = hang
     await clock.advance(FRESH)
-    async with asyncio.timeout(0.5):
+    async with asyncio.timeout(10):
         assert all([await knows(keys) for _ in range(100)])
     await fetched(keys)
     assert server.fetches == 2

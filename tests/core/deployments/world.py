@@ -131,7 +131,7 @@ class World:
         return await self.core.deployments.get(ADMIN, deployment.id)
 
     async def reached(
-        self, deployment: Deployment, when: Callable[[Progress], object], timeout: float = 20.0
+        self, deployment: Deployment, when: Callable[[Progress], object], timeout: float = 60.0
     ) -> Progress:
         """Wait until the deployment's progress is as wanted."""
         found: list[Progress] = []
@@ -143,7 +143,7 @@ class World:
         await eventually(look, timeout)
         return found[-1]
 
-    async def ended(self, deployment: Deployment, timeout: float = 20.0) -> Deployment:
+    async def ended(self, deployment: Deployment, timeout: float = 60.0) -> Deployment:
         """Wait until it ended; returns it as it then is."""
         progress = await self.reached(deployment, lambda found: found.deployment.status in FINAL, timeout)
         return progress.deployment

@@ -93,7 +93,7 @@ async def open_yard(
         "home": home,
         "outbound": {"allow": ["127.0.0.1"]},
         "database": {"url": url},
-        "webhooks": {"timeout": 1.0, "disable_after": 3, **settings},
+        "webhooks": {"timeout": 2.0, "disable_after": 3, **settings},
     }
     clock = clock or ManualClock()
     async with open_core(Settings.model_validate(values), clock=clock, environ={}) as core:

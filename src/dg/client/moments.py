@@ -33,13 +33,9 @@ def moment_before(text: str, now: int, zone: tzinfo | None = None) -> int | None
 
 
 def spoken(at: int, zone: tzinfo | None = None) -> str:
-    """A moment in `zone`, that of this machine without one, to the second: `2026-11-26 08:20:00 CET`.
-
-    What is less than a second stands there where there is some: what is asked for is told exactly.
-    """
+    """A moment in `zone`, that of this machine without one, to the second: `2026-11-26 08:20:00 CET`."""
     local = to_datetime(at).astimezone(zone)
-    exactly = f".{at % SECOND:06}" if at % SECOND else ""
-    return f"{local:%Y-%m-%d %H:%M:%S}{exactly} {local.tzname() or 'UTC'}"
+    return f"{local:%Y-%m-%d %H:%M:%S} {local.tzname() or 'UTC'}"
 
 
 def clock_at(at: int, now: int) -> str:

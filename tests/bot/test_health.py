@@ -50,7 +50,10 @@ async def test_the_deployment_before_it_is_named_and_can_be_rolled_back(tmp_path
         assert "|#2>" in words(told)
         assert buttons(told) == {"dg_rollback"}
         await office.slack.click("ana", told, "dg_rollback")
-        assert "goes back" in await office.modal("ana", "web")
+        form = await office.modal("ana", "web")
+        assert "goes back to `v1`" in form
+        assert "will be locked for 30m. " in form
+        assert "can open it: `/dg unlock web in production`" in form
         await beat(office)
         assert buttons(await office.shown("is healthy again")) == set()
 

@@ -87,6 +87,7 @@ def rollback(**changed: Any) -> dict[str, Any]:
         "sentence": "Nothing stands in its way: 1.4.1 comes back as it was.",
         "objections": [],
         "doubts": [],
+        "afterwards": [objection("lane_locked", "Afterwards it is locked: dg lane unlock web production")],
         "undoes": samples.deployment(),
         "target": samples.deployment(id=OLD, version="1.4.1", commit_sha="1a2b3c4" + "0" * 33),
         "changes": {
@@ -175,7 +176,10 @@ def test_rollback_plan_only_shows(api: ScriptedApi, capsys: Captured) -> None:
     assert "settings that go  currency" in said
     assert "artefact          commit kept, pipeline readable, image web:1.4.1, no chart" in said
     assert any("3, 42 s at the median, the last one success" in line for line in said)
-    assert said[-1] == "✓ Nothing stands in its way: 1.4.1 comes back as it was."
+    assert said[-2:] == [
+        "▲ Afterwards it is locked: dg lane unlock web production",
+        "✓ Nothing stands in its way: 1.4.1 comes back as it was.",
+    ]
 
 
 def test_rollback_plan_names_objections_and_doubts(api: ScriptedApi, capsys: Captured) -> None:
@@ -188,7 +192,7 @@ def test_rollback_plan_names_objections_and_doubts(api: ScriptedApi, capsys: Cap
     api.on(BACK, rollback(**asks))
     assert run(["rollback", "web", "--env", "production", "--plan"]) == ExitCode.OK
     said = capsys.readouterr().out.splitlines()
-    assert said[-2:] == ["▲ it crosses `migrate`", "▲ The last rollback of this lane failed."]
+    assert said[-3:-1] == ["▲ it crosses `migrate`", "▲ The last rollback of this lane failed."]
     assert "crosses           migrate: cannot be undone" in said
     nothing = {
         "service": "web",

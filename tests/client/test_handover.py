@@ -141,15 +141,16 @@ def test_a_deployment_says_who_and_how_it_ended_and_what_waits_says_until_when()
                 expires_at="2026-11-26T12:00:00Z",
             ),
         ),
+        facts=(fact("deployment.rolled_back", deployment=deployment(8).id, undone_by=9, back_to="1.4.2"),),
     )
     text = markdown(summarize(seen, SINCE, NOW))
     assert "- ◇ #10 **web** in PRODUCTION 1.4.2 by ana, until 12:00: 0 of 1 approvals by an admin\n" in text
     rows = [line for line in text.splitlines() if re.match(r"- . \d\d:\d\d #", line)]
     assert rows == [
-        "- · 07:00 #10 **web** in PRODUCTION 1.4.2, pending by ana: 0 of 1 approvals by an admin",
-        "- ✓ 06:01 #9 **web** in staging back to 1.4.2, success by ana",
-        "- ↩ 06:00 #8 **web** in staging 1.4.2, rolled back by ana: smoke failed",
-        "- ✓ 05:00 #7 **web** in staging 1.4.2, success by Ben",
+        "- · 07:00 #10 **web** in PRODUCTION 1.4.2 by ana, pending: 0 of 1 approvals by an admin",
+        "- ✓ 06:01 #9 **web** in staging back to 1.4.2 by ana, success",
+        "- ↩ 06:00 #8 **web** in staging 1.4.2 by ana, rolled back by #9: smoke failed",
+        "- ✓ 05:00 #7 **web** in staging 1.4.2 by Ben, success",
     ]
 
 

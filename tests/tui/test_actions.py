@@ -86,6 +86,7 @@ async def test_production_goes_back_only_when_its_name_is_typed(house: House) ->
         screen = await asked(app, pilot, "R")
         assert "ROLL BACK WEB IN PRODUCTION" in text(app.screen)
         assert "Make it slow" in text(app.screen)
+        assert "Afterwards web/production will be locked for 30m." in text(app.screen)
         await pilot.press("enter")
         for typed in ("staging", "PRODUCTION", "productio", ""):
             await pilot.press("ctrl+u", *typed, "enter")

@@ -163,6 +163,16 @@ def test_the_store_keeps_the_newest() -> None:
             "rollback to 1.4.1 web/production  ana",
         ),
         ("deployment.rolled_back", {}, "rolled back web/production  ana"),
+        (
+            "deployment.rolled_back",
+            {"number": 5, "undone_by": 9, "back_to": "1.4.1"},
+            "undone by #9, back to 1.4.1 web/production #5  ana",
+        ),
+        (
+            "deployment.finished",
+            {"number": 9, "kind": "rollback", "status": "success"},
+            "rollback succeeded web/production #9  ana",
+        ),
         ("lane.locked", {"number": "seven"}, "lane locked web/production  ana"),
         ("environment.health_changed", {"service_status": "unhealthy"}, "unhealthy web/production  ana"),
         ("something.newer", {}, "something newer web/production  ana"),

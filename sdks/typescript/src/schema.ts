@@ -3507,12 +3507,17 @@ export interface components {
             actor?: string;
         };
         Lock: {
-            /** @example rolled back: the smoke test failed */
+            /** @example 2.14.0 was rolled back to 2.13.2: the smoke test failed */
             reason: string;
             /** @description Set by dg itself after a rollback. */
             automatic: boolean;
-            /** @example 019acd5e-0000-7000-8000-000000000001 */
+            /** @example dg */
             by: string;
+            /**
+             * @description Who had asked for the rollback after which dg locked it; left out where dg did by itself.
+             * @example Ana
+             */
+            asked_by?: string;
             /** Format: date-time */
             since: string;
             /** Format: date-time */
@@ -3750,6 +3755,18 @@ export interface components {
              */
             sentence: string;
         };
+        Consequence: {
+            /**
+             * @description A stable word for programs; more may come.
+             * @example lane_locked
+             */
+            reason: string;
+            /**
+             * @description What follows, who can undo it, and how.
+             * @example Afterwards shop/production will be locked for 30m. An admin or operator can open it: dg lane unlock shop production
+             */
+            sentence: string;
+        };
         Preview: {
             service: components["schemas"]["ServiceName"];
             environment: components["schemas"]["EnvironmentName"];
@@ -3835,6 +3852,8 @@ export interface components {
             objections: components["schemas"]["Objection"][];
             /** @description What may go wrong although it would be accepted. */
             doubts: components["schemas"]["Objection"][];
+            /** @description What dg does to the lane once the rollback went well. */
+            afterwards: components["schemas"]["Consequence"][];
             undoes?: components["schemas"]["Deployment"];
             target?: components["schemas"]["Deployment"];
             changes?: components["schemas"]["Changes"];

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import re
@@ -39,6 +40,8 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 _DEPLOYMENT = r"/v1/deployments/([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})/?"
 _CHANNEL = re.compile(r"[CG][A-Z0-9]{1,20}")
 _MOST_LINKS = 5
+_PREVIEW_WAIT = 1.5
+"""Seconds for what a rollback would do: what opens a modal is good for three."""
 _STATUSES = (Status.PENDING, *sorted(ACTIVE))
 
 
@@ -215,7 +218,19 @@ class Acting:
     async def _ask_to_roll_back(self, asked: Asked, wish: commands.Rollback) -> None:
         self._core.access.require(asked.principal, Action.DEPLOYMENT_ROLLBACK, wish.environment, wish.service)
         target = await self._target(asked.principal, wish)
-        await self._open(asked, modals.rollback(wish, target, None, asked.channel))
+        await self._show_rollback(asked, wish, target)
+
+    async def _show_rollback(self, asked: Asked, wish: commands.Rollback, target: str | None) -> None:
+        """Ask with what it would do, as far as that is found in time; what is agreed to is what was shown."""
+        request = RequestRollback(target=target, reason=wish.reason)
+        preview = None
+        with contextlib.suppress(TimeoutError):  # the modal has to open
+            async with asyncio.timeout(_PREVIEW_WAIT):
+                preview = await self._core.deployments.preview_rollback(
+                    asked.principal, wish.service, wish.environment, request
+                )
+        shown = target or (preview.target.id if preview and preview.target else None)
+        await self._open(asked, modals.rollback(wish, shown, preview, asked.channel))
 
     async def roll_back(
         self, asked: Asked, service: str, environment: Environment, request: RequestRollback
@@ -297,8 +312,7 @@ class Acting:
             return answers.older()
         where = told.environment.value, told.service
         self._core.access.require(asked.principal, Action.DEPLOYMENT_ROLLBACK, *where)
-        wish = commands.Rollback(told.service, told.environment)
-        await self._open(asked, modals.rollback(wish, None, None, asked.channel))
+        await self._show_rollback(asked, commands.Rollback(told.service, told.environment), None)
         return None
 
     async def unlock(self, asked: Asked, lane: str, since: str) -> Rendered | None:

@@ -15,8 +15,11 @@ if TYPE_CHECKING:
     from dg.client.models import Event, Verdict
     from dg.core.audit.models import AuditEntry
 
-QUIET = frozenset({"service", "environment", "deployment", "number", "freeze", "token", "origin", "rights"})
-"""Parts of a payload that the line says already, or that `dg audit list` is for."""
+QUIET = frozenset(
+    {"service", "environment", "deployment", "number", "freeze", "token", "origin", "rights"}
+    | {"rolled_back_by", "asked_by"}
+)
+"""Parts of a payload that the line says already, if by another name, or that `dg audit list` is for."""
 
 
 @click.command(

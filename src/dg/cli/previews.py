@@ -16,7 +16,14 @@ from dg.client.words import duration
 if TYPE_CHECKING:
     from dg.core.deployments.models import FileChanges
     from dg.core.deployments.pipeline import PlannedStep
-    from dg.core.deployments.previews import Artefact, Objection, PastRollbacks, Preview, RollbackPreview
+    from dg.core.deployments.previews import (
+        Artefact,
+        Consequence,
+        Objection,
+        PastRollbacks,
+        Preview,
+        RollbackPreview,
+    )
     from dg.core.types import Environment
 
 FILES_SHOWN = 10
@@ -128,6 +135,7 @@ def print_rollback(preview: RollbackPreview, output: Output) -> None:
         output.line("roll back", where)
     _print_sentences("fail" if preview.verdict.value == "refused" else "warn", preview.objections, output)
     _print_sentences("warn", preview.doubts, output)
+    _print_sentences("locked", preview.afterwards, output)
     if preview.verdict.value == "safe":
         output.line(output.glyph("ok"), preview.sentence)
 
@@ -230,6 +238,6 @@ def _print_rows(title: str, rows: Sequence[Sequence[Text]], output: Output) -> N
         output.table(rows)
 
 
-def _print_sentences(glyph: str, said: Sequence[Objection], output: Output) -> None:
+def _print_sentences(glyph: str, said: Sequence[Objection | Consequence], output: Output) -> None:
     for each in said:
         output.line(output.glyph(glyph), each.sentence)

@@ -55,7 +55,7 @@ class ClosedLane(_Model):
 
 
 class Delivery(_Model):
-    """One deployment that was asked for, ended or went on in the shift."""
+    """One deployment that was asked for, ended or went on in the shift, or was `undone_by` a later one."""
 
     id: str
     number: int
@@ -68,6 +68,7 @@ class Delivery(_Model):
     created_at: int
     completed_at: int | None = None
     message: str | None = None
+    undone_by: int | None = None
 
 
 class Awaited(_Model):
@@ -177,6 +178,10 @@ async def gather(client: Client, since: int, now: int) -> Handover:
 
 def summarize(seen: Seen, since: int, until: int) -> Handover:
     """The summary of what was read: the newest first, what is bad before what was."""
+    undone = {
+        str(each.payload["deployment"]): int(each.payload["undone_by"])
+        for each in _of(seen.facts, "deployment.rolled_back")
+    }
     return Handover(
         since=since,
         until=until,
@@ -185,7 +190,7 @@ def summarize(seen: Seen, since: int, until: int) -> Handover:
         closed=tuple(_closed(each) for each in seen.lanes if each.state.closed),
         freezes=tuple(sorted(seen.freezes, key=lambda each: each.until)),
         waiting=tuple(_awaited(each) for each in _newest(seen.deployments) if _waits(each)),
-        deployments=tuple(_delivery(each) for each in _newest(seen.deployments)),
+        deployments=tuple(_delivery(each, undone.get(each.id)) for each in _newest(seen.deployments)),
         health=tuple(_change(each) for each in _of(seen.facts, "environment.health_changed")),
         drift=tuple(each for found in seen.drift.values() for each in found if _differs(each)),
         backups=tuple(_failed(each) for each in _of(seen.facts, "backup.failed", "backup.test_failed")),
@@ -306,7 +311,7 @@ def _awaited(found: Deployment) -> Awaited:
     )
 
 
-def _delivery(found: Deployment) -> Delivery:
+def _delivery(found: Deployment, undone_by: int | None) -> Delivery:
     why = found.message or (found.reason.value.replace("_", " ") if found.reason else None)
     return Delivery(
         id=found.id,
@@ -320,6 +325,7 @@ def _delivery(found: Deployment) -> Delivery:
         created_at=found.created_at,
         completed_at=found.completed_at,
         message=why if found.status in FINAL else found.hold,
+        undone_by=undone_by,
     )
 
 

@@ -123,9 +123,9 @@ def _delivery(each: Delivery, now: int) -> str:
     status = each.status.value
     at = clock_at(each.completed_at or each.created_at, now)
     what = "back to " if each.kind == "rollback" else ""
-    version = f"{what}{escaped(each.version)}"
+    version = f"{what}{escaped(each.version)} by {escaped(each.by)}"
     where = _where(each.service, each.environment)
-    ended = f"{status.replace('_', ' ')} by {escaped(each.by)}"
+    ended = f"{status.replace('_', ' ')}{f' by #{each.undone_by}' if each.undone_by else ''}"
     return f"{_sign(status)} {at} #{each.number} {where} {version}, {ended}{_because(each.message)}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-STATE_HEAD = "0025"
+STATE_HEAD = "0026"
 LOGS_HEAD = "logs_0002"
 
 state = sa.MetaData()
@@ -440,6 +440,7 @@ lanes = sa.Table(
     _text("lock_by", null=True),
     _int("lock_since", null=True),
     _int("lock_until", null=True),
+    _text("lock_asked_by", null=True),
     _text("left_by", null=True),
 )
 

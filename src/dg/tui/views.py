@@ -318,7 +318,12 @@ def _said(kind: str, payload: Mapping[str, object]) -> str:
     """What happened, in a few words."""
     match kind:
         case "deployment.finished":
-            return f"{payload.get('status', 'ended')}".replace("_", " ")
+            ended = str(payload.get("status", "ended"))
+            if payload.get("kind") == "rollback":
+                return "rollback " + {"success": "succeeded"}.get(ended, ended)
+            return ended.replace("_", " ")
+        case "deployment.rolled_back" if "undone_by" in payload:
+            return f"undone by #{payload['undone_by']}, back to {payload.get('back_to', '')}"
         case "deployment.created":
             what = "rollback to" if payload.get("kind") == "rollback" else "asked for"
             return f"{what} {payload.get('version', '')}"

@@ -386,6 +386,7 @@ async def test_a_good_rollback_undoes_what_came_after_its_target_and_keeps_the_l
     assert (await desk.read(good)).status is Status.SUCCESS
     assert facts.active_lock is not None
     assert facts.active_lock.reason == "v4 was rolled back to v1: step `smoke` exited with 1"
+    assert (facts.active_lock.by, facts.active_lock.asked_by) == ("dg", None)
     assert facts.active_lock.until - facts.now == HALF_AN_HOUR
     assert await desk.blocked() == [commit_of("v4")]
 

@@ -8,6 +8,7 @@ import pytest
 from tests.core.deployments.desk import SECOND, Desk
 from tests.core.deployments.world import ADMIN, OPERATOR, VIEWER, World, step
 
+from dg.core.access import store as access_store
 from dg.core.deployments import store
 from dg.core.deployments.models import (
     BlockVersion,
@@ -233,6 +234,64 @@ async def test_it_goes_where_the_rollback_then_goes_and_knows_how_long_they_take
     assert again.target.version == "v1"
     assert (again.past.count, again.past.last, again.expected) == (1, Status.SUCCESS, 3.0)
     assert again.past.p50 is not None
+
+
+async def test_it_says_what_dg_then_does_to_the_lane_and_so_it_is(quiet: World) -> None:
+    await run(quiet, "v1")
+    bad = await run(quiet, "v2")
+    lock, block = (await back(quiet)).afterwards
+    assert (lock.reason, block.reason) == ("lane_locked", "version_blocked")
+    assert lock.sentence == (
+        "Afterwards web/production will be locked for 30m. "
+        "An admin, approver or operator can open it: dg lane unlock web production"
+    )
+    assert block.sentence == (
+        f"Afterwards v2 ({bad.commit_sha[:7]}) may not come back to web/production. "
+        "An admin or approver can let it back: "
+        f"dg lane unblock web production {bad.commit_sha[:12]} --reason WHY"
+    )
+    made = await quiet.core.deployments.rollback_lane(OPERATOR, "web", PRODUCTION, RequestRollback())
+    await _end(quiet, made)
+    lane = await quiet.core.lanes.get(ADMIN, "web", "production")
+    assert lane.lock is not None
+    assert lane.lock.until - lane.lock.since == 1800 * SECOND
+    assert [each.commit_sha for each in await quiet.core.lanes.blocks(ADMIN, "web", "production")] == [
+        bad.commit_sha
+    ]
+
+
+async def test_a_pipeline_that_locks_nothing_and_a_lock_by_hand_are_foreseen_as_they_are(
+    quiet: World,
+) -> None:
+    await run(quiet, "v1")
+    await quiet.register(tail="[rollback]\nlock = 0\n")
+    await run(quiet, "v2")
+    assert [each.reason for each in (await back(quiet)).afterwards] == ["version_blocked"]
+    lock = LockLane(reason="the sale", until=quiet.core.clock.micros() + 3600 * SECOND)
+    await quiet.core.lanes.lock(ADMIN, "web", "production", lock)
+    found = (await back(quiet, override="users cannot pay")).afterwards[0]
+    assert found.sentence.startswith("Afterwards web/production stays locked until ")
+    assert f", as {ADMIN.name} locked it. An admin, approver or operator can open it: " in found.sentence
+
+
+async def test_the_lock_after_a_rollback_names_who_asked_for_it_beside_dg(quiet: World) -> None:
+    await run(quiet, "v1")
+    await run(quiet, "v2")
+    await quiet.db.write(lambda tx: access_store.set_name(tx, OPERATOR.id, "Olga", "person"))
+    asked = RequestRollback(reason="checkout answers 500")
+    made = await quiet.core.deployments.rollback_lane(OPERATOR, "web", PRODUCTION, asked)
+    await _end(quiet, made)
+    lane = await quiet.core.lanes.get(ADMIN, "web", "production")
+    assert lane.lock is not None
+    assert (lane.lock.automatic, lane.lock.by, lane.lock.asked_by) == (True, "dg", "Olga")
+    assert "v2 was rolled back to v1: checkout answers 500 (by dg since " in lane.sentence
+    assert ", after a rollback that Olga asked for). " in lane.sentence
+    undone = (await quiet.entries("deployment.rolled_back"))[-1]
+    locked = (await quiet.entries("lane.locked"))[-1]
+    assert (locked.actor, locked.payload["asked_by"], locked.payload["number"]) == (
+        "system", OPERATOR.id, made.number,
+    )  # fmt: skip
+    assert (undone.payload["undone_by"], undone.payload["back_to"]) == (made.number, "v1")
 
 
 async def test_an_irreversible_step_asks_first_and_is_named_when_it_was_agreed_to(quiet: World) -> None:

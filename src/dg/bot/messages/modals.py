@@ -8,7 +8,7 @@ from typing import Any
 
 from dg.bot.messages import blocks as b
 from dg.bot.messages.blocks import Block
-from dg.bot.messages.text import code, escape
+from dg.bot.messages.text import code, escape, sentence
 from dg.core.deployments.models import Deployment
 from dg.core.deployments.previews import RollbackPreview
 from dg.core.grammar.commands import Deploy, Rollback
@@ -50,7 +50,10 @@ def rollback(wish: Rollback, target: str | None, preview: RollbackPreview | None
         to = f" to {code(preview.target.version)}" if preview.target else ""
         shown = [b.section(f":rewind: *{escape(service)}* in *{environment.value}* goes back{to}")]
         shown.append(b.context(escape(preview.sentence, 600)))
-        shown += [b.context(f":warning: {escape(each.sentence, 400)}") for each in preview.objections[:3]]
+        said = (each.sentence for each in (*preview.objections, *preview.doubts))
+        more = [each for each in said if each != preview.sentence]
+        shown += [b.context(f":warning: {escape(each, 400)}") for each in more[:3]]
+        shown += [b.context(f":lock: {sentence(each.sentence, 500)}") for each in preview.afterwards]
     ids = metadata(service=service, environment=environment.value, target=target, channel=channel)
     asked = [_reason(wish.reason or "")]
     if environment is Environment.PRODUCTION:

@@ -103,12 +103,18 @@ def _undo(tx: Tx, rollback: Deployment, now: int) -> None:
     for undone in store.effects_since(tx, *rollback.lane, target.number):
         if undone.id != rollback.id:
             moved = store.move(tx, undone, Status.ROLLED_BACK, rolled_back_by=rollback.id)
-            tx.append(events.DeploymentRolledBack(**moved.identity, rolled_back_by=rollback.id), by=SYSTEM)
+            fact = events.DeploymentRolledBack(
+                **moved.identity,
+                rolled_back_by=rollback.id,
+                undone_by=rollback.number,
+                back_to=rollback.version,
+            )
+            tx.append(fact, by=SYSTEM)
     bad = store.require(tx, rollback.rollback_of or "")
     why = bad.message or rollback.note
     sentence = f"{bad.version} was rolled back to {rollback.version}" + (f": {why}" if why else " by hand")
     quarantine.block(tx, bad, rollback.commit_sha, why or "it was rolled back by hand", now)
-    quarantine.lock(tx, bad, sentence, now, quarantine.policy(tx, bad).lock)
+    quarantine.lock(tx, bad, sentence, now, quarantine.policy(tx, bad).lock, after=rollback)
 
 
 def _fail(tx: Tx, deployment: Deployment, ending: Ending, now: int) -> Deployment:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from dg.core.access.models import ACTIONS, Action
 from dg.core.clock import SECOND, to_datetime
 from dg.core.deployments.models import Block, Deployment, Freeze, Gate, Kind, LaneState, Lock, Status
+from dg.settings.units import format_duration
 
 MOST_WAITING = 100
 """Those behind them in a longer queue are not told when they start: it would not come true anyway."""
@@ -110,7 +111,7 @@ def _version(deployment: Deployment) -> str:
 def _frozen(name: str, freeze: Freeze, now: int) -> str:
     return (
         f"{name} is frozen until {spoken_time(freeze.until, now)}: {_clause(freeze.reason)} "
-        f"(by {freeze.by} since {spoken_time(freeze.since, now)}). "
+        f"(by {closed_by(freeze, now)}). "
         f"{who(Action.LANE_THAW)} can end it: dg thaw {freeze.id}"
     )
 
@@ -118,9 +119,30 @@ def _frozen(name: str, freeze: Freeze, now: int) -> str:
 def _locked(name: str, lock: Lock, facts: Facts) -> str:
     return (
         f"{name} is locked until {spoken_time(lock.until, facts.now)}: {_clause(lock.reason)} "
-        f"(by {lock.by} since {spoken_time(lock.since, facts.now)}). "
-        f"{who(Action.LANE_UNLOCK)} can open it: dg lane unlock {facts.service} {facts.environment}"
+        f"(by {closed_by(lock, facts.now)}). {_unlock(facts)}"
     )
+
+
+def closed_by(found: Lock | Freeze, now: int) -> str:
+    """Who closed it and when: `dg since 16:30 UTC, after a rollback that ana asked for`."""
+    asked = found.asked_by if isinstance(found, Lock) else None
+    after = f", after a rollback that {asked} asked for" if asked else ""
+    return f"{found.by} since {spoken_time(found.since, now)}{after}"
+
+
+def _unlock(facts: Facts) -> str:
+    unlock = f"dg lane unlock {facts.service} {facts.environment}"
+    return f"{who(Action.LANE_UNLOCK)} can open it: {unlock}"
+
+
+def locked_after(facts: Facts, seconds: float) -> str:
+    """How long the lane will be closed after a rollback: for `seconds`, or as a person closed it before."""
+    name, lock = f"{facts.service}/{facts.environment}", facts.active_lock
+    if lock and not lock.automatic:
+        how = f"stays locked until {spoken_time(lock.until, facts.now)}, as {lock.by} locked it"
+    else:
+        how = f"will be locked for {format_duration(seconds)}"
+    return f"Afterwards {name} {how}. {_unlock(facts)}"
 
 
 def _left(name: str, left: Deployment) -> str:
@@ -146,8 +168,19 @@ def blocked(block: Block) -> str:
     """Why a version is refused, and the two ways out."""
     return (
         f"{block.version} is blocked here: {_clause(block.reason)}. Deploy a commit that mends it. "
+        f"{_unblock(block)}"
+    )
+
+
+def kept_out_after(bad: Deployment) -> str:
+    """That a version may not come back to its lane after a rollback, and who can let it."""
+    return f"Afterwards {_version(bad)} may not come back to {'/'.join(bad.lane)}. {_unblock(bad)}"
+
+
+def _unblock(what: Block | Deployment) -> str:
+    return (
         f"{who(Action.LANE_UNBLOCK)} can let it back: "
-        f"dg lane unblock {block.service} {block.environment} {block.commit_sha[:12]} --reason WHY"
+        f"dg lane unblock {what.service} {what.environment} {what.commit_sha[:12]} --reason WHY"
     )
 
 

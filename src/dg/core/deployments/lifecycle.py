@@ -424,6 +424,7 @@ def finished(
         events.DeploymentFinished(
             **ended.identity,
             status=ended.status.value,
+            kind=ended.kind.value,
             reason=ended.reason.value if ended.reason else None,
             message=ended.message,
             touched=ended.touched,

@@ -399,11 +399,14 @@ class LockLane(_Model):
 
 
 class Lock(_Model):
+    """Why a lane takes nothing new. `asked_by` asked for the rollback after which dg locked it."""
+
     reason: str
     automatic: bool
     by: str
     since: int
     until: int
+    asked_by: str | None = None
 
 
 class SetFreeze(_Model):

@@ -40,6 +40,13 @@ class Objection(_Model):
     sentence: str
 
 
+class Consequence(_Model):
+    """What follows by itself: a stable word, and the sentence with the way out."""
+
+    reason: Literal["lane_locked", "version_blocked"]
+    sentence: str
+
+
 class Preview(_Model):
     """A deployment that nobody has asked for yet. `current` is the deployment that runs in its lane now.
 
@@ -99,6 +106,7 @@ class RollbackPreview(_Model):
     `changes.leaving` go away, `changes.commits` come back; None when the mirror lacks one of the two commits.
     `crosses` names the steps that cannot be undone. `settings_leaving` are keys of today's pipeline that the
     target's does not have, `settings_returning` the reverse. `objections` refuse it, `doubts` do not.
+    `afterwards` is what dg does to the lane once it went well.
     """
 
     service: str
@@ -107,6 +115,7 @@ class RollbackPreview(_Model):
     sentence: str
     objections: tuple[Objection, ...] = ()
     doubts: tuple[Objection, ...] = ()
+    afterwards: tuple[Consequence, ...] = ()
     undoes: Deployment | None = None
     target: Deployment | None = None
     changes: Changes | None = None

@@ -6,8 +6,9 @@ from dg.core import events
 from dg.core.access.models import SYSTEM, Principal
 from dg.core.clock import SECOND
 from dg.core.database import Tx
-from dg.core.deployments import pipeline, store
+from dg.core.deployments import lanes, pipeline, store
 from dg.core.deployments.models import Block, Deployment, Lock
+from dg.core.deployments.previews import Consequence
 from dg.core.errors import Invalid
 
 
@@ -20,9 +21,18 @@ def policy(tx: Tx, deployment: Deployment) -> pipeline.Rollback:
 
 
 def lock(
-    tx: Tx, bad: Deployment, reason: str, now: int, seconds: float | None, by: Principal = SYSTEM
+    tx: Tx,
+    bad: Deployment,
+    reason: str,
+    now: int,
+    seconds: float | None,
+    by: Principal = SYSTEM,
+    after: Deployment | None = None,
 ) -> None:
-    """Close the lane, 0 opens it; a lock by hand stays. None: as long as may pass until somebody looked."""
+    """Close the lane, 0 opens it; a lock by hand stays. None: as long as may pass until somebody looked.
+
+    `after` is the rollback whose end closes it: whoever asked for that one is named beside dg.
+    """
     length = int((policy(tx, bad).lock_unknown if seconds is None else seconds) * SECOND)
     found = store.lock_of(store.lane(tx, *bad.lane))
     if found and not found.automatic and found.until > now:
@@ -31,15 +41,27 @@ def lock(
         _open(tx, bad, found)
         return
     automatic = by is SYSTEM
-    lock = Lock(reason=reason, automatic=automatic, by=by.name, since=now, until=now + length)
+    person = after if after and after.created_by != SYSTEM.id else None
+    lock = Lock(
+        reason=reason,
+        automatic=automatic,
+        by=by.name,
+        since=now,
+        until=now + length,
+        asked_by=(person.created_by_name or person.created_by) if person else None,
+    )
     store.set_lock(tx, *bad.lane, lock)
     service, environment = bad.lane
-    tx.append(
-        events.LaneLocked(
-            service=service, environment=environment, reason=reason, automatic=automatic, until=lock.until
-        ),
-        by=by,
+    fact = events.LaneLocked(
+        service=service,
+        environment=environment,
+        reason=reason,
+        automatic=automatic,
+        until=lock.until,
+        number=(after or bad).number,
+        asked_by=person.created_by if person else None,
     )
+    tx.append(fact, by=by)
 
 
 def _open(tx: Tx, bad: Deployment, lock: Lock | None) -> None:
@@ -66,6 +88,18 @@ def block(tx: Tx, bad: Deployment, good_commit: str, reason: str, now: int) -> N
         ),
         SYSTEM,
     )
+
+
+def foresee(tx: Tx, bad: Deployment, good: Deployment, facts: lanes.Facts) -> tuple[Consequence, ...]:
+    """What `lock` and `block` will do once `bad` was rolled back to `good`, and the ways out."""
+    found: list[Consequence] = []
+    seconds = policy(tx, bad).lock
+    closed = facts.active_lock
+    if seconds or (closed and not closed.automatic):
+        found.append(Consequence(reason="lane_locked", sentence=lanes.locked_after(facts, seconds)))
+    if bad.commit_sha != good.commit_sha:
+        found.append(Consequence(reason="version_blocked", sentence=lanes.kept_out_after(bad)))
+    return tuple(found)
 
 
 def keep_out(tx: Tx, block: Block, by: Principal) -> None:
@@ -98,4 +132,5 @@ def let_back(tx: Tx, block: Block, reason: str, by: Principal) -> None:
 def rollback_failed(tx: Tx, failed: Deployment, now: int) -> None:
     """It never cascades: where nobody knows what runs, the lane stays closed until somebody looked."""
     if not store.lane(tx, *failed.lane)["known"]:
-        lock(tx, failed, f"the rollback to {failed.version} failed: {failed.message}", now, None)
+        why = f"the rollback to {failed.version} failed: {failed.message}"
+        lock(tx, failed, why, now, None, after=failed)

@@ -120,10 +120,11 @@ class DeploymentAbandoned(DeploymentFact):
 class DeploymentFinished(DeploymentFact):
     """It ended: `status` is success or failed. `duration` is in seconds since it was started.
 
-    `receipt` is the SHA-256 of its receipt.
+    `receipt` is the SHA-256 of its receipt. `kind` is not in facts that are older than this field.
     """
 
     status: str
+    kind: str | None = None
     reason: str | None = None
     message: str | None = None
     touched: bool = False
@@ -133,9 +134,12 @@ class DeploymentFinished(DeploymentFact):
 
 @dataclass(frozen=True, kw_only=True)
 class DeploymentRolledBack(DeploymentFact):
-    """Its effect was undone by the deployment `rolled_back_by`."""
+    """Its effect was undone by the deployment `rolled_back_by`, which people call by the number `undone_by`;
+    `back_to` is the version that runs since then."""
 
     rolled_back_by: str
+    undone_by: int
+    back_to: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,11 +173,17 @@ class StepFinished(DeploymentFact):
 
 @dataclass(frozen=True, kw_only=True)
 class LaneLocked(LaneFact):
-    """Nobody deploys there until `until` (microseconds) or until it is unlocked."""
+    """Nobody deploys there until `until` (microseconds) or until it is unlocked.
+
+    `number` is the deployment after whose end dg locked it, `asked_by` the person who had asked for that one
+    where it is a rollback.
+    """
 
     reason: str
     automatic: bool
     until: int
+    number: int | None = None
+    asked_by: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from dg.core.access.models import SYSTEM, Action, Principal
 from dg.core.access.service import Access
 from dg.core.clock import Clock, to_datetime
 from dg.core.database import Database, Row, Tx
-from dg.core.deployments.lanes import spoken_time
+from dg.core.deployments.lanes import closed_by, spoken_time
 from dg.core.deployments.models import Freeze, Kind, LaneState, Lock
 from dg.core.errors import Invalid, Refused
 from dg.core.events import DriftResolved, LaneLocked
@@ -37,9 +37,10 @@ class _Read:
 
     @property
     def actors(self) -> set[str]:
-        """Who locked or froze something."""
-        locks = (each.locked for each in self.held.values())
-        return {each.actor for each in (*self.freezes, *filter(None, locks))}
+        """Who locked or froze something, and who had asked for what dg locked a lane after."""
+        locks = [each.locked for each in self.held.values() if each.locked]
+        asked = (each.payload.get("asked_by") for each in locks)
+        return {*(each.actor for each in (*self.freezes, *locks)), *filter(None, asked)}
 
 
 class Past:
@@ -188,6 +189,7 @@ def _lock(said: Entry | None, then: int, names: Mapping[str, str]) -> Lock | Non
         by=names[said.actor],
         since=said.at,
         until=said.payload["until"],
+        asked_by=names.get(said.payload.get("asked_by", "")),
     )
 
 
@@ -241,8 +243,8 @@ def _sentence(
     """The lane's one sentence, in the past."""
     if closed is not None:
         how = "frozen" if isinstance(closed, Freeze) else "locked"
-        until, since = spoken_time(closed.until, then), spoken_time(closed.since, then)
-        return f"{lane} was {how} until {until}: {closed.reason.rstrip(' .')} (by {closed.by} since {since})."
+        until = spoken_time(closed.until, then)
+        return f"{lane} was {how} until {until}: {closed.reason.rstrip(' .')} (by {closed_by(closed, then)})."
     if holder is not None:
         doing = "was rolling back to" if holder.kind == Kind.ROLLBACK else "was deploying"
         since = f" since {spoken_time(holder.started_at, then)}" if holder.started_at else ""

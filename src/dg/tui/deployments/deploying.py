@@ -175,9 +175,10 @@ def _rolled_back(found: RollbackPreview) -> list[Pieces]:
             (target, "fg bold"),
         ],
         [(f"{verdict[0]} {found.sentence}", verdict[1])],
-        *[[(f"✗ {each.sentence}", "err")] for each in found.objections],
-        *[[(f"▲ {each.sentence}", "warn")] for each in found.doubts],
+        *[[(f"✗ {each.sentence}", "err")] for each in found.objections if each.sentence != found.sentence],
+        *[[(f"▲ {each.sentence}", "warn")] for each in found.doubts if each.sentence != found.sentence],
         *[[("▲ cannot be undone: ", "warn"), (each, "fg")] for each in found.crosses],
+        *[[("▪ ", "muted"), (each.sentence, "fg")] for each in found.afterwards],
     ]
     if found.expected is not None:
         rows.append([("takes about ", "muted"), (duration(found.expected), "fg")])

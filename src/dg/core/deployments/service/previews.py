@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from dg.core.access.models import Action, Principal
 from dg.core.database import Tx
-from dg.core.deployments import lanes, lifecycle, pipeline, rollbacks, store
+from dg.core.deployments import lanes, lifecycle, pipeline, quarantine, rollbacks, store
 from dg.core.deployments.models import (
     Changes,
     CreateDeployment,
@@ -22,6 +22,7 @@ from dg.core.deployments.models import (
 from dg.core.deployments.parts import Parts
 from dg.core.deployments.previews import (
     Artefact,
+    Consequence,
     Objection,
     PastRollbacks,
     Preview,
@@ -142,6 +143,7 @@ class _Back:
 
     prospect: rollbacks.Prospect
     past: PastRollbacks
+    afterwards: tuple[Consequence, ...] = ()
     today: pipeline.Pipeline | None = None
     then: pipeline.Pipeline | None = None
     steps: Sequence[Step] = ()
@@ -177,6 +179,7 @@ async def preview_rollback(
         sentence=sentence,
         objections=objections,
         doubts=doubts,
+        afterwards=back.afterwards,
         undoes=wish.bad,
         target=wish.target,
         changes=await _changes(parts, wish),
@@ -202,6 +205,7 @@ def _back(tx: Tx, parts: Parts, lane: tuple[str, str], request: RequestRollback)
     return _Back(
         prospect,
         past,
+        afterwards=quarantine.foresee(tx, prospect.wish.bad, prospect.wish.target, facts),
         today=_snapshot(tx, prospect.wish.bad),
         then=then,
         steps=lifecycle.expected(tx, lane, Kind.ROLLBACK, running, samples),

@@ -101,6 +101,7 @@ def set_lock(tx: Tx, service: str, environment: str, lock: Lock | None) -> None:
         lock_by=lock.by if lock else None,
         lock_since=lock.since if lock else None,
         lock_until=lock.until if lock else None,
+        lock_asked_by=lock.asked_by if lock else None,
     )
 
 
@@ -114,6 +115,7 @@ def lock_of(row: Row) -> Lock | None:
         by=row["lock_by"],
         since=row["lock_since"],
         until=row["lock_until"],
+        asked_by=row["lock_asked_by"],
     )
 
 

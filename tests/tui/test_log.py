@@ -161,6 +161,30 @@ async def test_long_lines_are_wrapped_on_request() -> None:
         assert [row for row in rows if row][-1] == "end"
 
 
+async def test_a_line_that_is_cut_says_so() -> None:
+    async with shown() as (log, pilot):
+        log.append([Line("a" * 100), Line("日本" * 40), Line("b" * log.size.width)])
+        await painted(log, pilot)
+        cut = [row.rstrip().endswith("…") for row in screen(log) if row.strip()]
+        assert len(cut) == 3
+        assert all(cut)
+        await pilot.press("w")
+        await pilot.pause()
+        assert "…" not in "".join(screen(log))
+
+
+async def test_what_a_filter_found_is_seen_among_its_neighbours_when_it_ends() -> None:
+    async with shown(100) as (log, pilot):
+        log.filter("[36]7")
+        await pilot.press("home")
+        assert log.said.startswith("line 1 ·")
+        log.filter(None)
+        await painted(log, pilot)
+        assert log.said.startswith("line 38 ·")
+        assert any("line 37" in row for row in screen(log))
+        assert any("line 36" in row for row in screen(log))
+
+
 async def test_a_line_a_range_and_the_view_can_be_copied() -> None:
     async with shown(30) as (log, pilot):
         await pilot.press("home", "down", "y")

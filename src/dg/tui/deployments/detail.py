@@ -206,15 +206,20 @@ class Detail(View):
         files = hint(self, "detail.diff", "diff") if self.check_action("diff", ()) else ""
         receipt = hint(self, "detail.receipt", "saves the receipt") if self._dossier.receipt else ""
         return {
-            "log": self._output.said,
-            "head": f"{self.MODE} › #{self.deployment.number}",
+            "log": self._found,
             "commits": files,
             "facts": " · ".join(filter(None, (more, receipt))),
         }
 
+    @property
+    def _found(self) -> str:
+        """What the log says of itself, and the way out of a find."""
+        out = hint(self, "detail.back", "ends the find") if self._output.filtered else ""
+        return " · ".join(filter(None, (self._output.said, out)))
+
     def on_log_changed(self, event: Log.Changed) -> None:
         if self.store.link.live:
-            event.control.border_subtitle = label(event.control.said)
+            event.control.border_subtitle = label(self._found)
 
     def on_log_copied(self, event: Log.Copied) -> None:
         self.dashboard.tell(f"copied {counted(event.lines, 'line')}")
@@ -266,8 +271,9 @@ class Detail(View):
     # Keys
 
     def action_back(self) -> None:
-        """Close what is open on top, else go back to the list."""
-        if self._field.has_class("-on"):
+        """End the find, else go back to the list."""
+        if self._field.has_class("-on") or self._output.filtered:
+            self._field.clear()
             self._close_field()
         elif self.is_current:
             self.app.pop_screen()

@@ -21,7 +21,7 @@ from textual.strip import Strip
 
 from dg.core.clock import to_datetime
 from dg.core.text import counted, plain
-from dg.tui.ink import Inks, Piece, column
+from dg.tui.ink import Inks, Piece, column, fit
 from dg.tui.steady import Steady, drawn
 
 CAPACITY = 50_000
@@ -190,6 +190,11 @@ class Log(Steady, ScrollView, can_focus=True):
         return self._wrapping
 
     @property
+    def filtered(self) -> bool:
+        """Whether only what a filter finds is shown."""
+        return self._pattern is not None
+
+    @property
     def lines(self) -> list[Line]:
         """The lines that are shown."""
         return self._view
@@ -239,7 +244,11 @@ class Log(Steady, ScrollView, can_focus=True):
         self._arrange()
 
     def filter(self, pattern: str | None) -> None:
-        """Show only lines that match a regular expression, without regard to case. Raises re.error."""
+        """Show only lines that match a regular expression, without regard to case. Raises re.error.
+
+        The cursor stays on its line, or goes to the next one that is shown: so what was found is seen among
+        its neighbours when the filter ends.
+        """
         self._pattern = re.compile(pattern, re.IGNORECASE) if pattern else None
         self._arrange()
 
@@ -266,11 +275,18 @@ class Log(Steady, ScrollView, can_focus=True):
             self.scroll_to(y=max(0, self.scroll_y - gone), animate=False, immediate=True, force=True)
 
     def _arrange(self) -> None:
-        self._view = [line for line in self._lines if self._matches(line)]
-        self._cursor = min(self._cursor, max(0, len(self._view) - 1))
+        held = self._view[self._cursor] if self._cursor < len(self._view) else None
+        self._view, at = [], 0
+        for line in self._lines:
+            at = len(self._view) if line is held else at
+            if self._matches(line):
+                self._view.append(line)
+        self._cursor = min(at, max(0, len(self._view) - 1))
         self._mark = None
         self._measure()
         self._paint()
+        if not self._following:
+            self._reveal()
 
     # Geometry: a line is `_height` rows high, `_tops[n]` rows stand above line n while lines are wrapped
 
@@ -365,10 +381,10 @@ class Log(Steady, ScrollView, can_focus=True):
     def _part(self, line: Line, part: int) -> str:
         """What of a line stands in one of its rows."""
         room = self._room()
+        if not self._wrapping:
+            return fit(line.safe, room)
         if line.safe.isascii():
             return line.safe[part * room : (part + 1) * room]
-        if not self._wrapping:
-            return line.safe
         return [*chop_cells(line.safe, room), ""][part]
 
     def _found(self, text: str, ink: str) -> list[Piece]:

@@ -8,9 +8,11 @@ import pytest
 from tests.tui.hostile import STRINGS
 
 from dg.core.clock import SECOND
+from dg.tui.auth import Rights
 from dg.tui.ink import Pieces, measure
 from dg.tui.overview import cards
 from dg.tui.overview.cards import MAY, MUST, SHOULD, Block, Card, fitted, flowing
+from dg.tui.store import Store
 from dg.tui.views import DeploymentView, EnvironmentView, LaneView, ProgressView, ServiceView, StepView
 
 NOW = 1_790_000_000 * SECOND
@@ -128,7 +130,19 @@ def test_a_closed_lane_is_loud_beside_good_health(width: int, height: int) -> No
     shown = drawn(card(HEALTHY, LOCKED), width, height)
     assert "● healthy" in shown
     assert " ▲ LOCKED " in shown
-    assert "web/production" in shown
+    assert "locked until noon" in shown
+    assert "web/production" not in shown
+
+
+def test_why_a_lane_is_closed_is_said_to_its_end_before_anything_of_the_past() -> None:
+    why = "it was rolled back since the products could not be read within some seconds " * 2 + "at last"
+    closed = replace(LOCKED, sentence=f"web/production is locked until noon: {why}")
+    ended = replace(RUN, id="9", status="success", state="success", completed_at=NOW)
+    for width, height in ((50, 15), (38, 11)):
+        rows = drawn(card(HEALTHY, closed, runs=(ended,)), width, height)
+        assert "at last" in rows.replace("\n", " ")
+        assert "…" not in rows
+    assert f"✓ web {RUN.version}" in drawn(card(HEALTHY, LOCKED, runs=(ended,)), 50, 15)
 
 
 @pytest.mark.parametrize(("width", "height"), SIZES)
@@ -157,6 +171,16 @@ def test_where_there_is_one_line_the_worst_of_it_stands_there() -> None:
     assert line.split()[:5] == ["PRODUCTION", "✗", "UNHEALTHY", "▲", "LOCKED"]
     assert said(card(HEALTHY, LANE).line(60)).split()[:3] == ["PRODUCTION", "●", "healthy"]
     assert "nothing deploys here yet" in said(card(NOBODY_LOOKS).line(60))
+
+
+def test_what_may_not_be_seen_is_not_said_to_be_missing() -> None:
+    store = Store()
+    assert "nothing deploys here yet" in drawn(Card.of(store, "staging", NOW), 50, 15)
+    store.set_rights(Rights("ana", "listener", frozenset({("event:read", None, None)})))
+    assert "you may not see what deploys here" in drawn(Card.of(store, "staging", NOW), 50, 15)
+    store.set_rights(Rights("ana", "of web", frozenset({("lane:read", "staging", "web")})))
+    assert "nothing deploys here yet" in drawn(Card.of(store, "staging", NOW), 50, 15)
+    assert "you may not see" in said(Card.of(store, "production", NOW).line(60))
 
 
 def test_what_matters_least_goes_first() -> None:

@@ -25,6 +25,14 @@ class Rights:
         places = ((None, None), (environment, None), (None, service), (environment, service))
         return any((action, *place) in self.rights for place in places)
 
+    def may_in(self, action: str, environment: str) -> bool:
+        """Whether some grant gives the action in this environment, for one service at least."""
+        return any(right[0] == action and right[1] in (None, environment) for right in self.rights)
+
+    def hides(self, action: str) -> bool:
+        """Whether it is known who is signed in, and that they may not read this anywhere."""
+        return bool(self.name) and not self.may_anywhere(action)
+
     def may_anywhere(self, action: str) -> bool:
         """Whether there is any place where the action is allowed."""
         return any(right[0] == action for right in self.rights)

@@ -135,6 +135,11 @@ class LaneView:
         return self.service, self.environment
 
     @property
+    def standing(self) -> str:
+        """The sentence where it is said already which lane it is about: `locked until 05:25 UTC: …`."""
+        return self.sentence.removeprefix(f"{self.service}/{self.environment} is ")
+
+    @property
     def closed(self) -> bool:
         return self.state in ("locked", "frozen")
 

@@ -212,7 +212,7 @@ def _lane_act(
     typed: str = "",
 ) -> Act:
     async def look(_: Client, __: Values) -> Look:
-        return Look([[(f"{lane.service}/{lane.environment}  ", "fg bold"), (lane.sentence, "muted")]], typed)
+        return Look([[(f"{lane.service}/{lane.environment}  ", "fg bold"), (lane.standing, "muted")]], typed)
 
     def command(values: Values) -> str:
         if verb == "thaw":

@@ -21,7 +21,7 @@ from dg.tui.frame.view import View
 from dg.tui.hints import hint
 from dg.tui.ink import Piece, Pieces, apart, label
 from dg.tui.signs import bar, ink, said
-from dg.tui.store import RECENT, Topic
+from dg.tui.store import RECENT, LinkState, Topic
 from dg.tui.views import DeploymentView
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Column, Table
@@ -92,6 +92,17 @@ def open_detail(view: View, deployment_id: str) -> None:
 
     if (found := view.store.deployments.get(deployment_id)) is not None:
         view.app.push_screen(Detail(found, view.MODE))
+
+
+def nothing(view: View) -> str:
+    """Why there is no deployment to list, and what to do about it."""
+    store = view.store
+    if not store.at:
+        return "nothing known yet" if store.link.state is LinkState.DISCONNECTED else "reading…"
+    if store.rights.hides("deployment:read"):
+        return "you may not see deployments"
+    may = view.dashboard.hands.may_anywhere("deployment:create")
+    return f"no deployments yet{': ' + hint(view, 'act.deploy', 'starts one') if may else ''}"
 
 
 class Deployments(View):
@@ -165,8 +176,8 @@ class Deployments(View):
         return self.store.deployments.get(shown.id, shown) if shown else None
 
     def show(self, topics: frozenset[Topic]) -> None:
-        if "deployments" in topics:
-            if self._matching:
+        if topics & {"deployments", "link", "rights"}:
+            if self._matching and "deployments" in topics:
                 begin(self, "filter", partial(self._search, self._matching))
             self._show_rows()
         if topics & {"progress", "link", "deployments"}:
@@ -177,7 +188,8 @@ class Deployments(View):
         self._table.replace(self.rows.values())
         name = f"deployments · {self._matching}" if self._matching else "deployments"
         self._table.border_title = label(name)
-        self._table.empty = f"nothing matches this filter: {hint(self, 'deployments.clear', 'clears it')}"
+        clears = hint(self, "deployments.clear", "clears it")
+        self._table.empty = f"nothing matches this filter: {clears}" if self._matching else nothing(self)
         self.show_frame()
 
     def subtitles(self) -> Mapping[str, str]:

@@ -38,17 +38,31 @@ class Card:
     progress: Mapping[str, ProgressView]
     now: int
     live: bool = True
+    hidden: bool = False
+    """Whether somebody looks who may see no lane of it."""
 
     @classmethod
     def of(cls, store: Store, name: str, now: int) -> Card:
         lanes = urgent(lane for lane in store.lanes.values() if lane.environment == name)
         health = store.environments.get(name, EnvironmentView(name))
-        return cls(health, tuple(lanes), store.deployments, store.progress, now, store.link.live)
+        hidden = bool(store.rights.name) and not store.rights.may_in("lane:read", name)
+        return cls(health, tuple(lanes), store.deployments, store.progress, now, store.link.live, hidden)
 
     def draw(self, width: int, height: int) -> list[Pieces]:
         """The environment in a box."""
         if not self.lanes and not self.health.services:
-            return [[("nothing deploys here yet", "dim")]]
+            return [[(self._nothing, "dim")]]
+        blocks = self._blocks(width, height, 0)
+        if closed := sum(each.closed for each in self.lanes):
+            # Why a lane is closed is said to its end before anything of the past is.
+            spare = max(0, height - sum(len(rows) for _, rows in blocks))
+            blocks = self._blocks(width, height, spare // closed)
+        used = sum(len(rows) for _, rows in blocks)
+        blocks.append((MAY, past(self._lately(), width, height - used - 1, self.now)))
+        return fitted(blocks, height)
+
+    def _blocks(self, width: int, height: int, spare: int) -> list[Block]:
+        """All but the past. A closed lane's sentence has `spare` rows more than it must have."""
         roomy = height > ROOMY
         blocks: list[Block] = [
             # A badge right below the badge of the border would read as one.
@@ -57,15 +71,12 @@ class Card:
             (MUST, [] if roomy else flowing(map(_short, self._unwell), width, 2)),
         ]
         for lane in self.lanes:
-            blocks += self._lane(lane, width, roomy=roomy)
+            blocks += self._lane(lane, width, roomy=roomy, spare=spare)
         services = self._services(width) if roomy else []
         services.append((MUST, [row for each in self.health.drifts for row in _drift(each, width)]))
         if any(rows for _, rows in services):
             blocks.append((AIR, [[]]))
-        blocks += services
-        used = sum(len(rows) for _, rows in blocks)
-        blocks.append((MAY, past(self._lately(), width, height - used - 1, self.now)))
-        return fitted(blocks, height)
+        return blocks + services
 
     def line(self, width: int) -> Pieces:
         """The environment where there is room for a line alone."""
@@ -76,10 +87,14 @@ class Card:
         if self.lanes and (closed or not state):
             state += [(" ", "")] * bool(state) + [self._lane_badge()]
         runs = "  ".join(f"{each.service} {each.version}" for each in self.lanes)
-        nothing: list[Piece] = [] if state else [("nothing deploys here yet", "dim")]
+        nothing: list[Piece] = [] if state else [(self._nothing, "dim")]
         return apart([shown, ("  ", ""), *state, *nothing, (f"  {runs}", "muted")], [], width)
 
     # Its parts
+
+    @property
+    def _nothing(self) -> str:
+        return "you may not see what deploys here" if self.hidden else "nothing deploys here yet"
 
     def _health_badge(self) -> Piece:
         return badge(self.health.status)
@@ -104,11 +119,12 @@ class Card:
         lasting = f"  for {since}" if since and since != "now" else ""
         return apart([self._health_badge(), (lasting, "muted")], [count, (noun, "muted")], width)
 
-    def _lane(self, found: LaneView, width: int, *, roomy: bool) -> list[Block]:
+    def _lane(self, found: LaneView, width: int, *, roomy: bool, spare: int) -> list[Block]:
         """What runs there, why it is closed, what is under way and what waits."""
         current = self.deployments.get(found.current)
         loud = bool(self.health.services)
-        first, *why = lane(found, current, width, self.now, rows=4 if roomy else 2, loud=loud)
+        rows = (4 if roomy else 2) + spare
+        first, *why = lane(found, current, width, self.now, rows=rows, loud=loud)
         blocks: list[Block] = [(MUST, [first]), (MUST if roomy else SHOULD, why)]
         holder = self.deployments.get(found.holder)
         if holder is not None and holder.active:
@@ -221,7 +237,7 @@ def lane(
     right: list[Piece] = [(since, "muted")] if measure(head) + measure([(since, "")]) < width else []
     drawn: list[Pieces] = [apart(head, right, width)]
     if found.closed or not found.known:
-        drawn += wrapped([(found.sentence, ink(found.state) if found.closed else "warn")], width, rows)
+        drawn += wrapped([(found.standing, ink(found.state) if found.closed else "warn")], width, rows)
     return drawn
 
 

@@ -11,13 +11,12 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 
 from dg.tui import drawing
-from dg.tui.deployments.screen import columns, open_detail
+from dg.tui.deployments.screen import columns, nothing, open_detail
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.view import View
-from dg.tui.hints import hint
 from dg.tui.ink import Pieces, label
 from dg.tui.overview.cards import Card, skeleton
-from dg.tui.store import LinkState, Topic
+from dg.tui.store import Topic
 from dg.tui.views import ENVIRONMENTS, PRODUCTION, DeploymentView
 from dg.tui.widgets.panel import Panel
 from dg.tui.widgets.table import Table
@@ -90,14 +89,9 @@ class Overview(View):
         return [card.line(width)] if height == 1 else card.draw(width, height)
 
     def _activity(self, width: int, height: int) -> list[Pieces]:
+        if not self.store.activity and self.store.rights.hides("event:read"):
+            return [[("you may not see what happens", "muted")]]
         return drawing.activity(self.store.activity, width, height)
-
-    def _nothing(self) -> str:
-        """Why there is no row, and what to do about it."""
-        if not self.store.at:
-            return "nothing known yet" if self.store.link.state is LinkState.DISCONNECTED else "reading…"
-        may = self.dashboard.hands.may_anywhere("deployment:create")
-        return f"no deployments yet{': ' + hint(self, 'act.deploy', 'starts one') if may else ''}"
 
     @property
     def subject(self) -> DeploymentView | None:
@@ -107,16 +101,16 @@ class Overview(View):
         self.refresh_bindings()
 
     def show(self, topics: frozenset[Topic]) -> None:
-        if topics & {"environments", "lanes", "deployments", "progress", "link"}:
+        if topics & {"environments", "lanes", "deployments", "progress", "link", "rights"}:
             for card in self._cards.values():
                 card.redraw()
-        if topics & {"deployments", "link"}:
-            self._table.empty = self._nothing()
+        if topics & {"deployments", "link", "rights"}:
+            self._table.empty = nothing(self)
         if "deployments" in topics:
             self._table.replace(self.store.deployments.values())
         if topics & {"progress", "link"}:
             self._table.redraw()
-        if "activity" in topics:
+        if topics & {"activity", "rights"}:
             self._facts.redraw()
 
     def tick(self) -> None:
@@ -134,7 +128,8 @@ class Overview(View):
             f"{len(store.deployments)} shown",
         ]
         domains = {f"card-{name}": each.domain for name, each in store.environments.items()}
-        return {"deployments": " · ".join(filter(None, parts)), **domains}
+        hidden = store.rights.hides("deployment:read")
+        return {"deployments": "" if hidden else " · ".join(filter(None, parts)), **domains}
 
     def on_table_opened(self, event: Table.Opened) -> None:
         open_detail(self, event.key)

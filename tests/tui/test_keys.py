@@ -124,7 +124,18 @@ async def test_no_screen_has_a_widget_that_the_keymap_does_not_know_there(lived_
 
 
 async def test_hints_and_lists_of_keys_speak_of_ones_own_keys(lived_in: House) -> None:
-    own_keys = keymap({"detail.side": ("f7",), "help.close": ("f8",), "table.open": ("f9",)})
+    own_keys = keymap(
+        {
+            "detail.side": ("f7",),
+            "help.close": ("f8",),
+            "table.open": ("f9",),
+            "environments.back-up": ("f5",),
+            "environments.compare": ("f4",),
+            "environments.window": ("f6",),
+            "past.leave": ("f10",),
+            "access.add": ("f3",),
+        }
+    )
     async with dashboard(partial(client, lived_in.home), keymap=own_keys) as (app, pilot):
         await pilot.press("2", "question_mark")
         await until(pilot, lambda: "f8 closes" in text(app.screen))
@@ -135,6 +146,15 @@ async def test_hints_and_lists_of_keys_speak_of_ones_own_keys(lived_in: House) -
         await until(pilot, lambda: "f9 opens" in text(app.screen))
         await pilot.press("f9")
         await until(pilot, lambda: "f7 all of it" in text(app.screen))
+        await app.go_to("environments", "staging backups")
+        await until(pilot, lambda: "no backup yet: f5 makes one" in text(app.screen))
+        await app.go_to("environments", "staging compare")
+        await until(pilot, lambda: "f4 compares with another" in text(app.screen))
+        assert "f6 1h" in text(app.screen)
+        await app.go_to("access", "webhooks")
+        await until(pilot, lambda: "no webhooks: f3 makes one" in text(app.screen))
+        app.look_back(app.clock.micros() - 60_000_000)
+        await until(pilot, lambda: app._withheld().endswith("f10 goes back to now"))
 
 
 async def test_of_several_keys_a_hint_names_the_first(lived_in: House) -> None:

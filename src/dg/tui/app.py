@@ -386,9 +386,7 @@ class Dashboard(Steady, Themed[None]):
 
     def _withheld(self) -> str:
         """Why nothing can be changed from where one is; empty where something can."""
-        from dg.tui.frame.view import REFUSAL
-
-        return REFUSAL if any(screen.is_past for screen in self._views()) else ""
+        return next((screen.withheld for screen in self._views()), "")
 
     def action_help(self) -> None:
         twins = self.screen.TWINS if isinstance(self.screen, View) else {}

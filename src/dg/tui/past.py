@@ -18,8 +18,8 @@ from dg.tui.drawing import ago, place
 from dg.tui.errors import sentence
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.sheet import Sheet
-from dg.tui.frame.view import REFUSAL, RIGHTS, View
-from dg.tui.hints import hint
+from dg.tui.frame.view import RIGHTS, View
+from dg.tui.hints import hint, key_of
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.signs import ink, said, sign
 from dg.tui.store import Topic
@@ -75,7 +75,6 @@ class Past(View):
         Binding("escape", "leave", "Back to now", id="past.leave"),
     ]
 
-    is_past = True
     TWINS: ClassVar = {"lanes as they were": "dg status --as-of"}
 
     def __init__(self, then: int, mode: str) -> None:
@@ -92,6 +91,10 @@ class Past(View):
             classes="box",
         )
         self._look = Panel(self._looked_at, id="look", classes="box")
+
+    @property
+    def withheld(self) -> str:
+        return f"nothing can be changed in the past: {hint(self, 'past.leave', 'goes back to now')}"
 
     def compose(self) -> ComposeResult:
         yield self.bar()
@@ -202,7 +205,8 @@ class Past(View):
             self._read()
 
     def subtitles(self) -> Mapping[str, str]:
-        return {"lanes": f"{len(self._table)} shown · [ and ] go by 10 minutes", "look": "read only"}
+        keys = f"{key_of(self, 'past.earlier')} and {hint(self, 'past.later', 'go by 10 minutes')}"
+        return {"lanes": f"{len(self._table)} shown · {keys}", "look": "read only"}
 
     def tick(self) -> None:
         super().tick()
@@ -225,7 +229,7 @@ class Past(View):
             self.app.push_screen(Sheet(title, self._looked_at(*IN_FULL), production=production))
 
     def action_refuse(self) -> None:
-        self.dashboard.tell(REFUSAL, wrong=True)
+        self.dashboard.tell(self.withheld, wrong=True)
 
     def action_go(self, steps: int) -> None:
         """Some minutes earlier or later, never into the future."""

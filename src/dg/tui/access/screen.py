@@ -104,12 +104,12 @@ class Access(View):
         now = self._moment
         self._tables: dict[str, Table[Any]] = {
             "sessions": _table(drawing.session_columns(now, self._own), "nobody signed in"),
-            "keys": _table(drawing.key_columns(now), "no API keys: n makes one"),
-            "tokens": _table(drawing.token_columns(now), "no tokens: n makes one"),
-            "bindings": _table(drawing.binding_columns(now), "no roles are given by hand: n gives one"),
+            "keys": _table(drawing.key_columns(now), "no API keys"),
+            "tokens": _table(drawing.token_columns(now), "no tokens"),
+            "bindings": _table(drawing.binding_columns(now), "no roles are given by hand"),
             "roles": Table(drawing.role_columns(), lambda row: row.name, empty="no roles"),
-            "webhooks": _table(webhooks.columns(), "no webhooks: n makes one"),
-            "slack": _table(drawing.link_columns(now), "no accounts in Slack: n links one"),
+            "webhooks": _table(webhooks.columns(), "no webhooks"),
+            "slack": _table(drawing.link_columns(now), "no accounts in Slack"),
             "audit": Table(drawing.audit_columns(now), lambda row: str(row.seq), empty="nothing matches"),
         }
         self._empty = {name: table.empty for name, table in self._tables.items()}
@@ -178,9 +178,14 @@ class Access(View):
 
     # Drawing
 
+    def _nothing(self, page: str) -> str:
+        """What an empty page says, and the key for a first row where one may make it."""
+        may = page == self._pages.current and page in ADDS and self.check_action("add", ())
+        return f"{self._empty[page]}: {hint(self, 'access.add', ADDS[page])}" if may else self._empty[page]
+
     def _draw(self) -> None:
         for name, table in self._tables.items():
-            table.empty = self._empty[name] if self.seen.read else "not read yet"
+            table.empty = self._nothing(name) if self.seen.read else "not read yet"
             table.replace(getattr(self.seen, name))
         self._you.redraw()
         title = f"audit · {self._matching}" if self._matching and self._pages.current == "audit" else ""
@@ -342,6 +347,16 @@ class Access(View):
     def _match(self, matching: str) -> None:
         self._matching = matching
         begin(self, "access", partial(self._read, reading.read_audit))
+
+
+ADDS = {
+    "keys": "makes one",
+    "tokens": "makes one",
+    "webhooks": "makes one",
+    "bindings": "gives one",
+    "slack": "links one",
+}
+"""What the key for a new row does, by page."""
 
 
 def _table(columns: Sequence[Column[Any]], empty: str) -> Table[Any]:

@@ -13,19 +13,20 @@ from dg.tui.environments.offers import OF_PROBES, OFFERS, At
 from dg.tui.frame import answers
 from dg.tui.frame.confirm import Confirm
 from dg.tui.frame.view import RIGHTS
+from dg.tui.hints import hint
 from dg.tui.offers import Offer, find
 
 HINTS = {
-    "edit": "e edits",
-    "add": "n adds",
-    "restore": "v restores",
-    "accept": "A accepts",
-    "withdraw": "W withdraws",
-    "unlock": "U opens",
-    "try_probe": "T tries",
-    "pause": "P rests",
+    "edit": ("environments.edit", "edits"),
+    "add": ("environments.add", "adds"),
+    "restore": ("environments.restore", "restores"),
+    "accept": ("environments.accept", "accepts"),
+    "withdraw": ("environments.withdraw", "withdraws"),
+    "unlock": ("act.unlock", "opens"),
+    "try_probe": ("environments.try", "tries"),
+    "pause": ("environments.pause", "rests"),
 }
-"""What the box with the cursor says of its keys, those that do something."""
+"""What the box with the cursor says of its keys, those that do something: their names, and what they do."""
 
 
 class Environments(Board):
@@ -49,7 +50,9 @@ class Environments(Board):
         probes = self._probes.has_focus or self._at_health
         box, others = ("probes", frozenset[str]()) if probes else ("pages", OF_PROBES)
         keys = [
-            hint for action, hint in HINTS.items() if action not in others and self.check_action(action, ())
+            hint(self, *said_of)
+            for action, said_of in HINTS.items()
+            if action not in others and self.check_action(action, ())
         ]
         if not said[box].startswith("✗"):
             said[box] = " · ".join((said[box], *keys))

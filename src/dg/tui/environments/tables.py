@@ -23,12 +23,16 @@ if TYPE_CHECKING:
 
 PAGES = ("config", "history", "compare", "lanes", "drift", "backups")
 """What is seen of an environment beside its health."""
+BACKS_UP = "back_up", "environments.back-up", "makes one"
+COMPARES = "compare", "environments.compare", "compares with another"
 
 
 class Tables:
-    """`now` gives the moment, in microseconds. `pages` are turned; probes stand beside them."""
+    """`now` gives the moment, in microseconds; `way` says which key does something, by its action, its name
+    in a keymap and what it does. `pages` are turned; probes stand beside them."""
 
-    def __init__(self, now: Callable[[], int]) -> None:
+    def __init__(self, now: Callable[[], int], way: Callable[[str, str, str], str]) -> None:
+        self._way = way
         self.probes = Table[ProbeRow](
             probes.columns(), lambda row: row.key, empty="no probes yet", id="probes", classes="box"
         )
@@ -44,7 +48,7 @@ class Tables:
             drift.columns(), lambda row: row.service, empty="nothing says here what runs: dg env runs"
         )
         self.backups: Table[BackupRecord] = Table(
-            backups.columns(now), lambda row: row.id, empty="no backup yet: b makes one"
+            backups.columns(now), lambda row: row.id, empty="no backup yet"
         )
         turned = (self.entries, self.versions, self.differences, self.lanes, self.drift, self.backups)
         self.pages: dict[str, Table[Any]] = dict(zip(PAGES, turned, strict=True))
@@ -55,6 +59,8 @@ class Tables:
         # The past is read first: nothing can be said to be missing before.
         for table, empty in self._empty:
             table.empty = UNREAD if found.lacks("past") else empty
+        if self.backups.empty != UNREAD and (way := self._way(*BACKS_UP)):
+            self.backups.empty = f"{self.backups.empty}: {way}"
         self.probes.replace(probes.rows(found.health, found.past) if found.health else ())
         self.entries.replace(document.entries(found.state) if found.state else ())
         self.versions.replace(found.versions)
@@ -69,7 +75,7 @@ class Tables:
         return {
             "config": counted(many, "key"),
             "history": f"{counted(many, 'version')} · {hint(self.versions, 'table.open', 'shows one')}",
-            "compare": f"{many} differ · c compares with another",
+            "compare": f"{many} differ · {self._way(*COMPARES)}",
             "lanes": counted(sum(key.startswith("lane ") for key in self.lanes.keys), "lane"),
             "drift": f"{many} checked",
             "backups": f"{many} kept",

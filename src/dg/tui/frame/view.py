@@ -57,9 +57,6 @@ APPLIES: Mapping[str, Callable[[LaneView, DeploymentView | None], bool]] = {
 """Where each of them makes sense."""
 
 
-REFUSAL = "nothing can be changed in the past: esc goes back to now"
-
-
 class View(SteadyScreen, Screen[None]):
     """A screen that shows what the store holds. `show` is called when some of that has changed."""
 
@@ -91,8 +88,6 @@ class View(SteadyScreen, Screen[None]):
     ]
     MODE = ""
     """Which tab of the first line is lit."""
-    is_past: ClassVar[bool] = False
-    """Whether it shows how things were, from where nothing can be changed."""
     TWINS: ClassVar[Mapping[str, str]] = {}
     """The commands that say in lines what this screen shows, by what they say."""
 
@@ -113,6 +108,11 @@ class View(SteadyScreen, Screen[None]):
     def now(self) -> int:
         """Microseconds; without a connection time stands still, so that nothing moves that is not known."""
         return self.dashboard.clock.micros() if self.store.link.live else self.store.at
+
+    @property
+    def withheld(self) -> str:
+        """Why nothing can be changed from here, empty where something can."""
+        return ""
 
     def bar(self) -> Panel:
         """The first line."""

@@ -17,7 +17,8 @@ from dg.client.app import Client
 from dg.core.access.models import Principal
 from dg.core.errors import Unavailable
 from dg.core.testing import ManualClock
-from dg.tui.feed import PAUSES, Feed
+from dg.tui.auth import Rights
+from dg.tui.feed import BEAT, PAUSES, Feed
 from dg.tui.store import LinkState, Store
 
 Answer = Callable[[httpx.Request], httpx.Response]
@@ -76,6 +77,22 @@ async def followed(answer: Answer) -> AsyncIterator[Server]:
 
 def gone(request: httpx.Request) -> httpx.Response:
     raise httpx.ConnectError("connection refused", request=request)
+
+
+async def test_a_connection_asks_once_who_one_is_and_each_look_says_it_anew() -> None:
+    house, asked = StillHouse(), list[str]()
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.path)
+        return house.answer(request)
+
+    async with followed(answer) as server:
+        await server.until(lambda: server.store.link.state is LinkState.LIVE)
+        assert asked.count("/v1/whoami") == 1
+        known = server.store.rights
+        server.store.set_rights(Rights())
+        await server.clock.advance(BEAT)
+        await server.until(lambda: server.store.rights == known)
 
 
 async def test_a_server_that_is_back_is_found_within_two_seconds_however_long_it_was_away() -> None:

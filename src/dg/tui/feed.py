@@ -252,7 +252,6 @@ class Feed:
         self._store.set_link(Link(self._usual, self._clock.monotonic()))
 
     async def _read_state(self, client: Client) -> None:
-        await self._read_rights(client)
         if not self._store.activity and self._store.rights.may_anywhere("event:read"):
             newest = await client.events.read(after=max(0, (self._store.seq or 0) - 50), limit=50)
             for fact in newest.items:
@@ -343,7 +342,7 @@ class Feed:
             await self._clock.sleep(BEAT)
             try:
                 async with asyncio.timeout(LATE):
-                    await client.whoami(patience=LATE / 2)
+                    who = await client.whoami(patience=LATE / 2)
             except TooMany as limited:
                 # It is there, too. Another look would be in vain until then.
                 self._said_so()
@@ -359,6 +358,7 @@ class Feed:
                 continue
             answered = self._clock.monotonic()
             self._said_so()
+            self._store.set_rights(rights_of(who))
             if self._store.link.state is LinkState.SLOW:
                 self._store.set_link(Link(self._usual, answered))
 

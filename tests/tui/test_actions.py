@@ -66,7 +66,7 @@ async def test_a_form_deploys_after_showing_what_would_happen(house: House) -> N
         screen = await asked(app, pilot, "d")
         await pilot.press(*"bad", "enter", *"a try", "enter")
         await until(pilot, lambda: screen.look is not None)
-        await until(pilot, lambda: "1 files" in text(app.screen) or "2 files" in text(app.screen))
+        await until(pilot, lambda: "1 file " in text(app.screen) or "2 files" in text(app.screen))
         shown = text(app.screen)
         assert "dg deploy web bad --env staging --note 'a try'" in shown
         assert "Make it bad" in shown

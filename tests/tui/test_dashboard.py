@@ -16,6 +16,7 @@ from tests.client.servers import serving
 from tests.tui.conftest import House
 from tests.tui.house import client, dashboard, deploy, finish, text, until
 from textual import events
+from textual.command import CommandList
 from textual.geometry import Size
 from textual.pilot import Pilot
 from textual.widgets import Input
@@ -98,6 +99,11 @@ async def test_it_opens_with_what_one_may_see_and_asks_for_nothing_else(
         assert bool(app.store.deployments) is ("deployment:read" in seen)
         assert bool(app.store.lanes) is ("lane:read" in seen)
         assert app.screen.check_action("lock", ()) is ("lane:lock" in seen)
+        shown = text(app.screen)
+        assert ("you may not see deployments" in shown) is ("deployment:read" not in seen)
+        assert ("you may not see what deploys here" in shown) is ("lane:read" not in seen)
+        assert ("you may not see what happens" in shown) is ("event:read" not in seen)
+        assert "no deployments yet" not in shown
     async with client(lived_in.home) as dg:
         assert len([fact async for fact in dg.events.all() if fact.type == "access.denied"]) == denied
 
@@ -106,17 +112,27 @@ async def test_a_detail_has_steps_log_commits_and_receipt(lived_in: House) -> No
     async with dashboard(partial(client, lived_in.home)) as (app, pilot):
         await pilot.press("ctrl+p", *"open #2")
         await until(pilot, lambda: "open #2 web" in text(app.screen))
+        entries = app.screen.query_one(CommandList)
+        assert entries.virtual_size.height == entries.option_count
         await pilot.press("enter")
         await until(pilot, lambda: isinstance(app.screen, Detail))
         await until(pilot, lambda: "released" in [line.text for line in app.screen.query_one(Log).lines])
         await until(pilot, lambda: "receipt" in text(app.screen))
         shown = text(app.screen)
-        assert "overview › #2" in shown
+        assert "› #2" in shown.splitlines()[0]
         assert "✗ smoke" in shown
         assert "FAILED" in shown
         assert "Make it bad" in shown
-        await pilot.press("slash", *"packing", "enter")
-        assert len(app.screen.query_one(Log)) == 1
+        log = app.screen.query_one(Log)
+        whole = len(log)
+        for left in (("enter", "escape"), ("escape",)):
+            await pilot.press("slash", *"packing")
+            assert len(log) == 1
+            await until(pilot, lambda: "esc ends the find" in text(app.screen))
+            await pilot.press(*left)
+            assert isinstance(app.screen, Detail)
+            assert len(log) == whole
+            assert log.has_focus
         await pilot.press("escape")
         assert isinstance(app.screen, Overview)
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 from rich.segment import Segment
 from tests.tui.hostile import FORBIDDEN, STRINGS
+from textual._border import BORDER_CHARS
 from textual.app import ComposeResult
 from textual.color import BLACK
 from textual.strip import Strip
@@ -56,6 +57,11 @@ def test_every_sign_has_a_stand_in_of_one_cell() -> None:
     for text in (*map(signs.said, STATUS), signs.LEVELS, *(part for part, _ in signs.bar(20, 0.51))):
         assert text.translate(signs.ASCII).isascii()
         assert cell_len(text.translate(signs.ASCII)) == cell_len(text)
+
+
+def test_production_is_framed_like_nothing_else_in_ascii_too() -> None:
+    heavy, round_ = ("".join(BORDER_CHARS[name][0]) + BORDER_CHARS[name][1][0] for name in ("heavy", "round"))
+    assert not set(heavy.translate(signs.ASCII)) & set(round_.translate(signs.ASCII))
 
 
 @pytest.mark.parametrize("text", STRINGS)

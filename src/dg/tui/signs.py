@@ -19,8 +19,10 @@ ASCII = str.maketrans(
         **dict(zip(LEVELS[1:], "_.-=+*#@", strict=True)),
         **{chr(BRAILLE + dots): "*" for dots in range(1, 256)},
         **dict(zip("━╸─┄╌│┊┤▌▾…→←↑↓×–›⏎↵", "#---.|:|>v~><^vx->^^", strict=True)),
-        **dict.fromkeys("╭╮╰╯┏┓┗┛┌┐└┘", "+"),
-        **dict.fromkeys("┃▎▊▏▕▐", "|"),
+        **dict.fromkeys("╭╮╰╯┌┐└┘", "+"),
+        # A heavy frame is production's: it must not read as any other one.
+        **dict.fromkeys("┃┏┓┗┛", "#"),
+        **dict.fromkeys("▎▊▏▕▐", "|"),
         **dict.fromkeys("▔▁", "-"),
         "·": ".",
         "▪": "*",

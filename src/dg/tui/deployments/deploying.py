@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dg.client.words import duration
+from dg.core.text import counted
 from dg.tui.actions import Act, Field, Look, Values, line
 from dg.tui.fields import environment_from, option, typed_in
 from dg.tui.ink import Pieces
@@ -97,7 +98,7 @@ def _previewed(found: Preview) -> list[Pieces]:
     if found.files is not None:
         rows.append(
             [
-                (f"{found.files.total} files  ", "muted"),
+                (f"{counted(found.files.total, 'file')}  ", "muted"),
                 (f"+{found.files.added} ", "ok"),
                 (f"-{found.files.removed}", "err"),
             ]

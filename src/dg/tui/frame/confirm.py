@@ -192,7 +192,16 @@ class Confirm(Modal):
             return [("it would be refused", "err")]
         if look.typed:
             return [("Type ", "muted"), (look.typed, "fg bold"), (" and press enter.", "muted")]
-        return [("Press ", "muted"), ("y", "primary bold"), (" to do it.", "muted")]
+        out: Pieces = [("enter", "primary bold"), (", then ", "muted")] if self._in_field else []
+        return [("Press ", "muted"), *out, ("y", "primary bold"), (" to do it.", "muted")]
+
+    @property
+    def _in_field(self) -> bool:
+        """Whether what is typed goes into a field, a `y` too."""
+        return any(field.has_focus for field in self._inputs.values())
+
+    def on_descendant_focus(self) -> None:
+        self._ask.update(paragraph([self._question()]))
 
     def _focus_answer(self) -> None:
         if self._look is not None and self._look.ready and not self._moved:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.command import DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 from textual.dom import DOMNode
 from textual.screen import Screen
 
 from dg.tui.hints import hint
-from dg.tui.ink import label
+from dg.tui.ink import fit, label, paragraph
 from dg.tui.palette import PALETTES
 from dg.tui.steady import Modal
 from dg.tui.widgets.table import Column, Table
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from dg.tui.app import Dashboard
 
 
+KEYS = 8
+"""Cells for the keys of an entry in the palette."""
 NOT_HERE = frozenset({"scroll_left", "scroll_right", "page_left", "page_right"})
 """What every scrolling widget of Textual has, and none of these screens can use."""
 
@@ -149,10 +152,15 @@ class Commands(Provider):
 
     async def discover(self) -> Hits:
         for name, keys, run in self._offers():
-            yield DiscoveryHit(label(name), run, text=name, help=keys or None)  # type: ignore[arg-type]
+            yield DiscoveryHit(_entry(name, keys), run, text=name)  # type: ignore[arg-type]
 
     async def search(self, query: str) -> Hits:
         matcher = self.matcher(query)
         for name, keys, run in self._offers():
             if (score := matcher.match(name)) > 0:
-                yield Hit(score, label(name), run, text=name, help=keys or None)  # type: ignore[arg-type]
+                yield Hit(score, _entry(name, keys), run, text=name)  # type: ignore[arg-type]
+
+
+def _entry(name: str, keys: str) -> Content:
+    """One row of the palette: its key, and what it does."""
+    return paragraph([[(f"{fit(keys, KEYS):<{KEYS}}  ", "primary"), (name, "")]])

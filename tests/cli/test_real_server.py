@@ -142,9 +142,14 @@ def test_ctrl_c_leaves_the_deployment_running_and_says_how_to_stop_it(
     dg: Callable[..., int], home: Path, capsys: Captured
 ) -> None:
     command = [*DG, "deploy", "web", "slow", "--env", "staging", "--wait"]
-    watching = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
-    )
+    # A shell that runs the tests in its background has them ignore ctrl-c, and what they start too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        watching = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert watching.stdout is not None
     lines = []
     for line in watching.stdout:

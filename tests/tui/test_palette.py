@@ -6,10 +6,14 @@ from itertools import product
 
 import pytest
 from rich.color import Color, ColorSystem
+from rich.style import Style
+from textual.color import Color as Colour
 
+from dg.tui.fading import READABLE, contrast, faded
 from dg.tui.palette import (
     COLOURS_16,
     COLOURS_256,
+    FIGURES,
     GROUNDS,
     INKS,
     NIGHT,
@@ -19,27 +23,15 @@ from dg.tui.palette import (
     fitting,
 )
 
-READABLE = 4.5
-"""WCAG 2.2, 1.4.3: the least contrast of text."""
 
-
-def luminance(colour: str) -> float:
-    """Relative luminance (WCAG 2.2) of `#rrggbb`."""
-    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    red, green, blue = (
-        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
-    )
-    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
-
-
-def contrast(one: str, other: str) -> float:
-    darker, lighter = sorted((luminance(one), luminance(other)))
-    return (lighter + 0.05) / (darker + 0.05)
+def between(one: str, other: str) -> float:
+    """The contrast of two colours."""
+    return contrast(Colour.parse(one), Colour.parse(other))
 
 
 def test_contrast_is_measured_as_the_guideline_does() -> None:
-    assert contrast("#000000", "#ffffff") == pytest.approx(21)
-    assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
+    assert between("#000000", "#ffffff") == pytest.approx(21)
+    assert between("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
@@ -47,15 +39,33 @@ def test_every_ink_is_readable_on_every_ground(palette: Palette) -> None:
     faint = {
         (ink, ground): round(found, 2)
         for ink, ground in product(INKS, GROUNDS)
-        if (found := contrast(getattr(palette, ink), getattr(palette, ground))) < READABLE
+        if (found := between(getattr(palette, ink), getattr(palette, ground))) < READABLE
     }
     assert faint == {}
 
 
 @pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
+def test_a_figure_is_seen_on_every_ground(palette: Palette) -> None:
+    assert min(between(palette.calm, getattr(palette, ground)) for ground in GROUNDS) >= FIGURES
+
+
+@pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
+def test_what_is_stale_is_fainter_and_still_readable(palette: Palette) -> None:
+    page = Colour.parse(palette.surface)
+    for ink, ground in product(INKS, GROUNDS):
+        fresh = Style(color=getattr(palette, ink), bgcolor=getattr(palette, ground))
+        stale = faded(fresh, page)
+        assert stale.color
+        assert stale.bgcolor
+        ratio = contrast(Colour.from_rich_color(stale.color), Colour.from_rich_color(stale.bgcolor))
+        assert READABLE <= ratio <= between(getattr(palette, ink), getattr(palette, ground))
+    assert faded(fg := Style(color=palette.fg, bgcolor=palette.surface), page) != fg
+
+
+@pytest.mark.parametrize("palette", PALETTES.values(), ids=PALETTES)
 def test_a_badge_is_readable(palette: Palette) -> None:
     inks = ("warn", "err", "prod", "primary")
-    assert min(contrast(getattr(palette, ink), palette.background) for ink in inks) >= READABLE
+    assert min(between(getattr(palette, ink), palette.background) for ink in inks) >= READABLE
 
 
 @pytest.mark.parametrize("name", ["dg-night", "dg-day", "dg-colour-blind", "dg-contrast", "dg-256", "dg-16"])

@@ -81,7 +81,6 @@ class Dashboard(Steady, Themed[None]):
         border: heavy $dg-prod; border-title-color: $dg-background; border-title-background: $dg-prod;
     }
     .box.-production:focus, .box.-production:focus-within { border: heavy $dg-prod; background: $panel; }
-    .-stale .content { opacity: 60%; }
     .-stale .box { border-subtitle-color: $dg-warn; border-subtitle-style: bold; }
     CommandPalette { background: $background 60%; }
     CommandPalette > Vertical {

@@ -21,6 +21,7 @@ from textual.filter import LineFilter
 from textual.strip import Strip
 
 from dg.core.text import plain
+from dg.tui.fading import faded
 from dg.tui.palette import NIGHT
 from dg.tui.signs import ASCII
 
@@ -32,6 +33,9 @@ Piece = tuple[str, str]
 which makes the ink the ground. No words are the foreground."""
 
 Pieces = Sequence[Piece]
+
+STALE, CONTENT = "-stale", "content"
+"""Classes of a screen without a connection, and of what on it may be no longer so."""
 
 
 class Door(LineFilter):
@@ -88,6 +92,9 @@ class Inks:
             used += cell_len(safe)
         if used < width:
             segments.append(Segment(" " * (width - used), ground))
+        if is_stale(self._widget):
+            page = self._widget.background_colors[1]
+            segments = [Segment(each.text, faded(each.style or ground, page)) for each in segments]
         made = Strip(segments)
         return made if used <= width else made.adjust_cell_length(width, ground)
 
@@ -105,6 +112,13 @@ class Inks:
         style = Style(color=self.colour(ink), **dict[str, Any](dict.fromkeys(manners, True)))
         # Without hues, what is wrong must still stand out most.
         return style + Style(reverse=True) if ink == "err" and self._widget.app.no_color else style
+
+
+def is_stale(widget: Widget) -> bool:
+    """Whether what a widget shows may be no longer so."""
+    return widget.screen.has_class(STALE) and any(
+        node.has_class(CONTENT) for node in widget.ancestors_with_self
+    )
 
 
 def fit(text: str, width: int) -> str:

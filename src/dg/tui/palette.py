@@ -10,6 +10,9 @@ from textual.theme import Theme
 GROUNDS = ("background", "surface", "panel", "row")
 """What text stands on: the page, a box, a bar, a selected row."""
 
+FIGURES = 3.0
+"""The least contrast of what is drawn in `calm`, bars that say nothing in words (WCAG 2.2, 1.4.11)."""
+
 INKS = ("fg", "muted", "dim", "primary", "ok", "warn", "err", "progress", "prod")
 """What text is written in. Each must be readable on each ground."""
 
@@ -53,7 +56,7 @@ class Palette:
             "block-cursor-background": self.primary,
             "block-cursor-foreground": self.background,
             "input-selection-background": self.row,
-            "scrollbar": self.border,
+            "scrollbar": self.calm,
             "scrollbar-hover": self.muted,
             "scrollbar-active": self.primary,
             "scrollbar-background": self.surface,
@@ -97,7 +100,7 @@ NIGHT = Palette(
     err="#ff6b70",
     progress="#4fc9e8",
     prod="#c79bff",
-    calm="#45719f",
+    calm="#4c7aaa",
 )
 DAY = Palette(
     name="dg-day",
@@ -116,7 +119,7 @@ DAY = Palette(
     err="#b01f28",
     progress="#085d75",
     prod="#6b2fb4",
-    calm="#7ba3d6",
+    calm="#5583bd",
 )
 COLOUR_BLIND = Palette(
     name="dg-colour-blind",
@@ -135,7 +138,7 @@ COLOUR_BLIND = Palette(
     err="#ff7f2a",
     progress="#d8a6c8",
     prod="#ffffff",
-    calm="#5d7085",
+    calm="#64778d",
 )
 CONTRAST = Palette(
     name="dg-contrast",

@@ -24,6 +24,8 @@ Screen { background: $background; }
     border-subtitle-color: $dg-muted; padding: 0 1; background: $surface;
 }
 .box:focus, .box:focus-within { border: round $primary; }
+Input > .input--placeholder, Input > .input--suggestion { color: $dg-muted; }
+CommandPalette > .command-palette--help-text { color: $foreground; text-style: none; }
 Footer { background: $panel; }
 Toast { background: $panel; border-left: outer $primary; }
 """

@@ -113,8 +113,8 @@ class Access(View):
             "audit": Table(drawing.audit_columns(now), lambda row: str(row.seq), empty="nothing matches"),
         }
         self._empty = {name: table.empty for name, table in self._tables.items()}
-        self._pages = Pages(self._tables, id="pages", classes="box")
-        self._you = Panel(self._yourself, id="you", classes="box")
+        self._pages = Pages(self._tables, id="pages", classes="box content")
+        self._you = Panel(self._yourself, id="you", classes="box content")
         self._field = Input(placeholder="decision=denied env=production age<2h", id="filter", compact=True)
         self._you.border_title = label("you")
 

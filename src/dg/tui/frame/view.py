@@ -14,7 +14,7 @@ from dg.tui.deployments import deciding, deploying, lanes
 from dg.tui.drawing import ago
 from dg.tui.frame.confirm import Confirm
 from dg.tui.frame.saving import may_save
-from dg.tui.ink import Pieces, label
+from dg.tui.ink import CONTENT, STALE, Pieces, label
 from dg.tui.steady import SteadyScreen
 from dg.tui.store import TOPICS, Store, Topic
 from dg.tui.views import DeploymentView, LaneView
@@ -247,7 +247,10 @@ class View(SteadyScreen, Screen[None]):
     def show_frame(self) -> None:
         """The first line, and what stands in the borders."""
         live = self.store.link.live
-        self.set_class(not live, "-stale")
+        if live == self.has_class(STALE):
+            self.set_class(not live, STALE)
+            for each in self.query(f".{CONTENT}, .{CONTENT} *"):
+                each.refresh()
         self.set_class(bool(self.dashboard.trouble()), "-troubled")
         said = self.subtitles()
         for box in self.query(BOXES):

@@ -7,12 +7,16 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, ClassVar, TypeVar
 
+from rich.console import RenderableType
+from textual._compositor import ChopsUpdate
 from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.filter import LineFilter
+from textual.screen import Screen
 
 from dg.tui.ink import Door, label, printed
 from dg.tui.palette import NIGHT, PALETTES, fitting
+from dg.tui.spans import Spans
 
 Result = TypeVar("Result")
 
@@ -65,6 +69,11 @@ class Themed(App[Result]):
 
     def get_line_filters(self) -> Sequence[LineFilter]:
         return [*super().get_line_filters(), self._door]
+
+    def _display(self, screen: Screen[Any], renderable: RenderableType | None) -> None:
+        if isinstance(renderable, ChopsUpdate):
+            renderable = Spans.of(renderable)
+        super()._display(screen, renderable)
 
     def _fatal_error(self) -> None:
         if self._exit_renderables:

@@ -90,6 +90,7 @@ class Dashboard(Steady, Themed[None]):
     CommandPalette SearchIcon { display: none; }
     CommandPalette CommandInput, CommandPalette CommandInput:focus { border: none; padding: 0 2; }
     CommandPalette CommandList { background: $surface; border: none; padding: 0 1; }
+    CommandPalette CommandList > .option-list--option-highlighted { color: $foreground; background: $dg-row; }
     """
     )
     BINDINGS: ClassVar[list[BindingType]] = [

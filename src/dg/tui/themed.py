@@ -29,7 +29,6 @@ Screen { background: $background; }
 }
 .box:focus, .box:focus-within { border: round $primary; }
 Input > .input--placeholder, Input > .input--suggestion { color: $dg-muted; }
-CommandPalette > .command-palette--help-text { color: $foreground; text-style: none; }
 Footer { background: $panel; }
 Toast { background: $panel; border-left: outer $primary; }
 """

@@ -75,7 +75,14 @@ async def done(home: Path) -> list[str]:
 FORMS: dict[str, dict[str, str]] = {
     "1": {"gx": "CANCEL", "d": "DEPLOY", "R": "ROLL BACK", "L": "LOCK", "F": "FREEZE"},
     "2": {"gjp": "APPROVE", "gjX": "REJECT", "Gt": "RETRY"},
-    "3": {"[ge": "CONFIGURE", "n": "CONFIGURE", "s": "SECRET", "b": "BACK"},
+    "3": {
+        "[ge": "CONFIGURE",
+        "n": "CONFIGURE",
+        "s": "SECRET",
+        "b": "BACK",
+        "\tn": "ADD A PROBE",
+        "\te": "CHANGE A PROBE",
+    },
     "0": {"c": "may I?", "]gD": "REVOKE"},
 }
 """By screen: the keys of its forms one after the other, and what stands in the form's title."""

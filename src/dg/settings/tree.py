@@ -47,8 +47,6 @@ class Runner(Section):
     """Python that runs the steps' process; without one, the server's own."""
     poll: Duration = 0.03
     """How often the server looks for news from a running deployment."""
-    start_timeout: Duration = 10.0
-    """How long a new runner may take until its first sign of life."""
     starts: int = Field(3, ge=1, le=100)
     """A start that dies before its first step is tried so often before it counts as interrupted."""
     kill_grace: Duration = 10.0

@@ -70,7 +70,6 @@ class Store:
     activity: deque[FactView] = field(default_factory=lambda: deque(maxlen=ACTIVITY))
     seq: int | None = None
     at: int = 0
-    unknown_facts: int = 0
 
     def set_link(self, link: Link) -> None:
         if link != self.link:

@@ -33,7 +33,7 @@ def test_it_prints_the_shift_as_markdown(shift: ScriptedApi, capsys: Captured) -
     shown = capsys.readouterr().out
     assert shown.startswith("# Handover of ")
     assert " (1h30), written by Ana." in shown
-    assert "#7 **web** in staging ␛\\[31m2, success by ana" in shown
+    assert "#7 **web** in staging ␛\\[31m2 by ana, success" in shown
     assert "\x1b" not in shown
     asked = [each.query["filter"] for each in shift.requests("GET /deployments")]
     assert re.fullmatch(r"age<=5\d{3}s", asked[0])

@@ -9,6 +9,7 @@ import pytest
 from tests.bot.office import DEPLOYS, STAGING, Office, buttons, open_office, words
 from tests.core.deployments.world import ADMIN
 
+from dg.bot import acting
 from dg.core.outbox import store as outbox
 from dg.core.slack import health
 from dg.core.slack.routing import KIND
@@ -40,7 +41,11 @@ async def test_a_service_that_fails_and_heals_is_one_message(office: Office) -> 
     assert len(office.slack.messages()) == 1
 
 
-async def test_the_deployment_before_it_is_named_and_can_be_rolled_back(tmp_path: Path) -> None:
+async def test_the_deployment_before_it_is_named_and_can_be_rolled_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A form on a busy machine opens without what comes of it.
+    monkeypatch.setattr(acting, "_PREVIEW_WAIT", 60)
     async with open_office(tmp_path, approvals=0) as office:
         await watch(office)
         await office.world.deploy("v1")

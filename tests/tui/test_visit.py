@@ -24,6 +24,8 @@ FOLLOWING = """["sh", "-c", "while read -r line || ! test -e {0}/go; do \
 test -z \\"$line\\" && sleep 0.02 || echo \\"$line\\"; line=; done < {0}/said"]"""
 """Says what is written into a file, line by line as it comes, until `go` is there."""
 QUESTION = "Type production and press enter"
+REASON = "production --reason"
+"""Part of the command that says the same, when what was typed became the reason."""
 COPIED = re.compile(rb"\x1b\]52;c;([^\x07]*)\x07")
 
 
@@ -77,8 +79,8 @@ def confirms(screen: Terminal, name: str) -> None:
 
     Keys that come before the cursor has gone there are part of the reason: then it is left and begun again.
     """
-    shown = "--reason"
-    while "--reason" in shown:
+    shown = REASON
+    while REASON in shown:
         leave(screen)
         screen.press("R")
         screen.becomes(lambda shown: QUESTION in shown, "the question")
@@ -86,7 +88,7 @@ def confirms(screen: Terminal, name: str) -> None:
         screen.settle()
         screen.press(name)
         shown = screen.becomes(
-            lambda shown: "--reason" in shown or name in shown.partition(QUESTION)[2], "what was typed"
+            lambda shown: REASON in shown or name in shown.partition(QUESTION)[2], "what was typed"
         )
 
 

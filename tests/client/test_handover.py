@@ -143,6 +143,8 @@ def test_a_deployment_says_who_and_how_it_ended_and_what_waits_says_until_when()
         ),
         facts=(fact("deployment.rolled_back", deployment=deployment(8).id, undone_by=9, back_to="1.4.2"),),
     )
+    older = replace(seen, facts=(fact("deployment.rolled_back", deployment=deployment(8).id),))
+    assert "1.4.2 by ana, rolled back: smoke failed" in markdown(summarize(older, SINCE, NOW))
     text = markdown(summarize(seen, SINCE, NOW))
     assert "- ◇ #10 **web** in PRODUCTION 1.4.2 by ana, until 12:00: 0 of 1 approvals by an admin\n" in text
     rows = [line for line in text.splitlines() if re.match(r"- . \d\d:\d\d #", line)]

@@ -181,6 +181,7 @@ def summarize(seen: Seen, since: int, until: int) -> Handover:
     undone = {
         str(each.payload["deployment"]): int(each.payload["undone_by"])
         for each in _of(seen.facts, "deployment.rolled_back")
+        if "undone_by" in each.payload  # older facts have no number
     }
     return Handover(
         since=since,

@@ -25,7 +25,7 @@ from dg.tui.frame.keeping import Kept
 from dg.tui.frame.pages import Pages
 from dg.tui.frame.sheet import Sheet, facts
 from dg.tui.frame.view import View
-from dg.tui.hints import hint
+from dg.tui.hints import hint, offered
 from dg.tui.ink import Pieces, label
 from dg.tui.offers import Offer, find
 from dg.tui.store import Topic
@@ -180,8 +180,8 @@ class Access(View):
 
     def _nothing(self, page: str) -> str:
         """What an empty page says, and the key for a first row where one may make it."""
-        may = page == self._pages.current and page in ADDS and self.check_action("add", ())
-        return f"{self._empty[page]}: {hint(self, 'access.add', ADDS[page])}" if may else self._empty[page]
+        adds = page == self._pages.current and page in ADDS and offered(self, "access.add", ADDS[page])
+        return f"{self._empty[page]}: {adds}" if adds else self._empty[page]
 
     def _draw(self) -> None:
         for name, table in self._tables.items():

@@ -24,7 +24,7 @@ from dg.tui.frame.foot import Foot
 from dg.tui.frame.saving import Save
 from dg.tui.frame.sheet import Sheet
 from dg.tui.frame.view import View
-from dg.tui.hints import hint
+from dg.tui.hints import hint, offered
 from dg.tui.ink import Piece, Pieces, apart, label, wrapped
 from dg.tui.signs import bar
 from dg.tui.store import Topic
@@ -203,7 +203,7 @@ class Detail(View):
 
     def subtitles(self) -> Mapping[str, str]:
         more = "" if self.has_class("-narrow") else hint(self, "detail.side", "all of it")
-        files = hint(self, "detail.diff", "diff") if self.check_action("diff", ()) else ""
+        files = offered(self, "detail.diff", "diff")
         receipt = hint(self, "detail.receipt", "saves the receipt") if self._dossier.receipt else ""
         return {
             "log": self._found,

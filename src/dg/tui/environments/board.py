@@ -22,7 +22,7 @@ from dg.tui.errors import sentence
 from dg.tui.frame.foot import Foot
 from dg.tui.frame.pages import Pages
 from dg.tui.frame.view import View
-from dg.tui.hints import hint
+from dg.tui.hints import hint, offered
 from dg.tui.ink import Pieces, label
 from dg.tui.store import Topic
 from dg.tui.views import ENVIRONMENTS, PRODUCTION, LaneView
@@ -110,7 +110,7 @@ class Board(View):
         self._list = Table[str](
             self._list_columns(), lambda name: name, empty=health.UNREAD, id="list", classes="box"
         )
-        self._tables = Tables(lambda: self.now, self._way)
+        self._tables = Tables(lambda: self.now, partial(offered, self))
         self._probes = self._tables.probes
         self._pages = Pages(self._tables.pages, id="pages", classes="box")
         self._head_box = Panel(self._head, id="head", classes="box")
@@ -143,10 +143,6 @@ class Board(View):
     def on_mount(self) -> None:
         self._list.focus()
         self.set_interval(EVERY, self._look_again)
-
-    def _way(self, action: str, id: str, does: str) -> str:  # noqa: A002  as `hint` has it
-        """`c compares`, where the key does that now."""
-        return hint(self, id, does) if self.check_action(action, ()) else ""
 
     # What it knows
 

@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 PAGES = ("config", "history", "compare", "lanes", "drift", "backups")
 """What is seen of an environment beside its health."""
-BACKS_UP = "back_up", "environments.back-up", "makes one"
-COMPARES = "compare", "environments.compare", "compares with another"
+BACKS_UP = "environments.back-up", "makes one"
+COMPARES = "environments.compare", "compares with another"
 
 
 class Tables:
-    """`now` gives the moment, in microseconds; `way` says which key does something, by its action, its name
-    in a keymap and what it does. `pages` are turned; probes stand beside them."""
+    """`now` gives the moment, in microseconds; `offered` says which key does something now, by its name in
+    a keymap and what it does. `pages` are turned; probes stand beside them."""
 
-    def __init__(self, now: Callable[[], int], way: Callable[[str, str, str], str]) -> None:
-        self._way = way
+    def __init__(self, now: Callable[[], int], offered: Callable[[str, str], str]) -> None:
+        self._offered = offered
         self.probes = Table[ProbeRow](
             probes.columns(), lambda row: row.key, empty="no probes yet", id="probes", classes="box"
         )
@@ -59,7 +59,7 @@ class Tables:
         # The past is read first: nothing can be said to be missing before.
         for table, empty in self._empty:
             table.empty = UNREAD if found.lacks("past") else empty
-        if self.backups.empty != UNREAD and (way := self._way(*BACKS_UP)):
+        if self.backups.empty != UNREAD and (way := self._offered(*BACKS_UP)):
             self.backups.empty = f"{self.backups.empty}: {way}"
         self.probes.replace(probes.rows(found.health, found.past) if found.health else ())
         self.entries.replace(document.entries(found.state) if found.state else ())
@@ -75,7 +75,7 @@ class Tables:
         return {
             "config": counted(many, "key"),
             "history": f"{counted(many, 'version')} · {hint(self.versions, 'table.open', 'shows one')}",
-            "compare": f"{many} differ · {self._way(*COMPARES)}",
+            "compare": " · ".join(filter(None, (f"{many} differ", self._offered(*COMPARES)))),
             "lanes": counted(sum(key.startswith("lane ") for key in self.lanes.keys), "lane"),
             "drift": f"{many} checked",
             "backups": f"{many} kept",
